@@ -1,0 +1,340 @@
+"""What a training run can be told: one frozen dataclass that checks itself, and its presets.
+
+The page, the command line and the tests build the same `TrainConfig`. Each field carries what all
+of them need (a line of help, its range or its choices), so no setting is described twice.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import Field, asdict, dataclass, field, fields, replace
+from typing import Any, get_args, get_origin
+
+from ganlab.data.dataset import Dataset
+from ganlab.losses import LOSSES
+
+SIZES = (32, 64)
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    label: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    choices: Mapping[Any, str] | None = None,
+    group: str = "",
+) -> Any:
+    """A dataclass field with a line of help and what values it takes (bounds are inclusive)."""
+    metadata = {
+        "help": help,
+        "label": label,
+        "low": low,
+        "high": high,
+        "choices": choices,
+        "group": group,
+    }
+    return field(default=default, metadata=metadata)
+
+
+def check(value: Any, spec: Field) -> Any:
+    """The value as the field's type, or a ValueError that says what would do."""
+    meta, name = spec.metadata, spec.name.replace("_", " ")
+    kind = spec.type
+    if type(None) in get_args(kind):
+        if value is None:
+            return None
+        kind = get_args(kind)[0]
+    if get_origin(kind) is tuple:
+        if isinstance(value, str) or not all(isinstance(v, str) for v in value):
+            raise ValueError(f"{name} is {value!r}: give a list of names")
+        return tuple(value)
+    if kind in (int, float):
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+            raise ValueError(f"{name} is {value!r}: give a number")
+        if kind is int and value != int(value):
+            raise ValueError(f"{name} is {value!r}: give a whole number")
+    elif not isinstance(value, kind):
+        raise ValueError(f"{name} is {value!r}: give {'yes or no' if kind is bool else 'a text'}")
+    value = kind(value)
+    if meta["choices"] is not None and value not in meta["choices"]:
+        known = ", ".join(str(choice) for choice in meta["choices"])
+        raise ValueError(f"{name} is {value!r}: choose one of {known}")
+    low, high = meta["low"], meta["high"]
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise ValueError(f"{name} is {value:g}: choose between {low:g} and {high:g}")
+    return value
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything a run is told. Bad values raise a ValueError with the value and the remedy."""
+
+    data: str = setting("avatars", "A catalogue name, a folder or a zip.", label="Data set")
+    tasks: tuple[str, ...] = setting((), "Subfolders to train on; none means all.", label="Tasks")
+    preset: str = setting("quick", "Where the settings below started from.", label="Preset")
+    seconds: float | None = setting(
+        60.0, "Training time. Loading and saving come on top.", label="Seconds", low=1, high=864_000
+    )
+    steps: int | None = setting(
+        None, "Steps to train, instead of a time.", label="Steps", low=1, high=100_000_000
+    )
+
+    architecture: str = setting(
+        "multihead",
+        "A shared trunk with a head per task, or a classic of the literature without heads.",
+        label="Architecture",
+        choices={"multihead": "Trunk and heads", "dcgan": "DCGAN", "mlp": "MLP GAN"},
+        group="Model",
+    )
+    size: int = setting(
+        0,
+        "Side of the pictures in pixels; 0 takes the data set's own.",
+        label="Picture size",
+        choices={0: "The data set's own", 32: "32 px", 64: "64 px"},
+        group="Model",
+    )
+    width: int = setting(
+        32,
+        "Channels at half the picture's size, doubled at each halving. More is slower and sharper.",
+        label="Width",
+        low=8,
+        high=128,
+        group="Model",
+    )
+    z_dim: int = setting(
+        128,
+        "Length of the random vector that becomes a picture.",
+        label="Latent size",
+        low=2,
+        high=512,
+        group="Model",
+    )
+    own_last_layer: bool = setting(
+        False,
+        "Gives each task a last layer of its own: sharper alone, softer when blended.",
+        label="Own last layer per task",
+        group="Model",
+    )
+    loss: str = setting(
+        "relativistic",
+        "What G and D play for.",
+        label="Loss",
+        choices={name: loss.title for name, loss in LOSSES.items()},
+        group="Loss",
+    )
+    r1: float = setting(
+        1.0,
+        "Weight of R1, which keeps D's slope at real pictures small; 0 is off.",
+        label="R1 weight γ",
+        low=0,
+        high=1000,
+        group="Loss",
+    )
+    r2: float = setting(
+        1.0,
+        "The same at generated pictures; 0 is off.",
+        label="R2 weight γ",
+        low=0,
+        high=1000,
+        group="Loss",
+    )
+    penalty_every: int = setting(
+        4,
+        "R1 and R2 are computed every so many steps, weighted to match: rarer is faster.",
+        label="Penalty every (steps)",
+        low=1,
+        high=64,
+        group="Loss",
+    )
+    spectral_norm: bool = setting(
+        False,
+        "Limits how steep each layer of D can be (Miyato et al. 2018).",
+        label="Spectral norm in D",
+        group="Loss",
+    )
+    learning_rate: float = setting(
+        1e-3,
+        "Adam's step size, for both networks.",
+        label="Learning rate",
+        low=1e-6,
+        high=1,
+        group="Optimiser",
+    )
+    beta1: float = setting(
+        0.0, "Adam's momentum.", label="Adam β₁", low=0, high=0.999, group="Optimiser"
+    )
+    beta2: float = setting(
+        0.99,
+        "Adam's memory of squared gradients.",
+        label="Adam β₂",
+        low=0,
+        high=0.9999,
+        group="Optimiser",
+    )
+    lr_decay: bool = setting(
+        False,
+        "Lets the learning rate fall to a tenth over the second half of the budget.",
+        label="Decay the learning rate",
+        group="Optimiser",
+    )
+    batch_size: int = setting(
+        32, "Pictures per step.", label="Batch size", low=2, high=512, group="Optimiser"
+    )
+    ema_halflife_kimg: float = setting(
+        2.0,
+        "Half-life of the averaged generator that makes the samples, in thousands of pictures "
+        "seen (shorter at the start); 0 is off.",
+        label="EMA half-life (kimg)",
+        low=0,
+        high=1000,
+        group="Optimiser",
+    )
+    flips: bool = setting(
+        True,
+        "Mirrors half of the real pictures: doubles the data where left and right are alike.",
+        label="Mirror pictures",
+        group="Augmentation",
+    )
+    diffaugment: bool = setting(
+        False,
+        "Shows D only colour-shifted, moved and partly hidden pictures, real and generated "
+        "(DiffAugment): for small data sets.",
+        label="DiffAugment",
+        group="Augmentation",
+    )
+    seed: int = setting(
+        0,
+        "The same seed and settings give the same run on the same machine.",
+        label="Seed",
+        low=0,
+        high=2**31 - 1,
+        group="Machine",
+    )
+    precision: str = setting(
+        "auto",
+        "Number format; auto takes whichever this machine computes faster.",
+        label="Precision",
+        choices={"auto": "Automatic", "fp32": "fp32", "bf16": "bf16"},
+        group="Machine",
+    )
+
+    def __post_init__(self) -> None:
+        for spec in fields(self):
+            object.__setattr__(self, spec.name, check(getattr(self, spec.name), spec))
+        if self.steps is None and self.seconds is None:
+            raise ValueError("the run has no end: give a number of seconds or of steps")
+        if self.preset not in PRESETS:
+            raise ValueError(f"preset is {self.preset!r}: choose one of {', '.join(PRESETS)}")
+
+    @classmethod
+    def from_preset(cls, name: str, **changes: Any) -> "TrainConfig":
+        """A preset with changes on top. `steps` given alone replaces the preset's time."""
+        if name not in PRESETS:
+            raise ValueError(f"preset is {name!r}: choose one of {', '.join(PRESETS)}")
+        if changes.get("steps") is not None and "seconds" not in changes:
+            changes["seconds"] = None
+        return cls(**{"preset": name, **PRESETS[name].settings, **changes})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
+        """Reads what `to_dict` wrote; an unknown name is an error, not a silent loss."""
+        known = {spec.name for spec in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"unknown settings: {', '.join(unknown)}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        return json.loads(json.dumps(asdict(self)))
+
+    def changed(self) -> dict[str, Any]:
+        """The settings that differ from the preset's, `data` and `tasks` aside."""
+        base = TrainConfig.from_preset(self.preset)
+        return {
+            spec.name: getattr(self, spec.name)
+            for spec in fields(self)
+            if spec.name not in ("data", "tasks", "preset")
+            and getattr(self, spec.name) != getattr(base, spec.name)
+        }
+
+    def with_more_budget(self) -> "TrainConfig":
+        """The same run with the budget of its preset once more on top: "train longer"."""
+        base = TrainConfig.from_preset(self.preset)
+        if self.steps is not None:
+            return replace(self, steps=self.steps + max(self.steps // 2, 1))
+        return replace(self, seconds=self.seconds + (base.seconds or 60.0))
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a generator and its discriminator: what is needed to build them again."""
+
+    architecture: str
+    size: int
+    channels: int
+    tasks: tuple[str, ...]
+    z_dim: int
+    width: int
+    own_last_layer: bool = False
+    spectral_norm: bool = False
+
+    @classmethod
+    def for_dataset(cls, config: TrainConfig, dataset: Dataset) -> "ModelConfig":
+        return cls(
+            architecture=config.architecture,
+            size=dataset.size,
+            channels=dataset.channels,
+            tasks=dataset.tasks,
+            z_dim=config.z_dim,
+            width=config.width,
+            own_last_layer=config.own_last_layer,
+            spectral_norm=config.spectral_norm,
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "ModelConfig":
+        return cls(**{**values, "tasks": tuple(values["tasks"])})
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named starting point."""
+
+    title: str
+    summary: str
+    settings: dict[str, Any]
+
+
+_CLASSIC = {
+    "loss": "non-saturating",
+    "r1": 0.0,
+    "r2": 0.0,
+    "learning_rate": 2e-4,
+    "beta1": 0.5,
+    "beta2": 0.999,
+    "z_dim": 100,
+    "ema_halflife_kimg": 0.0,
+    "flips": False,
+}
+
+PRESETS: dict[str, Preset] = {
+    "quick": Preset("Quick look", "Pictures out of noise within a minute.", {}),
+    "better": Preset(
+        "Better",
+        "Ten minutes, a wider network, and a learning rate that settles at the end.",
+        {"seconds": 600.0, "width": 48, "lr_decay": True, "ema_halflife_kimg": 10.0},
+    ),
+    "dcgan": Preset(
+        "Classic DCGAN",
+        "The convolutional GAN of 2015, as published. One head for all tasks.",
+        {"architecture": "dcgan", "width": 64, "batch_size": 64, **_CLASSIC},
+    ),
+    "mlp": Preset(
+        "Classic MLP GAN",
+        "Plain layers, as in the first GAN of 2014: see what convolutions bring.",
+        {"architecture": "mlp", "batch_size": 64, **_CLASSIC},
+    ),
+}
+
+

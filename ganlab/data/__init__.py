@@ -1,0 +1,1 @@
+"""Pictures in memory: what a data set is, and where data sets come from."""

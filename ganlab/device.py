@@ -1,0 +1,151 @@
+"""How this machine computes fastest: device, number format and threads, found by a short timing.
+
+The winner is kept in a file for the machine, so that the timing (under two seconds) is paid once.
+Environment variables override it: GANLAB_DEVICE (cpu, cuda), GANLAB_PRECISION (fp32, bf16) and
+GANLAB_THREADS (a number).
+"""
+
+import json
+import logging
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ganlab.files import read_json, write_json
+from ganlab.paths import cache_dir
+
+log = logging.getLogger(__name__)
+
+_SECONDS_PER_CANDIDATE = 0.25
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to compute."""
+
+    device: str  # "cpu" or "cuda"
+    precision: str  # "fp32" or "bf16"
+    threads: int  # of the CPU, within one operation
+    steps_per_second: float = 0.0  # of the timed model; 0 = not timed
+
+    def autocast(self) -> AbstractContextManager:
+        """A fresh context in which convolutions and products run in this plan's precision."""
+        return torch.autocast(
+            self.device, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=True
+        )
+
+    def apply_threads(self) -> None:
+        if torch.get_num_threads() != self.threads:
+            torch.set_num_threads(self.threads)
+
+
+def available_cores() -> int:
+    """Cores that this process may use, which can be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if "model name" in line]
+        return names[0] if names else platform.processor()
+    except OSError:  # not Linux
+        return platform.processor() or platform.machine()
+
+
+def _timed_step() -> Callable[[Plan], None]:
+    """A miniature of a training step: strided and transposed convolutions, forward and back."""
+    net = nn.Sequential(
+        nn.Conv2d(16, 64, 4, 2, 1), nn.LeakyReLU(0.2), nn.ConvTranspose2d(64, 16, 4, 2, 1)
+    )
+    x = torch.randn(16, 16, 32, 32)
+
+    def step(plan: Plan) -> None:
+        net.to(plan.device, memory_format=torch.channels_last)
+        with plan.autocast():
+            y = net(x.to(plan.device).contiguous(memory_format=torch.channels_last))
+        F.mse_loss(y.float(), torch.zeros_like(y, dtype=torch.float32)).backward()
+
+    return step
+
+
+def _time(plan: Plan, step: Callable[[Plan], None]) -> Plan:
+    """The plan with its measured speed: the best of several short bursts, as others share the
+    machine."""
+    plan.apply_threads()
+    step(plan)
+    step(plan)
+    best, end = float("inf"), time.perf_counter() + _SECONDS_PER_CANDIDATE
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        step(plan)
+        if plan.device == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - start)
+    return replace(plan, steps_per_second=1 / best)
+
+
+def measure() -> Plan:
+    """Times what could be best here and gives the fastest. Under two seconds."""
+    threads_before = torch.get_num_threads()
+    cores = available_cores()
+    step = _timed_step()
+    if torch.cuda.is_available():
+        precisions = ["fp32", "bf16"] if torch.cuda.is_bf16_supported() else ["fp32"]
+        candidates = [Plan("cuda", precision, cores) for precision in precisions]
+    else:
+        candidates = [Plan("cpu", precision, cores) for precision in ("fp32", "bf16")]
+        if cores > 2:  # two threads on one core's two halves help some machines and hurt others
+            candidates += [replace(plan, threads=cores // 2) for plan in candidates]
+    timed = [_time(plan, step) for plan in candidates]
+    torch.set_num_threads(threads_before)
+    best = max(timed, key=lambda plan: plan.steps_per_second)
+    log.info("device timing: %s", timed)
+    return best
+
+
+def plan(precision: str = "auto") -> Plan:
+    """The plan for this machine, timed on first use, with what the user asked for on top."""
+    file = cache_dir() / "device.json"
+    machine = {
+        "cpu": _cpu_name(),
+        "cores": available_cores(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "torch": torch.__version__,
+    }
+    found = None
+    if file.exists():
+        try:
+            saved = read_json(file)
+            found = Plan(**saved["plan"]) if saved["machine"] == machine else None
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            log.warning("%s is damaged (%s): timing again", file, error)
+    if found is None:
+        found = measure()
+        write_json(file, {"machine": machine, "plan": found.__dict__})
+    return _overridden(found, precision)
+
+
+def _overridden(found: Plan, precision: str) -> Plan:
+    device = os.environ.get("GANLAB_DEVICE", found.device)
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"GANLAB_DEVICE is {device!r}: set it to cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("GANLAB_DEVICE is 'cuda', but PyTorch finds no CUDA device here")
+    if precision == "auto":
+        precision = os.environ.get("GANLAB_PRECISION", found.precision)
+    if precision not in ("fp32", "bf16"):
+        raise ValueError(f"precision is {precision!r}: choose auto, fp32 or bf16")
+    threads = os.environ.get("GANLAB_THREADS", str(found.threads))
+    if not threads.isdecimal() or int(threads) < 1:
+        raise ValueError(f"GANLAB_THREADS is {threads!r}: set it to a whole number from 1")
+    return replace(found, device=device, precision=precision, threads=int(threads))

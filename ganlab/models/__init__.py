@@ -1,0 +1,37 @@
+"""The networks, and how to build them from a `ModelConfig`."""
+
+from torch import nn
+
+from ganlab.config import ModelConfig
+from ganlab.models.classic import (
+    DcganDiscriminator,
+    DcganGenerator,
+    MlpDiscriminator,
+    MlpGenerator,
+)
+from ganlab.models.discriminator import Discriminator
+from ganlab.models.generator import Generator
+
+HAS_HEADS = {"multihead": True, "dcgan": False, "mlp": False}
+
+
+def build_generator(config: ModelConfig) -> nn.Module:
+    """An untrained generator: latents (B, z_dim) and tasks to images (B, C, size, size)."""
+    size, channels, z_dim = config.size, config.channels, config.z_dim
+    if config.architecture == "mlp":
+        return MlpGenerator(size, channels, z_dim)
+    if config.architecture == "dcgan":
+        return DcganGenerator(size, channels, z_dim, config.width)
+    return Generator(
+        len(config.tasks), size, channels, z_dim, config.width, config.own_last_layer
+    )
+
+
+def build_discriminator(config: ModelConfig) -> nn.Module:
+    """An untrained discriminator: images and task ids (B,) to logits (B,)."""
+    size, channels = config.size, config.channels
+    if config.architecture == "mlp":
+        return MlpDiscriminator(size, channels)
+    if config.architecture == "dcgan":
+        return DcganDiscriminator(size, channels, config.width)
+    return Discriminator(len(config.tasks), size, channels, config.width, config.spectral_norm)

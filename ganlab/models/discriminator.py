@@ -1,0 +1,37 @@
+"""The Discriminator: one trunk, one logit per task (as in StarGAN v2), no norm."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm as spectrally_normalised
+
+
+class Discriminator(nn.Module):
+    """images (B, channels, size, size) and task ids (B,) to logits (B,)."""
+
+    def __init__(
+        self,
+        n_tasks: int,
+        size: int = 64,
+        channels: int = 3,
+        width: int = 32,
+        spectral_norm: bool = False,
+    ):
+        super().__init__()
+        n_blocks = (size // 8).bit_length()
+        widths = [channels] + [width * 2**i for i in range(n_blocks)]
+        self.downs = nn.ModuleList(
+            nn.Conv2d(a, b, 4, stride=2, padding=1)
+            for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.logits = nn.Linear(widths[-1] * 16, n_tasks)
+        for layer in self.downs:
+            nn.init.kaiming_normal_(layer.weight, a=0.2)
+            nn.init.zeros_(layer.bias)
+        if spectral_norm:
+            for layer in [*self.downs, self.logits]:
+                spectrally_normalised(layer)
+
+    def forward(self, x: Tensor, tasks: Tensor) -> Tensor:
+        for down in self.downs:
+            x = F.leaky_relu(down(x), 0.2)
+        return self.logits(x.flatten(1)).gather(1, tasks[:, None]).squeeze(1)

@@ -1,0 +1,149 @@
+"""The Generator: one trunk shared by all tasks, and one head per task.
+
+A task's head is a set of rows in parameters that are stored stacked by task: the scale and shift of
+every block's batch norm and, if asked for, the last layer. Picking a task is a one-hot row of task
+weights, blending is a convex one, and both are the same weighted sum of parameters.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def blend(weights: Tensor, stacked: Tensor) -> Tensor:
+    """Weighted sum of parameters stacked by task: (..., n_tasks) and (n_tasks, P) to (..., P).
+
+    Written without a matrix product, which autocast would round to bf16.
+    """
+    return (weights.unsqueeze(-1) * stacked).sum(-2)
+
+
+class TaskBatchNorm(nn.Module):
+    """Batch norm whose statistics are shared and whose scale and shift belong to the task.
+
+    Conditional batch norm (Dumoulin et al. 2017, https://arxiv.org/abs/1610.07629).
+    """
+
+    def __init__(self, channels: int, n_tasks: int, momentum: float = 0.1, eps: float = 1e-5):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(n_tasks, channels))
+        self.shift = nn.Parameter(torch.zeros(n_tasks, channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.momentum, self.eps = momentum, eps
+
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        """x: (B, C, H, W); weights: (n_tasks,) for the whole batch or (B, n_tasks)."""
+        scale, shift = blend(weights, self.scale), blend(weights, self.shift)
+        per_batch = scale.ndim == 1
+        x = F.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            scale if per_batch else None,
+            shift if per_batch else None,
+            training=self.training,
+            momentum=self.momentum,
+            eps=self.eps,
+        )
+        if per_batch:
+            return x
+        scale, shift = scale.to(x.dtype), shift.to(x.dtype)
+        return torch.addcmul(shift[:, :, None, None], x, scale[:, :, None, None])
+
+
+class TaskConvTranspose(nn.Module):
+    """A transposed convolution (4x4, stride 2) with a kernel for each task, or one that all share."""
+
+    def __init__(self, in_channels: int, out_channels: int, n_kernels: int):
+        super().__init__()
+        self.kernel_shape = (in_channels, out_channels, 4, 4)
+        # Flat, so that kernels blend by the same product as scales and shifts. Each output pixel
+        # sums over 2x2 taps of every input channel, hence the deviation.
+        self.weight = nn.Parameter(
+            torch.randn(n_kernels, in_channels * out_channels * 16) * (in_channels * 4) ** -0.5
+        )
+        self.bias = nn.Parameter(torch.zeros(n_kernels, out_channels))
+
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        """x: (B, C, H, W) to (B, out_channels, 2H, 2W); weights as in `TaskBatchNorm`."""
+        if len(self.weight) == 1:
+            return self._convolve(x, self.weight[0], self.bias[0])
+        if weights.ndim == 1:
+            return self._convolve(x, blend(weights, self.weight), blend(weights, self.bias))
+        # A batch of mixed tasks: a convolution is linear in its kernel, so each task's kernel
+        # needs to see only the samples that give it weight.
+        out = None
+        for task in range(len(self.weight)):
+            rows = weights[:, task].nonzero().squeeze(1)
+            if len(rows) == 0:
+                continue
+            y = self._convolve(x[rows], self.weight[task], self.bias[task])
+            y = y * weights[rows, task].to(y.dtype)[:, None, None, None]
+            out = y.new_zeros(len(x), *y.shape[1:]) if out is None else out
+            out = out.index_add(0, rows, y)
+        return out
+
+    def _convolve(self, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+        return F.conv_transpose2d(x, kernel.view(self.kernel_shape), bias, stride=2, padding=1)
+
+
+class Generator(nn.Module):
+    """z (B, z_dim) and task weights to images (B, channels, size, size) in [-1, 1]."""
+
+    def __init__(
+        self,
+        n_tasks: int,
+        size: int = 64,
+        channels: int = 3,
+        z_dim: int = 128,
+        width: int = 32,
+        own_last_layer: bool = False,
+    ):
+        """`width` is the number of channels at half the output's size; it doubles per halving.
+
+        With `own_last_layer` a head also has its own last layer: sharper alone, softer in blends.
+        """
+        super().__init__()
+        n_blocks = (size // 8).bit_length()  # 64 -> 4 blocks at 4, 8, 16, 32; 32 -> 3
+        widths = [width * 2**i for i in reversed(range(n_blocks))]
+        self.z_dim, self.n_tasks, self.n_blocks = z_dim, n_tasks, n_blocks
+        self.start = nn.Linear(z_dim, widths[0] * 16, bias=False)
+        self.norms = nn.ModuleList(TaskBatchNorm(w, n_tasks) for w in widths)
+        self.ups = nn.ModuleList(
+            nn.ConvTranspose2d(a, b, 4, stride=2, padding=1, bias=False)
+            for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.last = TaskConvTranspose(width, channels, n_tasks if own_last_layer else 1)
+        for up in self.ups:
+            nn.init.normal_(up.weight, std=(up.in_channels * 4 / 2) ** -0.5)
+
+    def block_weights(self, tasks: Tensor) -> list[Tensor]:
+        """Task ids or weights, as `forward` takes them, to one weight tensor per block."""
+        if not tasks.is_floating_point():
+            if self.n_tasks == 1:  # one head: the same weights for all samples
+                return [self.start.weight.new_ones(1)] * self.n_blocks
+            return [F.one_hot(tasks, self.n_tasks).to(self.start.weight.dtype)] * self.n_blocks
+        if tasks.shape == (self.n_tasks,):
+            return [tasks] * self.n_blocks
+        if tasks.shape == (self.n_blocks, self.n_tasks):
+            return list(tasks)
+        raise ValueError(
+            f"task weights of shape {tuple(tasks.shape)} do not fit: give ({self.n_tasks},) or "
+            f"({self.n_blocks}, {self.n_tasks}), or one task id per sample"
+        )
+
+    def forward(self, z: Tensor, tasks: Tensor) -> Tensor:
+        """Makes images.
+
+        Args:
+            z: latents (B, z_dim), standard normal.
+            tasks: integer task ids (B,), one per sample; or float task weights (n_tasks,) or
+                (n_blocks, n_tasks) for the whole batch, coarse blocks first.
+        """
+        weights = self.block_weights(tasks)
+        x = self.start(z).unflatten(1, (-1, 4, 4)).contiguous(memory_format=torch.channels_last)
+        x = F.relu(self.norms[0](x, weights[0]))
+        for up, norm, w in zip(self.ups, self.norms[1:], weights[1:], strict=True):
+            x = F.relu(norm(up(x), w))
+        return torch.tanh(self.last(x, weights[-1]))

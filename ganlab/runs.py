@@ -1,0 +1,228 @@
+"""A Run: one training as a folder, from which everything about it can be read back.
+
+    run.json            config, the data's manifest, the model's shape, versions
+    status.json         state, step, seconds, message      (replaced atomically)
+    owner.json          a hash of the owner's token
+    metrics.jsonl       one line per logged step
+    samples/NNNNNN.jpg  the same latents every time
+    snapshots/NNNNNN/   generator.safetensors (EMA); the newest also training.safetensors
+"""
+
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from filelock import FileLock
+
+from ganlab import __version__
+from ganlab.config import TrainConfig
+from ganlab.files import folder_written_atomically, read_json, write_atomically, write_json
+
+UNDER_WAY = ("queued", "running", "stopping")
+# From each state to those it may become. "queued" from an ended state is a resume.
+MOVES: dict[str, tuple[str, ...]] = {
+    "queued": ("running", "stopped", "failed", "interrupted"),
+    "running": ("stopping", "stopped", "finished", "failed", "interrupted"),
+    "stopping": ("stopped", "finished", "failed", "interrupted"),
+    "stopped": ("queued",),
+    "finished": ("queued",),
+    "failed": ("queued",),
+    "interrupted": ("queued",),
+}
+KEPT_SNAPSHOTS = 16
+
+
+class IllegalMove(ValueError):
+    """A change of state that makes no sense, such as stopping a finished run."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands."""
+
+    state: str
+    step: int = 0
+    seconds: float = 0.0  # of training, over all resumes
+    message: str = ""
+
+
+class Run:
+    """A run's folder."""
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self.id = self.path.name
+
+    @classmethod
+    def create(
+        cls, config: TrainConfig, *, runs: Path | None = None, path: Path | None = None
+    ) -> tuple["Run", str]:
+        """A new queued run under `runs` with an unguessable id, or at `path`.
+
+        Returns:
+            the run and its owner's token, of which the folder keeps only a hash.
+        """
+        assert (runs is None) != (path is None)
+        if path is not None and path.exists() and any(path.iterdir()):
+            raise ValueError(f"{path} is not empty: choose a new folder for the run")
+        run = cls(path or runs / secrets.token_urlsafe(12))
+        token = secrets.token_urlsafe(24)
+        (run.path / "samples").mkdir(parents=True)
+        (run.path / "snapshots").mkdir()
+        versions = {
+            "ganlab": __version__,
+            "torch": torch.__version__,
+            "safetensors": safetensors.__version__,
+        }
+        write_json(
+            run.path / "run.json",
+            {"config": config.to_dict(), "created": time.time(), "versions": versions},
+        )
+        write_json(run.path / "owner.json", {"token_sha256": _sha256(token)})
+        run._write_status(Status("queued"))
+        return run, token
+
+    # What the run is.
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return read_json(self.path / "run.json")
+
+    @property
+    def config(self) -> TrainConfig:
+        return TrainConfig.from_dict(self.about["config"])
+
+    def describe(self, **entries: Any) -> None:
+        """Adds or replaces entries of run.json."""
+        write_json(self.path / "run.json", {**self.about, **entries})
+
+    def is_owned_by(self, token: object) -> bool:
+        if not isinstance(token, str):
+            return False
+        known = read_json(self.path / "owner.json")["token_sha256"]
+        return hmac.compare_digest(known, _sha256(token))
+
+    @cached_property
+    def lock(self) -> FileLock:
+        """Held by the process that trains this run; the system drops it when that process dies."""
+        return FileLock(self.path / ".lock", blocking=False)
+
+    # Where it stands.
+
+    @property
+    def status(self) -> Status:
+        return Status(**read_json(self.path / "status.json"))
+
+    def move(self, state: str, message: str = "") -> Status:
+        """Changes the state, or raises IllegalMove."""
+        now = self.status
+        if state not in MOVES[now.state]:
+            raise IllegalMove(f"a run that is {now.state} cannot become {state}")
+        return self._write_status(replace(now, state=state, message=message))
+
+    def note_progress(self, step: int, seconds: float) -> None:
+        self._write_status(replace(self.status, step=step, seconds=round(seconds, 3)))
+
+    def _write_status(self, status: Status) -> Status:
+        write_json(self.path / "status.json", asdict(status))
+        return status
+
+    # Curves.
+
+    def log_metrics(self, values: Mapping[str, float]) -> None:
+        with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(values, allow_nan=False) + "\n")
+
+    def metrics(self) -> list[dict[str, float]]:
+        """All logged lines. A line cut short by a crash is left out."""
+        path = self.path / "metrics.jsonl"
+        if not path.exists():
+            return []
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    # Sample grids.
+
+    def save_grid(self, step: int, jpeg: bytes) -> None:
+        write_atomically(self.path / "samples" / f"{step:06d}.jpg", jpeg)
+
+    def grid_steps(self) -> list[int]:
+        return sorted(int(file.stem) for file in (self.path / "samples").glob("[0-9]*.jpg"))
+
+    def grid(self, step: int) -> bytes:
+        return (self.path / "samples" / f"{step:06d}.jpg").read_bytes()
+
+    # Snapshots.
+
+    def save_snapshot(self, step: int, generator: bytes, training: bytes) -> None:
+        """Writes a snapshot; older ones stay to be sampled, but only the newest can resume."""
+        with folder_written_atomically(self._snapshot(step)) as folder:
+            (folder / "generator.safetensors").write_bytes(generator)
+            (folder / "training.safetensors").write_bytes(training)
+        steps = self.snapshot_steps()
+        for old in steps[:-1]:
+            (self._snapshot(old) / "training.safetensors").unlink(missing_ok=True)
+        if len(steps) > KEPT_SNAPSHOTS:
+            for old in steps[1:-1:2]:  # the first and the newest always stay
+                self._delete_snapshot(old)
+
+    def _snapshot(self, step: int) -> Path:
+        return self.path / "snapshots" / f"{step:06d}"
+
+    def _delete_snapshot(self, step: int) -> None:
+        for file in self._snapshot(step).iterdir():
+            file.unlink()
+        self._snapshot(step).rmdir()
+
+    def snapshot_steps(self) -> list[int]:
+        return sorted(int(folder.name) for folder in (self.path / "snapshots").glob("[0-9]*"))
+
+    def snapshot(self, step: int | None = None) -> Path:
+        """The folder of a snapshot; None = the newest."""
+        steps = self.snapshot_steps()
+        if not steps:
+            raise ValueError("this run has no snapshot yet: let it train for a few seconds")
+        if step is None:
+            step = steps[-1]
+        if step not in steps:
+            raise ValueError(f"there is no snapshot at step {step}: choose one of {steps}")
+        return self._snapshot(step)
+
+    def forget_after(self, step: int) -> None:
+        """Drops curves and grids past a step, from which the run will go on."""
+        kept = [line for line in self.metrics() if line["step"] <= step]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        write_atomically(self.path / "metrics.jsonl", text)
+        for later in self.grid_steps():
+            if later > step:
+                (self.path / "samples" / f"{later:06d}.jpg").unlink()
+
+
+def _sha256(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def all_runs(folder: Path) -> list[Run]:
+    """The runs in a folder, oldest first; anything else in there is left alone."""
+    found = [Run(path.parent) for path in folder.glob("*/status.json")]
+    return sorted(found, key=lambda run: run.about["created"])
+
+
+def held(run: Run) -> AbstractContextManager:
+    """Holds a run's lock, or says that another process trains it."""
+    from filelock import Timeout
+
+    try:
+        return run.lock.acquire(blocking=False)
+    except Timeout:
+        raise ValueError("another process is training this run") from None

@@ -1,0 +1,392 @@
+"""The training loop. It knows no page and no thread: it reports through `on_event` and asks
+`should_stop` before every step.
+
+A run that has snapshots goes on from the newest one. With a budget in steps, the networks depend
+only on the seed and the settings, however often the run was stopped; a budget in time ends where
+the clock says. What the loop does on the clock (logging, sampling, saving) draws no random numbers
+of the training's.
+"""
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+import torch
+from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor, nn
+
+from ganlab import augment, device, sampling
+from ganlab.checkpoints import state_bytes
+from ganlab.config import ModelConfig, TrainConfig
+from ganlab.data.dataset import Dataset
+from ganlab.device import Plan
+from ganlab.losses import LOSSES, squared_slope
+from ganlab.models import HAS_HEADS, build_discriminator, build_generator
+from ganlab.runs import Run
+
+GRID_COLUMNS = 8
+GRID_ROWS_OF_ONE_TASK = 4
+GRID_SEED = 0
+SECONDS_BETWEEN_SNAPSHOTS = 15.0
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A line of the curves. `progress` is the share of the budget that is used up."""
+
+    step: int
+    seconds: float
+    progress: float
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class GridSaved:
+    """A new grid of samples, as JPEG."""
+
+    step: int
+    jpeg: bytes
+
+
+@dataclass(frozen=True)
+class SnapshotSaved:
+    """From here the run can resume."""
+
+    step: int
+    seconds: float
+
+
+Event = Logged | GridSaved | SnapshotSaved
+
+
+class Diverged(RuntimeError):
+    """The losses or the networks are no longer finite."""
+
+
+@dataclass
+class Pace:
+    """Says when something is due: often at first, ever more rarely in a long run."""
+
+    least: float  # seconds between two times
+    share: float = 0.0  # of the run's time so far, where that is longer
+    next: float = 0.0
+
+    def is_due(self, seconds: float) -> bool:
+        if seconds < self.next:
+            return False
+        self.next = seconds + max(self.least, self.share * seconds)
+        return True
+
+
+@dataclass
+class State:
+    """All that changes while a run trains, and all that a resume needs."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    ema: nn.Module
+    opt_g: torch.optim.Optimizer
+    opt_d: torch.optim.Optimizer
+    rng: torch.Generator
+    step: int = 0
+    images: int = 0  # real pictures that D has seen
+    seconds: float = 0.0
+    sums: dict[str, Tensor] = field(default_factory=dict)  # since the last logged step
+
+
+def fresh_state(config: TrainConfig, model: ModelConfig, plan: Plan) -> State:
+    """Networks drawn from the seed, on the plan's device."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        generator, discriminator = build_generator(model), build_discriminator(model)
+    for network in (generator, discriminator):
+        _channels_last(network.to(plan.device))
+    ema = copy.deepcopy(generator).eval().requires_grad_(False)
+    opt_g, opt_d = (
+        torch.optim.Adam(
+            network.parameters(),
+            lr=config.learning_rate,
+            betas=(config.beta1, config.beta2),
+            fused=True,
+        )
+        for network in (generator, discriminator)
+    )
+    rng = torch.Generator().manual_seed(config.seed)
+    return State(generator, discriminator, ema, opt_g, opt_d, rng)
+
+
+def _channels_last(network: nn.Module) -> None:
+    """The layout in which convolutions are fastest; `Module.to` refuses 5-D parameters."""
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+
+def pack(state: State) -> bytes:
+    """The state without the EMA, as safetensors."""
+    tensors: dict[str, Tensor] = {"rng": state.rng.get_state()}
+    for name, network in _networks(state).items():
+        for key, value in network.state_dict().items():
+            tensors[f"{name}/{key}"] = value.detach().contiguous()
+    for name, optimiser in _optimisers(state).items():
+        for index, entry in optimiser.state_dict()["state"].items():
+            for key, value in entry.items():
+                tensors[f"{name}/{index}/{key}"] = value.contiguous()
+    counts = [state.step, state.images, state.seconds]
+    tensors["counts"] = torch.tensor(counts, dtype=torch.float64)
+    return tensors_to_bytes(tensors)
+
+
+def unpack(state: State, training: bytes, generator: bytes) -> None:
+    """Puts what `pack` wrote, and the EMA's weights, into a fresh state."""
+    tensors = tensors_from_bytes(training)
+    state.rng.set_state(tensors["rng"])
+    step, images, state.seconds = tensors["counts"].tolist()
+    state.step, state.images = int(step), int(images)
+    for name, network in _networks(state).items():
+        network.load_state_dict(_under(name, tensors))
+    state.ema.load_state_dict(tensors_from_bytes(generator))
+    for name, optimiser in _optimisers(state).items():
+        parameters = optimiser.param_groups[0]["params"]
+        entries: dict[int, dict[str, Tensor]] = {}
+        for key, value in _under(name, tensors).items():
+            index, part = key.split("/")
+            if part != "step":  # fused Adam needs its averages laid out like the parameter
+                value = torch.empty_like(parameters[int(index)]).copy_(value)
+            entries.setdefault(int(index), {})[part] = value
+        groups = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": entries, "param_groups": groups})
+
+
+def _networks(state: State) -> dict[str, nn.Module]:
+    return {"generator": state.generator, "discriminator": state.discriminator}
+
+
+def _optimisers(state: State) -> dict[str, torch.optim.Optimizer]:
+    return {"opt_g": state.opt_g, "opt_d": state.opt_d}
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    start = len(prefix) + 1
+    return {k[start:]: v for k, v in tensors.items() if k.startswith(prefix + "/")}
+
+
+def train_step(
+    state: State, config: TrainConfig, plan: Plan, dataset: Dataset, *, measure: bool
+) -> dict[str, float]:
+    """One step of D and one of G. With `measure`, gives what the curves show of it."""
+    loss, batch = LOSSES[config.loss], config.batch_size
+    generator, discriminator, rng = state.generator, state.discriminator, state.rng
+    penalised = (config.r1 > 0 or config.r2 > 0) and state.step % config.penalty_every == 0
+
+    def shown(images: Tensor) -> Tensor:
+        return augment.diffaugment(images, rng) if config.diffaugment else images
+
+    def judge(images: Tensor) -> Tensor:
+        with plan.autocast():
+            return discriminator(images, tasks).float()
+
+    # Draw a batch.
+    pictures, tasks = dataset.draw(batch, rng)
+    pictures, tasks = pictures.to(plan.device), tasks.to(plan.device)
+    real = sampling.from_uint8(pictures)
+    real = shown(augment.random_flips(real, rng) if config.flips else real)
+    z = torch.randn(batch, generator.z_dim, generator=rng).to(plan.device)
+    with plan.autocast():
+        fake = generator(z, tasks)
+
+    # Step D.
+    real_d, fake_d = real.detach(), shown(fake.detach().float())
+    real_d.requires_grad_(penalised and config.r1 > 0)
+    fake_d.requires_grad_(penalised and config.r2 > 0)
+    real_logits, fake_logits = judge(real_d), judge(fake_d)
+    loss_d = loss.d(real_logits, fake_logits)
+    objective = loss_d
+    if penalised:  # computed rarely, so weighted by how rarely ("lazy", StyleGAN2)
+        weight = config.penalty_every / 2
+        if config.r1 > 0:
+            slope = squared_slope(real_d, real_logits).mean()
+            objective = objective + config.r1 * weight * slope
+        if config.r2 > 0:
+            slope = squared_slope(fake_d, fake_logits).mean()
+            objective = objective + config.r2 * weight * slope
+    state.opt_d.zero_grad()
+    objective.backward()
+    norm_d = _gradient_norm(discriminator) if measure else 0.0
+    state.opt_d.step()
+
+    # Step G, against the new D.
+    discriminator.requires_grad_(False)
+    with torch.no_grad():
+        new_real_logits = judge(real_d) if loss.g_sees_real else real_logits
+    loss_g = loss.g(new_real_logits, judge(shown(fake.float())))
+    state.opt_g.zero_grad()
+    loss_g.backward()
+    discriminator.requires_grad_(True)
+    norm_g = _gradient_norm(generator) if measure else 0.0
+    state.opt_g.step()
+
+    # Update the EMA.
+    state.step += 1
+    state.images += batch
+    _update_ema(state, config)
+
+    # Add up what is logged as a mean.
+    parts = {
+        "loss_g": loss_g,
+        "loss_d": loss_d,
+        "score_real": real_logits.mean(),
+        "score_fake": fake_logits.mean(),
+        "d_right": (real_logits > fake_logits).float().mean(),
+        "steps": torch.ones(()),
+    }
+    for name, value in parts.items():
+        state.sums[name] = state.sums.get(name, 0) + value.detach()
+    if not measure:
+        return {}
+    steps = float(state.sums.pop("steps"))
+    means = {name: float(total) / steps for name, total in state.sums.items()}
+    state.sums = {}
+    return {**means, "grad_norm_g": norm_g, "grad_norm_d": norm_d}
+
+
+def _gradient_norm(network: nn.Module) -> float:
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    return float(torch.nn.utils.get_total_norm(gradients))
+
+
+@torch.no_grad()
+def _update_ema(state: State, config: TrainConfig) -> None:
+    """Half-life as set, but at most a twentieth of the run so far: the start is soon forgotten."""
+    halflife = min(config.ema_halflife_kimg * 1000, 0.05 * state.images)
+    decay = 0.5 ** (config.batch_size / halflife) if halflife > 0 else 0.0
+    for averaged, now in zip(_floats(state.ema), _floats(state.generator), strict=True):
+        averaged.lerp_(now, 1 - decay)
+
+
+def _floats(network: nn.Module) -> list[Tensor]:
+    """Parameters and the running statistics; a count of batches needs no average."""
+    return [*network.parameters(), *(b for b in network.buffers() if b.is_floating_point())]
+
+
+def grid_layout(model: ModelConfig) -> tuple[Tensor, Tensor]:
+    """Latents (N, z_dim) and task ids (N,) of the grid: a row per task, each of the same latents;
+    one task alone fills several rows."""
+    if len(model.tasks) == 1:
+        n = GRID_COLUMNS * GRID_ROWS_OF_ONE_TASK
+        return sampling.latents(n, model.z_dim, GRID_SEED), torch.zeros(n, dtype=torch.long)
+    z = sampling.latents(GRID_COLUMNS, model.z_dim, GRID_SEED)
+    tasks = torch.arange(len(model.tasks)).repeat_interleave(GRID_COLUMNS)
+    return z.repeat(len(model.tasks), 1), tasks
+
+
+def train(
+    run: Run,
+    dataset: Dataset,
+    *,
+    on_event: Callable[[Event], None] = lambda event: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> str:
+    """Trains a run to the end of its budget or until it is told to stop. Always saves.
+
+    Returns:
+        "finished" or "stopped".
+
+    Raises:
+        Diverged: a loss is no longer finite. The last snapshot is from before.
+    """
+    config = run.config
+    plan = device.plan(config.precision)
+    plan.apply_threads()
+    if not HAS_HEADS[config.architecture]:
+        dataset = dataset.merged()
+    model = ModelConfig.for_dataset(config, dataset)
+    run.describe(model=asdict(model), data=dataset.manifest(), plan=asdict(plan))
+
+    # Start, or take up where the newest snapshot ends.
+    state = fresh_state(config, model, plan)
+    if run.snapshot_steps():
+        folder = run.snapshot()
+        training = (folder / "training.safetensors").read_bytes()
+        unpack(state, training, (folder / "generator.safetensors").read_bytes())
+        run.forget_after(state.step)
+    grid_z, grid_tasks = grid_layout(model)
+    before, began = state.seconds, time.perf_counter()
+    speed_from, images_from = began, state.images
+    logging, drawing = Pace(0.5, 0.005, state.seconds), Pace(1.0, 0.02, state.seconds)
+    saving = Pace(SECONDS_BETWEEN_SNAPSHOTS, 0, state.seconds + SECONDS_BETWEEN_SNAPSHOTS)
+
+    def draw_grid() -> None:
+        pixels = sampling.sample(state.ema, grid_z, grid_tasks, autocast=plan.autocast)
+        jpeg = sampling.to_jpeg(sampling.grid(pixels, GRID_COLUMNS))
+        run.save_grid(state.step, jpeg)
+        on_event(GridSaved(state.step, jpeg))
+
+    def save() -> None:
+        if not all(p.isfinite().all() for n in _networks(state).values() for p in n.parameters()):
+            raise Diverged(f"the networks are no longer finite at step {state.step}")
+        run.save_snapshot(state.step, state_bytes(state.ema), pack(state))
+        run.note_progress(state.step, state.seconds)
+        on_event(SnapshotSaved(state.step, state.seconds))
+
+    if drawing.is_due(state.seconds) and state.step not in run.grid_steps():
+        draw_grid()
+
+    while True:
+        progress = _progress(config, state)
+        stopping = should_stop()
+        if progress >= 1 or stopping:
+            break
+        _set_learning_rate(state, config, progress)
+
+        measure = logging.is_due(state.seconds) or _is_last_step(config, state)
+        metrics = train_step(state, config, plan, dataset, measure=measure)
+        now = time.perf_counter()
+        state.seconds = before + now - began
+
+        if measure:
+            bad = [name for name, value in metrics.items() if not _finite(value)]
+            if bad:
+                raise Diverged(f"{', '.join(bad)} no longer finite at step {state.step}")
+            metrics["images_per_second"] = (state.images - images_from) / (now - speed_from)
+            speed_from, images_from = now, state.images
+            line = {"step": state.step, "seconds": state.seconds, **metrics}
+            run.log_metrics({key: float(f"{value:.6g}") for key, value in line.items()})
+            on_event(Logged(state.step, state.seconds, _progress(config, state), metrics))
+        if drawing.is_due(state.seconds):
+            draw_grid()
+        if saving.is_due(state.seconds):
+            save()
+
+    if state.step not in run.grid_steps():
+        draw_grid()
+    save()
+    return "finished" if progress >= 1 else "stopped"
+
+
+def _finite(value: float) -> bool:
+    return value - value == 0
+
+
+def _progress(config: TrainConfig, state: State) -> float:
+    """The share of the budget that is used up, whichever of steps and time is nearer its end."""
+    shares = [0.0]
+    if config.steps is not None:
+        shares.append(state.step / config.steps)
+    if config.seconds is not None:
+        shares.append(state.seconds / config.seconds)
+    return min(max(shares), 1.0)
+
+
+def _is_last_step(config: TrainConfig, state: State) -> bool:
+    return config.steps is not None and state.step + 1 >= config.steps
+
+
+def _set_learning_rate(state: State, config: TrainConfig, progress: float) -> None:
+    factor = 1.0
+    if config.lr_decay and progress > 0.5:
+        factor = 1 - 0.9 * (progress - 0.5) / 0.5
+    for optimiser in (state.opt_g, state.opt_d):
+        optimiser.param_groups[0]["lr"] = config.learning_rate * factor
