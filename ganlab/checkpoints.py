@@ -1,11 +1,12 @@
 """Models on disk: safetensors beside readable JSON, in a folder or in one zip.
 
-    model.json                how to build the networks, what they learnt from
-    generator.safetensors     the averaged generator, ready to sample
-    discriminator.safetensors
-    preview.jpg  README.md    a picture and the model card
+model.json                how to build the networks, what they learnt from
+generator.safetensors     the averaged generator, ready to sample
+discriminator.safetensors
+preview.jpg  README.md    a picture and the model card
 """
 
+import io
 import json
 import zipfile
 from dataclasses import asdict
@@ -56,8 +57,6 @@ def zip_checkpoint(
     path: Path, config: ModelConfig, files: dict[str, bytes], about: dict[str, Any]
 ) -> None:
     """The same as one zip, as visitors download it."""
-    import io
-
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("model.json", json.dumps(model_json(config, about), indent=1))
@@ -113,10 +112,16 @@ def load_generator(source: Path) -> tuple[nn.Module, ModelConfig, dict[str, Any]
         CheckpointError: not a ganlab model, or a damaged one.
     """
     config, about = read_model_json(source)
+    return restore_generator(config, source), config, about
+
+
+def restore_generator(config: ModelConfig, source: Path) -> nn.Module:
+    """The generator of a folder or zip that holds `generator.safetensors`, in eval mode."""
     generator = build_generator(config)
     state = read_tensors(source, "generator.safetensors")
     try:
         generator.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise CheckpointError(f"{source.name}: the weights do not fit model.json: {error}") from None
-    return generator.eval().to(memory_format=torch.channels_last), config, about
+        raise CheckpointError(f"{source.name}: weights and model.json differ: {error}") from None
+    generator.to(memory_format=torch.channels_last)
+    return generator.eval().requires_grad_(False)

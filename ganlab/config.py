@@ -5,6 +5,7 @@ of them need (a line of help, its range or its choices), so no setting is descri
 """
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from typing import Any, get_args, get_origin
@@ -258,6 +259,20 @@ class TrainConfig:
             and getattr(self, spec.name) != getattr(base, spec.name)
         }
 
+    def command(self) -> str:
+        """The shell command that trains with these settings."""
+        words = ["python", "-m", "ganlab", "train", "--data", self.data]
+        if self.tasks:
+            words += ["--tasks", *self.tasks]
+        words += ["--preset", self.preset]
+        for name, value in self.changed().items():
+            flag = name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{flag}" if value else f"--no-{flag}")
+            elif value is not None:
+                words += [f"--{flag}", f"{value:g}" if isinstance(value, float) else str(value)]
+        return shlex.join(words)
+
     def with_more_budget(self) -> "TrainConfig":
         """The same run with the budget of its preset once more on top: "train longer"."""
         base = TrainConfig.from_preset(self.preset)
@@ -336,5 +351,3 @@ PRESETS: dict[str, Preset] = {
         {"architecture": "mlp", "batch_size": 64, **_CLASSIC},
     ),
 }
-
-

@@ -1,28 +1,28 @@
 """A Run: one training as a folder, from which everything about it can be read back.
 
-    run.json            config, the data's manifest, the model's shape, versions
-    status.json         state, step, seconds, message      (replaced atomically)
-    owner.json          a hash of the owner's token
-    metrics.jsonl       one line per logged step
-    samples/NNNNNN.jpg  the same latents every time
-    snapshots/NNNNNN/   generator.safetensors (EMA); the newest also training.safetensors
+run.json            config, the data's manifest, the model's shape, versions
+status.json         state, step, seconds, message      (replaced atomically)
+owner.json          a hash of the owner's token
+metrics.jsonl       one line per logged step
+samples/NNNNNN.jpg  the same latents every time
+snapshots/NNNNNN/   generator.safetensors (EMA); the newest also training.safetensors
 """
 
 import hashlib
 import hmac
 import json
 import secrets
+import threading
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from ganlab import __version__
 from ganlab.config import TrainConfig
@@ -46,6 +46,10 @@ class IllegalMove(ValueError):
     """A change of state that makes no sense, such as stopping a finished run."""
 
 
+class RunIsHeld(ValueError):
+    """Another process trains this run."""
+
+
 @dataclass(frozen=True)
 class Status:
     """Where a run stands."""
@@ -62,6 +66,7 @@ class Run:
     def __init__(self, path: Path):
         self.path = Path(path)
         self.id = self.path.name
+        self._status_lock = threading.Lock()  # a stop comes from another thread than the training
 
     @classmethod
     def create(
@@ -112,10 +117,19 @@ class Run:
         known = read_json(self.path / "owner.json")["token_sha256"]
         return hmac.compare_digest(known, _sha256(token))
 
-    @cached_property
-    def lock(self) -> FileLock:
-        """Held by the process that trains this run; the system drops it when that process dies."""
-        return FileLock(self.path / ".lock", blocking=False)
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Marks this process as the one that trains the run. The mark ends with the process, so it
+        tells a run that is under way from one that was broken off.
+
+        Raises:
+            RunIsHeld: another process has it.
+        """
+        try:
+            with FileLock(self.path / ".lock", blocking=False):
+                yield
+        except Timeout:
+            raise RunIsHeld("another process is training this run") from None
 
     # Where it stands.
 
@@ -125,13 +139,15 @@ class Run:
 
     def move(self, state: str, message: str = "") -> Status:
         """Changes the state, or raises IllegalMove."""
-        now = self.status
-        if state not in MOVES[now.state]:
-            raise IllegalMove(f"a run that is {now.state} cannot become {state}")
-        return self._write_status(replace(now, state=state, message=message))
+        with self._status_lock:
+            now = self.status
+            if state not in MOVES[now.state]:
+                raise IllegalMove(f"a run that is {now.state} cannot become {state}")
+            return self._write_status(replace(now, state=state, message=message))
 
     def note_progress(self, step: int, seconds: float) -> None:
-        self._write_status(replace(self.status, step=step, seconds=round(seconds, 3)))
+        with self._status_lock:
+            self._write_status(replace(self.status, step=step, seconds=round(seconds, 3)))
 
     def _write_status(self, status: Status) -> Status:
         write_json(self.path / "status.json", asdict(status))
@@ -216,13 +232,3 @@ def all_runs(folder: Path) -> list[Run]:
     """The runs in a folder, oldest first; anything else in there is left alone."""
     found = [Run(path.parent) for path in folder.glob("*/status.json")]
     return sorted(found, key=lambda run: run.about["created"])
-
-
-def held(run: Run) -> AbstractContextManager:
-    """Holds a run's lock, or says that another process trains it."""
-    from filelock import Timeout
-
-    try:
-        return run.lock.acquire(blocking=False)
-    except Timeout:
-        raise ValueError("another process is training this run") from None

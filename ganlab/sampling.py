@@ -52,10 +52,7 @@ def to_uint8(images: Tensor) -> Tensor:
 def from_uint8(images: Tensor) -> Tensor:
     """0...255 to [-1, 1], laid out as convolutions like it."""
     return (
-        images.to(torch.float32)
-        .div_(127.5)
-        .sub_(1)
-        .contiguous(memory_format=torch.channels_last)
+        images.to(torch.float32).div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
     )
 
 

@@ -102,7 +102,7 @@ def fresh_state(config: TrainConfig, model: ModelConfig, plan: Plan) -> State:
         torch.manual_seed(config.seed)
         generator, discriminator = build_generator(model), build_discriminator(model)
     for network in (generator, discriminator):
-        _channels_last(network.to(plan.device))
+        network.to(plan.device, memory_format=torch.channels_last)
     ema = copy.deepcopy(generator).eval().requires_grad_(False)
     opt_g, opt_d = (
         torch.optim.Adam(
@@ -115,13 +115,6 @@ def fresh_state(config: TrainConfig, model: ModelConfig, plan: Plan) -> State:
     )
     rng = torch.Generator().manual_seed(config.seed)
     return State(generator, discriminator, ema, opt_g, opt_d, rng)
-
-
-def _channels_last(network: nn.Module) -> None:
-    """The layout in which convolutions are fastest; `Module.to` refuses 5-D parameters."""
-    for parameter in network.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
 def pack(state: State) -> bytes:

@@ -13,7 +13,6 @@ import hashlib
 import http.client
 import io
 import os
-import shutil
 import tarfile
 import tempfile
 import threading
@@ -34,6 +33,7 @@ from torch import Tensor
 
 from ganlab import compat
 from ganlab.data.dataset import Dataset, Picture, check_size, open_source, read_pictures
+from ganlab.files import write_atomically
 from ganlab.paths import cache_dir
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
@@ -157,7 +157,7 @@ _ENTRIES = (
     ),
     CatalogEntry(
         name="fashion-mnist",
-        title="Fashion-MNIST, complete",
+        title="Full Fashion-MNIST",
         summary="All sixty thousand training pictures of Fashion-MNIST.",
         licence="Fashion-MNIST, MIT, by Zalando SE",
         tasks=_FASHION_TASKS,
@@ -268,7 +268,8 @@ def preview(source: str, count: int = 12) -> Image.Image | None:
     path = _path_of(source)
     if path is not None:
         entry = CATALOG.get(source)
-        return _make_preview(path, _fingerprint(path), entry.size if entry else 64, count)
+        size, channels = (entry.size, entry.channels) if entry else (64, 3)
+        return _make_preview(path, _fingerprint(path), size, channels, count)
     if not is_ready(source):
         return None
     with Image.open(_preview_file(source)) as strip:
@@ -277,12 +278,16 @@ def preview(source: str, count: int = 12) -> Image.Image | None:
 
 @lru_cache(32)
 def _make_preview(
-    path: Path, _fingerprint: tuple[int, ...], size: int, count: int
+    path: Path,
+    fingerprint: tuple[int, ...],  # for the cache: another one, another strip
+    size: int,
+    channels: int,
+    count: int,
 ) -> Image.Image | None:
     with open_source(path, flat_name=path.stem) as found:
         # A few more than asked for, in case some are broken.
         chosen = _spread(list(found.values()), 2 * count)
-        return _strip(_decode_some(chosen, size, count))
+        return _strip(_decode_some(chosen, size, channels, count))
 
 
 def _spread(by_task: Sequence[Sequence[Picture]], count: int) -> list[Picture]:
@@ -292,14 +297,16 @@ def _spread(by_task: Sequence[Sequence[Picture]], count: int) -> list[Picture]:
     return turns[:count]
 
 
-def _decode_some(pictures: Sequence[Picture], size: int, count: int) -> list[np.ndarray]:
-    """The first `count` that can be read, as (3, size, size)."""
+def _decode_some(
+    pictures: Sequence[Picture], size: int, channels: int, count: int
+) -> list[np.ndarray]:
+    """The first `count` that can be read, as (channels, size, size)."""
     decoded: list[np.ndarray] = []
     for picture in pictures:
         if len(decoded) == count:
             break
         try:
-            decoded.append(picture.pixels(size, 3))
+            decoded.append(picture.pixels(size, channels))
         except ValueError:
             continue  # reading the data set reports it
     return decoded
@@ -363,7 +370,7 @@ def _fingerprint(path: Path) -> tuple[int, ...]:
         status = path.stat()
         return status.st_mtime_ns, status.st_size
     walk = os.walk(path)
-    statuses = [os.stat(os.path.join(parent, name)) for parent, _, names in walk for name in names]
+    statuses = [Path(parent, name).stat() for parent, _, names in walk for name in names]
     newest = max((status.st_mtime_ns for status in statuses), default=0)
     return newest, sum(status.st_size for status in statuses), len(statuses)
 
@@ -457,7 +464,7 @@ def _download_mnist(name: str, progress: _DownloadProgress) -> None:
             continue  # an earlier download broke off after this one
         urls = [mirror + file_name for mirror in family.mirrors]
         with _fetched(urls, md5, progress) as packed, gzip.open(packed) as unpacked:
-            _write_atomically(unpacked, target)
+            write_atomically(target, unpacked.read())
 
 
 def _download_cifar(name: str, progress: _DownloadProgress) -> None:
@@ -472,7 +479,8 @@ def _download_cifar(name: str, progress: _DownloadProgress) -> None:
             # Only plain files that we expect, under names that we choose: no path of the archive
             # ever reaches the disk.
             if member.isfile() and Path(member.name).name in wanted:
-                _write_atomically(archive.extractfile(member), folder / Path(member.name).name)
+                content = archive.extractfile(member).read()
+                write_atomically(folder / Path(member.name).name, content)
 
 
 class _DownloadProgress:
@@ -523,7 +531,8 @@ def _fetch(url: str, packed: BinaryIO, md5: str, progress: _DownloadProgress) ->
         if digest.hexdigest() != md5:
             raise _ConnectionFailed("what arrived is damaged")
     except _ConnectionFailed:
-        progress.add(-arrived)
+        if arrived:
+            progress.add(-arrived)
         raise
 
 
@@ -541,19 +550,6 @@ def _read_chunk(response: http.client.HTTPResponse) -> bytes:
         return response.read(_CHUNK_BYTES)
     except (OSError, http.client.HTTPException) as error:
         raise _ConnectionFailed("the connection to its server broke off") from error
-
-
-def _write_atomically(content: BinaryIO, target: Path) -> None:
-    """Write a file under a temporary name first, so that it is never there in part."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            shutil.copyfileobj(content, file)
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _parse(name: str, size: int, on_progress: OnProgress | None) -> Dataset:
@@ -590,5 +586,4 @@ def _save_preview(dataset: Dataset, path: Path) -> None:
     images, _ = dataset.draw(12, generator)
     packed = io.BytesIO()
     _strip([image.numpy() for image in images]).save(packed, "PNG")
-    packed.seek(0)
-    _write_atomically(packed, path)
+    write_atomically(path, packed.getvalue())

@@ -304,16 +304,17 @@ def _files_of_zip(bundle: zipfile.ZipFile) -> Iterator[_File]:
     for info in bundle.infolist():
         # Some Windows programs write backslashes. Plain strings: a path object per file of a
         # large zip would take longer than decoding the preview.
-        parts = info.filename.replace("\\", "/").split("/")
-        if parts[-1]:  # else a folder
-            yield _File(tuple(part for part in parts if part not in ("", ".")), partial(read, info))
+        path = info.filename.replace("\\", "/")
+        parts = tuple(part for part in path.split("/") if part not in ("", "."))
+        if parts and not path.endswith("/"):  # else a folder
+            yield _File(parts, partial(read, info))
 
 
 def _is_junk(parts: tuple[str, ...]) -> bool:
     """Not a picture, or what operating systems leave behind."""
     if any(part.startswith(".") or part == "__MACOSX" for part in parts):
         return True
-    return os.path.splitext(parts[-1])[1].lower() not in SUFFIXES
+    return "." + parts[-1].rpartition(".")[2].lower() not in SUFFIXES
 
 
 def _by_task(source_name: str, flat_name: str, files: Iterator[_File]) -> dict[str, list[Picture]]:
@@ -414,5 +415,6 @@ def _to_square(picture: Image.Image, size: int) -> Image.Image:
         return ImageOps.expand(picture, border=2, fill=0)
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    box = (left, top, left + side, top + side)
-    return picture.resize((size, size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+    # Cropped first: resize(box=…) would let in a little of what lies outside the box.
+    picture = picture.crop((left, top, left + side, top + side))
+    return picture.resize((size, size), Image.Resampling.LANCZOS, reducing_gap=3.0)

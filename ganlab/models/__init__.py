@@ -22,9 +22,7 @@ def build_generator(config: ModelConfig) -> nn.Module:
         return MlpGenerator(size, channels, z_dim)
     if config.architecture == "dcgan":
         return DcganGenerator(size, channels, z_dim, config.width)
-    return Generator(
-        len(config.tasks), size, channels, z_dim, config.width, config.own_last_layer
-    )
+    return Generator(len(config.tasks), size, channels, z_dim, config.width, config.own_last_layer)
 
 
 def build_discriminator(config: ModelConfig) -> nn.Module:

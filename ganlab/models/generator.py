@@ -53,7 +53,7 @@ class TaskBatchNorm(nn.Module):
 
 
 class TaskConvTranspose(nn.Module):
-    """A transposed convolution (4x4, stride 2) with a kernel for each task, or one that all share."""
+    """A transposed convolution (4x4, stride 2) whose kernel belongs to the task, or to all."""
 
     def __init__(self, in_channels: int, out_channels: int, n_kernels: int):
         super().__init__()

@@ -1,0 +1,114 @@
+"""How fast a training will be and how long it will take, before it starts.
+
+Speeds of earlier runs on this machine are remembered; for settings never used before, the count of
+operations is set against the machine's timing.
+"""
+
+import json
+import logging
+import math
+from functools import lru_cache
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ganlab import device
+from ganlab.config import ModelConfig, TrainConfig
+from ganlab.data.catalog import CATALOG
+from ganlab.files import read_json, write_json
+from ganlab.models import build_discriminator, build_generator
+from ganlab.paths import cache_dir
+from ganlab.runs import Run
+
+log = logging.getLogger(__name__)
+
+# A step beside its bare forward and backward operations, measured on the presets: updates,
+# normalisation and small layers cost about as much again as the timing's two large convolutions.
+_SHARE_OF_PEAK = 0.5
+_LOADING_SECONDS = 1.5
+
+
+def _key(config: TrainConfig) -> str:
+    """What the speed depends on."""
+    size, channels = _shape(config)
+    names = ("architecture", "width", "batch_size", "penalty_every", "loss", "precision")
+    names += ("own_last_layer", "spectral_norm", "diffaugment")
+    values = [getattr(config, name) for name in names]
+    return "|".join(map(str, [*values, size, channels, config.r1 + config.r2 > 0]))
+
+
+def _shape(config: TrainConfig) -> tuple[int, int]:
+    """Size and channels of the pictures; those of an unread folder are taken as 64 and colour."""
+    entry = CATALOG.get(config.data)
+    native = (entry.size, entry.channels) if entry else (64, 3)
+    return config.size or native[0], native[1]
+
+
+def _speeds() -> dict[str, float]:
+    file = cache_dir() / "speeds.json"
+    if not file.exists():
+        return {}
+    try:
+        return read_json(file)
+    except json.JSONDecodeError as error:
+        log.warning("%s is damaged (%s): starting anew", file, error)
+        return {}
+
+
+def remember(run: Run) -> None:
+    """Keeps the speed of a run that has ended, unless it was too short to tell."""
+    speeds = [line["images_per_second"] for line in run.metrics()][2:]
+    if len(speeds) >= 3:
+        median = sorted(speeds)[len(speeds) // 2]
+        write_json(cache_dir() / "speeds.json", {**_speeds(), _key(run.config): median})
+
+
+def images_per_second(config: TrainConfig) -> float:
+    """Real pictures per second, remembered or worked out."""
+    known = _speeds().get(_key(config))
+    if known:
+        return known
+    size, channels = _shape(config)
+    plan = device.plan(config.precision)
+    flops = _flops_per_image(
+        config.architecture, size, channels, config.z_dim, config.width, config.penalty_every,
+        config.r1 + config.r2 > 0,
+    )  # fmt: skip
+    return plan.steps_per_second * device.FLOPS_OF_TIMED_STEP * _SHARE_OF_PEAK / flops
+
+
+@lru_cache(maxsize=64)
+def _flops_per_image(
+    architecture: str, size: int, channels: int, z_dim: int, width: int, every: int, penalised: bool
+) -> float:
+    """G forward and backward, D on a real and twice on a generated picture, and the penalty."""
+    model = ModelConfig(architecture, size, channels, ("one",), z_dim, width)
+    with torch.device("meta"):
+        generator, discriminator = build_generator(model), build_discriminator(model)
+        z, x = torch.empty(2, z_dim), torch.empty(2, channels, size, size)
+        ids = torch.zeros(2, dtype=torch.long)
+        counts = []
+        for network, given in ((generator, z), (discriminator, x)):
+            with FlopCounterMode(display=False) as counter:
+                network(given, ids)
+            counts.append(counter.get_total_flops() / 2)
+    of_g, of_d = counts
+    return 3 * of_g + 8 * of_d + (8 * of_d / every if penalised else 0)
+
+
+def seconds(config: TrainConfig) -> float:
+    """Of a whole run, loading included."""
+    limits = [config.seconds or math.inf]
+    if config.steps:
+        limits.append(config.steps * config.batch_size / images_per_second(config))
+    return min(limits) + _LOADING_SECONDS
+
+
+def remaining_seconds(config: TrainConfig, seconds_done: float, progress: float) -> float:
+    """What is left of a run that has begun."""
+    if progress == 0:
+        return seconds(config)
+    limits = [math.inf if config.seconds is None else config.seconds - seconds_done]
+    if config.steps:
+        limits.append(seconds_done * (1 - progress) / progress)
+    return max(min(limits), 0.0)

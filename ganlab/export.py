@@ -1,0 +1,96 @@
+"""What leaves a run: its model as a zip that samples anywhere, and the generator to look at."""
+
+from pathlib import Path
+
+from torch import nn
+
+from ganlab import __version__, checkpoints
+from ganlab.checkpoints import load_generator, zip_checkpoint
+from ganlab.config import ModelConfig, TrainConfig
+from ganlab.data.catalog import CATALOG
+from ganlab.paths import runs_dir
+from ganlab.runs import Run
+
+
+def open_model(source: str, step: int | None = None) -> tuple[nn.Module, ModelConfig]:
+    """A generator in eval mode from a run (id or folder), a checkpoint folder or a zip.
+
+    Args:
+        step: which snapshot of a run; None = the newest.
+
+    Raises:
+        ValueError: nothing there, or not a model.
+    """
+    path = Path(source)
+    if not path.exists() and (runs_dir() / source).is_dir():
+        path = runs_dir() / source
+    if not path.exists():
+        raise ValueError(f"{source} is neither a run's id nor a folder or zip that exists")
+    if not (path / "run.json").exists():
+        generator, config, _ = load_generator(path)
+        return generator, config
+    run = Run(path)
+    config = ModelConfig.from_dict(run.about["model"])
+    return checkpoints.restore_generator(config, run.snapshot(step)), config
+
+
+def download_name(run: Run) -> str:
+    """Tells data, tasks and step, in letters that every file system takes."""
+    config = run.config
+    words = [Path(config.data).stem, *(config.tasks if len(config.tasks) <= 2 else ())]
+    text = "-".join(["ganlab", *words, f"step{run.snapshot_steps()[-1]}"])
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text) + ".zip"
+
+
+def export(run: Run, folder: Path) -> Path:
+    """Writes the newest snapshot as a checkpoint zip with its card and a preview; gives its path.
+
+    Raises:
+        ValueError: the run has no snapshot yet.
+    """
+    snapshot = run.snapshot()
+    step = int(snapshot.name)
+    about, config = run.about, run.config
+    model = ModelConfig.from_dict(about["model"])
+    entry = CATALOG.get(config.data)
+    licence = entry.licence if entry else "The pictures' own; ask whoever provided them."
+    lineage = {
+        "trained_with": config.to_dict(),
+        "data": about["data"],
+        "data_licence": licence,
+        "step": step,
+        "seconds": run.status.seconds,
+        "versions": about["versions"],
+    }
+    files = {"generator.safetensors": (snapshot / "generator.safetensors").read_bytes()}
+    grids = [grid for grid in run.grid_steps() if grid <= step]
+    if grids:
+        files["preview.jpg"] = run.grid(grids[-1])
+    files["README.md"] = _card(config, model, lineage, has_preview=bool(grids)).encode()
+    path = folder / download_name(run)
+    zip_checkpoint(path, model, files, {"lineage": lineage})
+    return path
+
+
+def _card(config: TrainConfig, model: ModelConfig, lineage: dict, *, has_preview: bool) -> str:
+    """The model card, for people."""
+    changed = ", ".join(f"{k} {v}" for k, v in config.changed().items()) or "none"
+    speed = lineage["step"] * config.batch_size / max(lineage["seconds"], 1e-9)
+    picture = "\n![samples](preview.jpg)\n" if has_preview else ""
+    return f"""# A generator trained with ganlab {__version__}
+{picture}
+- Data: {lineage["data"]["name"]}, {lineage["data"]["pictures"]} pictures
+- Licence of the data: {lineage["data_licence"]}
+- Tasks: {", ".join(model.tasks)}
+- Model: {model.architecture}, {model.size} px, {model.channels} channels
+- Preset: {config.preset}; changed: {changed}
+- Trained: {lineage["step"]} steps in {lineage["seconds"]:.0f} s ({speed:.0f} pictures/s)
+
+Draw pictures from it:
+
+    python -m ganlab sample THIS.zip --n 64 --seed 1 --out pictures
+
+The same training again:
+
+    {config.command()}
+"""

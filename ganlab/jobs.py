@@ -1,0 +1,401 @@
+"""The queue, the worker thread, and what a page may see of a run.
+
+Everything here is about who runs when. What a run is lives in `runs`, how it learns in `training`.
+A page reads only `JobView`s: immutable, replaced whole under a lock, numbered so that a page can
+tell that nothing changed.
+"""
+
+import logging
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ganlab import estimates
+from ganlab.config import TrainConfig
+from ganlab.data import catalog
+from ganlab.runs import UNDER_WAY, IllegalMove, Run, RunIsHeld, all_runs
+from ganlab.training import Diverged, Event, GridSaved, Logged, train
+
+log = logging.getLogger(__name__)
+
+RUN_ID = re.compile(r"[A-Za-z0-9_-]{16}")
+MAX_CURVE_POINTS = 400
+
+
+class UnknownRun(ValueError):
+    """No run has this id."""
+
+
+class NotOwner(ValueError):
+    """The owner's token is missing or wrong."""
+
+
+class QueueFull(ValueError):
+    """Too many runs wait already."""
+
+
+class _Stopped(Exception):
+    """Breaks off the loading of data when a stop is asked for."""
+
+
+def perform(
+    run: Run,
+    *,
+    on_event: Callable[[Event], None] = lambda event: None,
+    on_loading: Callable[[str], None] = lambda message: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> str:
+    """Takes a queued run to its end, in this thread: loads the data, trains, keeps the state true.
+
+    Returns:
+        the state in which it ended: "finished" or "stopped".
+
+    Raises:
+        whatever went wrong, after the run was marked as failed with the reason.
+    """
+
+    def on_progress(fraction: float, message: str) -> None:
+        on_loading(message)
+        if should_stop():
+            raise _Stopped
+
+    with run.held():
+        run.move("running")
+        try:
+            config = run.config
+            on_loading("Reading the pictures")
+            dataset = catalog.load(
+                config.data,
+                size=config.size or None,
+                tasks=config.tasks or None,
+                on_progress=on_progress,
+            )
+            outcome = train(run, dataset, on_event=on_event, should_stop=should_stop)
+        except _Stopped:
+            outcome = "stopped"
+        except BaseException as error:
+            run.move("failed", reason(run, error))
+            raise
+        run.move(outcome)
+    estimates.remember(run)
+    return outcome
+
+
+def reason(run: Run, error: BaseException) -> str:
+    """What went wrong and what to do, in words for the visitor."""
+    if isinstance(error, Diverged):
+        steps = run.snapshot_steps()
+        advice = "Start again with a lower learning rate, or with R1 and R2 switched on."
+        if steps:
+            advice = f"The snapshot at step {steps[-1]} from before is kept. {advice}"
+        return f"The training exploded: {error}. {advice}"
+    if isinstance(error, MemoryError):
+        return "The machine ran out of memory. Choose a smaller width or batch size."
+    if isinstance(error, OSError):
+        return f"The disk refused to read or write: {error.strerror or error}."
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        return "The program was ended from outside."
+    if isinstance(error, ValueError):
+        return str(error)
+    return f"ganlab made a mistake ({type(error).__name__}: {error}). The server's log tells more."
+
+
+@dataclass(frozen=True)
+class JobView:
+    """What a page sees of a run."""
+
+    run_id: str
+    version: int  # rises with each change
+    config: TrainConfig
+    tasks: tuple[str, ...]  # rows of the grid; () before the data is read
+    state: str
+    message: str = ""
+    step: int = 0
+    seconds: float = 0.0
+    progress: float = 0.0
+    images_per_second: float = 0.0
+    queue_place: int = 0  # 1 = next; 0 = not waiting
+    seconds_to_start: float = 0.0  # while waiting
+    grid_steps: tuple[int, ...] = ()
+    has_snapshot: bool = False
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.state in UNDER_WAY
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of training; None = too early to say."""
+        if self.config.seconds is not None and self.config.steps is None:
+            return max(self.config.seconds - self.seconds, 0.0)
+        if self.progress < 0.01:
+            return None
+        return self.seconds * (1 - self.progress) / self.progress
+
+
+class _Job:
+    """A run that this process knows, with the latest view of it. Jobs alone touches these."""
+
+    def __init__(self, run: Run):
+        about, status = run.about, run.status
+        self.run = run
+        self.stop = threading.Event()
+        self.curve: list[dict[str, float]] = run.metrics()
+        config = TrainConfig.from_dict(about["config"])
+        speed = self.curve[-1]["images_per_second"] if self.curve else 0.0
+        self.view = JobView(
+            run_id=run.id,
+            version=0,
+            config=config,
+            tasks=tuple(about.get("model", {}).get("tasks", ())),
+            state=status.state,
+            message=status.message,
+            step=status.step,
+            seconds=status.seconds,
+            progress=_share(config, status.step, status.seconds),
+            images_per_second=speed,
+            grid_steps=tuple(run.grid_steps()),
+            has_snapshot=bool(run.snapshot_steps()),
+        )
+
+
+def _share(config: TrainConfig, step: int, seconds: float) -> float:
+    by_steps = step / config.steps if config.steps else 0.0
+    by_time = seconds / config.seconds if config.seconds else 0.0
+    return min(max(by_steps, by_time), 1.0)
+
+
+class Jobs:
+    """Runs in a folder, a queue of them, and worker threads that train them one after another."""
+
+    def __init__(self, folder: Path, *, workers: int = 1, max_waiting: int = 32):
+        """Finds the folder's runs again; those that were under way are marked as interrupted."""
+        self.folder = folder
+        self.max_waiting = max_waiting
+        self._changed = threading.Condition()  # guards everything below
+        self._known: dict[str, _Job] = {}
+        self._waiting: list[_Job] = []
+        self._active: list[_Job] = []
+        self._closing = False
+        folder.mkdir(parents=True, exist_ok=True)
+        self._mark_interrupted()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"ganlab-worker-{i}", daemon=True)
+            for i in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _mark_interrupted(self) -> None:
+        for run in all_runs(self.folder):
+            if run.status.state not in UNDER_WAY:
+                continue
+            try:
+                with run.held():
+                    run.move("interrupted", "The server stopped while this run was under way.")
+            except RunIsHeld:
+                log.info("run %s is trained by another process", run.id)
+
+    # For visitors.
+
+    def submit(self, config: TrainConfig) -> tuple[str, str]:
+        """Queues a new run. Gives its id, with which anybody can watch, and its owner's token."""
+        with self._changed:
+            self._refuse_if_full()
+            run, token = Run.create(config, runs=self.folder)
+            job = self._known[run.id] = _Job(run)
+            self._enqueue(job)
+        return run.id, token
+
+    def stop(self, run_id: str, token: object) -> None:
+        """Asks a run to stop and save; one that waits leaves the queue at once."""
+        with self._changed:
+            job = self._owned(run_id, token)
+            if job in self._waiting:
+                self._waiting.remove(job)
+                job.run.move("stopped", "Taken out of the queue before it began.")
+            elif job in self._active and job.run.status.state == "queued":
+                job.stop.set()  # just taken up by the worker: it ends before it trains
+            else:
+                job.run.move("stopping")
+                job.stop.set()
+            self._publish(job)
+            self._publish_places()
+
+    def resume(self, run_id: str, token: object) -> None:
+        """Queues an ended run again, from its newest snapshot. A finished one gets more budget."""
+        with self._changed:
+            job = self._owned(run_id, token)
+            if job in self._active:
+                raise IllegalMove("this run is still ending: try again in a second")
+            self._refuse_if_full()
+            if job.run.status.state == "finished":
+                config = job.view.config.with_more_budget()
+                job.run.describe(config=config.to_dict())
+            job.run.move("queued")
+            job.stop.clear()
+            self._enqueue(job)
+
+    def delete(self, run_id: str, token: object) -> None:
+        """Removes an ended run from the disk."""
+        with self._changed:
+            job = self._owned(run_id, token)
+            if job in self._active or job.run.status.state in UNDER_WAY:
+                raise IllegalMove("stop the run before you delete it")
+            del self._known[run_id]
+            shutil.rmtree(job.run.path)
+
+    def view(self, run_id: str) -> JobView:
+        """The latest view of a run. Costs microseconds once the run is known."""
+        with self._changed:
+            return self._job(run_id).view
+
+    def curve(self, run_id: str) -> list[dict[str, float]]:
+        """At most `MAX_CURVE_POINTS` logged lines, evenly chosen, the last one among them."""
+        with self._changed:
+            curve = self._job(run_id).curve
+            stride = -(-len(curve) // MAX_CURVE_POINTS) or 1
+            return curve[::-1][::stride][::-1]
+
+    def grid(self, run_id: str, step: int) -> bytes:
+        """The sample grid of a step, as JPEG."""
+        with self._changed:
+            job = self._job(run_id)
+        if step not in job.view.grid_steps:
+            raise ValueError(f"there is no grid of step {step}")
+        return job.run.grid(step)
+
+    def run(self, run_id: str) -> Run:
+        with self._changed:
+            return self._job(run_id).run
+
+    def close(self, seconds: float = 10.0) -> None:
+        """Stops what is under way, saved, and ends the threads."""
+        with self._changed:
+            self._closing = True
+            for job in self._active:
+                job.stop.set()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(seconds)
+
+    # Inside. All of these are called with the lock held, but for the worker.
+
+    def _job(self, run_id: object) -> _Job:
+        if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id):
+            raise UnknownRun("this is not the id of a run")
+        if run_id not in self._known:
+            run = Run(self.folder / run_id)
+            if not (run.path / "status.json").exists():
+                raise UnknownRun("there is no such run here: it may have been deleted")
+            self._known[run_id] = _Job(run)
+        return self._known[run_id]
+
+    def _owned(self, run_id: object, token: object) -> _Job:
+        job = self._job(run_id)
+        if not job.run.is_owned_by(token):
+            raise NotOwner("only the browser that started this run can do that")
+        return job
+
+    def _refuse_if_full(self) -> None:
+        if self._closing:
+            raise QueueFull("the server is shutting down")
+        if len(self._waiting) >= self.max_waiting:
+            raise QueueFull(f"{len(self._waiting)} runs are waiting already: try again later")
+
+    def _enqueue(self, job: _Job) -> None:
+        self._waiting.append(job)
+        job.view = replace(_Job(job.run).view, version=job.view.version)
+        self._publish(job)
+        self._publish_places()
+        self._changed.notify()
+
+    def _publish(self, job: _Job, **changes: object) -> None:
+        """Replaces a job's view; the state always comes from the run's folder."""
+        status = job.run.status
+        job.view = replace(
+            job.view,
+            **{"message": status.message, **changes},
+            state=status.state,
+            version=job.view.version + 1,
+        )
+
+    def _publish_places(self) -> None:
+        """Tells everyone who waits their place and when their turn comes."""
+        ahead = min(
+            (estimates.remaining_seconds(job.view.config, job.view.seconds, job.view.progress)
+             for job in self._active),
+            default=0.0,
+        )  # fmt: skip
+        for place, job in enumerate(self._waiting, start=1):
+            self._publish(job, queue_place=place, seconds_to_start=ahead)
+            ahead += estimates.remaining_seconds(
+                job.view.config, job.view.seconds, job.view.progress
+            )
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._closing:
+                    self._changed.wait()
+                if self._closing:
+                    return
+                job = self._waiting.pop(0)
+                self._active.append(job)
+                self._publish(job, queue_place=0, seconds_to_start=0.0)
+                self._publish_places()
+            try:
+                perform(
+                    job.run,
+                    on_event=lambda event, job=job: self._on_event(job, event),
+                    on_loading=lambda message, job=job: self._on_loading(job, message),
+                    should_stop=job.stop.is_set,
+                )
+            except Exception:  # the run says why it failed; the worker goes on with the next
+                log.exception("run %s failed", job.run.id)
+            with self._changed:
+                self._active.remove(job)
+                if job.run.status.state in UNDER_WAY:  # failed before its state could be written
+                    job.run.move("failed", "The run could not be started. See the server's log.")
+                self._publish(job, grid_steps=tuple(job.run.grid_steps()))
+                self._publish_places()
+
+    def _on_loading(self, job: _Job, message: str) -> None:
+        with self._changed:
+            self._publish(job, message=message)
+
+    def _on_event(self, job: _Job, event: Event) -> None:
+        with self._changed:
+            view = job.view
+            if not view.tasks:
+                self._publish(job, tasks=tuple(job.run.about["model"]["tasks"]))
+            if isinstance(event, Logged):
+                line = {"step": event.step, "seconds": event.seconds, **event.metrics}
+                job.curve = [*(p for p in job.curve if p["step"] < event.step), line]
+                self._publish(
+                    job,
+                    step=event.step,
+                    seconds=event.seconds,
+                    progress=event.progress,
+                    images_per_second=event.metrics["images_per_second"],
+                )
+            elif isinstance(event, GridSaved):
+                earlier = (step for step in view.grid_steps if step < event.step)
+                self._publish(job, grid_steps=(*earlier, event.step))
+            else:
+                self._publish(job, has_snapshot=True, step=event.step, seconds=event.seconds)
+            self._changed.notify_all()
+
+
+def wait_until_ended(jobs: Jobs, run_id: str, seconds: float) -> JobView:
+    """Waits for a run to end; for tests and scripts."""
+    end = time.monotonic() + seconds
+    while (view := jobs.view(run_id)).is_under_way:
+        if time.monotonic() > end:
+            raise TimeoutError(f"the run is still {view.state} after {seconds:g} s")
+        time.sleep(0.02)
+    return view
