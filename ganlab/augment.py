@@ -54,10 +54,11 @@ def translation(x: Tensor, generator: torch.Generator) -> Tensor:
 def cutout(x: Tensor, generator: torch.Generator) -> Tensor:
     """Blanks a square of half the side around a random point."""
     b, _, h, w = x.shape
-    cy = torch.randint(0, h, (b, 1), generator=generator).to(x.device)
-    cx = torch.randint(0, w, (b, 1), generator=generator).to(x.device)
-    rows = (torch.arange(h, device=x.device) - cy).abs() < h // 4
-    cols = (torch.arange(w, device=x.device) - cx).abs() < w // 4
+    top = torch.randint(0, h + 1, (b, 1), generator=generator).to(x.device) - h // 4
+    left = torch.randint(0, w + 1, (b, 1), generator=generator).to(x.device) - w // 4
+    rows, cols = torch.arange(h, device=x.device), torch.arange(w, device=x.device)
+    rows = (rows >= top) & (rows < top + h // 2)
+    cols = (cols >= left) & (cols < left + w // 2)
     hidden = rows[:, None, :, None] & cols[:, None, None, :]
     return x * ~hidden
 

@@ -59,6 +59,7 @@ class CatalogEntry:
         size: of the pictures in pixels, as `load` gives them when not told otherwise.
         few_shot: a handful of pictures, meant as the target of a transfer.
         download_mb: None = bundled.
+        first_task_only: one task keeps a first, short training sharp.
     """
 
     name: str
@@ -71,6 +72,12 @@ class CatalogEntry:
     pictures: int
     few_shot: bool = False
     download_mb: float | None = None
+    first_task_only: bool = False
+
+    @property
+    def suggested(self) -> tuple[str, ...]:
+        """The tasks that a first training should take on."""
+        return self.tasks[:1] if self.first_task_only else self.tasks
 
 
 _FASHION_TASKS = (
@@ -100,6 +107,7 @@ _ENTRIES = (
         size=64,
         channels=3,
         pictures=10_000,
+        first_task_only=True,
     ),
     CatalogEntry(
         name="fashion",

@@ -3,6 +3,7 @@
 Both know nothing of tasks; they take task ids for the sake of one call signature and ignore them.
 """
 
+from itertools import pairwise
 from math import prod
 
 import torch
@@ -19,7 +20,7 @@ class MlpGenerator(nn.Module):
         self.shape = (channels, size, size)
         widths = [z_dim, 128, 256, 512, 1024]
         layers: list[nn.Module] = []
-        for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (a, b) in enumerate(pairwise(widths)):
             norm = [nn.BatchNorm1d(b)] if i else []
             layers += [nn.Linear(a, b), *norm, nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], prod(self.shape)), nn.Tanh())
@@ -83,7 +84,7 @@ class DcganDiscriminator(nn.Module):
         n_blocks = (size // 8).bit_length()
         widths = [channels] + [width * 2**i for i in range(n_blocks)]
         layers: list[nn.Module] = []
-        for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (a, b) in enumerate(pairwise(widths)):
             layers.append(nn.Conv2d(a, b, 4, stride=2, padding=1, bias=False))
             layers += [nn.BatchNorm2d(b)] if i else []
             layers.append(nn.LeakyReLU(0.2))

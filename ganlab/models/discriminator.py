@@ -1,5 +1,7 @@
 """The Discriminator: one trunk, one logit per task (as in StarGAN v2), no norm."""
 
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm as spectrally_normalised
@@ -20,8 +22,7 @@ class Discriminator(nn.Module):
         n_blocks = (size // 8).bit_length()
         widths = [channels] + [width * 2**i for i in range(n_blocks)]
         self.downs = nn.ModuleList(
-            nn.Conv2d(a, b, 4, stride=2, padding=1)
-            for a, b in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(widths)
         )
         self.logits = nn.Linear(widths[-1] * 16, n_tasks)
         for layer in self.downs:

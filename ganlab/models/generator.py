@@ -5,6 +5,8 @@ every block's batch norm and, if asked for, the last layer. Picking a task is a 
 weights, blending is a convex one, and both are the same weighted sum of parameters.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -112,7 +114,7 @@ class Generator(nn.Module):
         self.norms = nn.ModuleList(TaskBatchNorm(w, n_tasks) for w in widths)
         self.ups = nn.ModuleList(
             nn.ConvTranspose2d(a, b, 4, stride=2, padding=1, bias=False)
-            for a, b in zip(widths, widths[1:], strict=False)
+            for a, b in pairwise(widths)
         )
         self.last = TaskConvTranspose(width, channels, n_tasks if own_last_layer else 1)
         for up in self.ups:

@@ -1,0 +1,35 @@
+# `make run` starts the app and `make test` proves it; both set up what they need, once.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PORT ?= 7860
+
+.PHONY: run test lint data clean
+
+run: .venv/app
+	GRADIO_SERVER_PORT=$(PORT) $(BIN)/python app.py
+
+test: .venv/dev
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+data: .venv/dev
+	cd scripts/dicebear && npm ci
+	$(BIN)/python scripts/build_bundled_data.py
+
+clean:
+	rm -rf .venv
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/app: .venv/bin/python requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/dev: .venv/app requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@

@@ -1,0 +1,1 @@
+"""The page. Start reading at `layout`. Nothing outside this folder knows gradio."""

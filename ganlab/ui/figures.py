@@ -1,0 +1,206 @@
+"""What the page shows of a run, as HTML and as data frames. Pure functions; all text is escaped."""
+
+import base64
+import io
+from html import escape
+
+import pandas as pd
+from PIL import Image
+
+from ganlab.config import PRESETS, TrainConfig
+from ganlab.data.catalog import CATALOG, CatalogEntry
+from ganlab.jobs import JobView
+from ganlab.losses import LOSSES
+
+STATE_WORDS = {
+    "queued": "Waiting",
+    "running": "Learning",
+    "stopping": "Stopping",
+    "stopped": "Stopped",
+    "finished": "Finished",
+    "failed": "Failed",
+    "interrupted": "Interrupted",
+}
+
+MARK = """<svg viewBox="0 0 40 40" role="img" aria-label="ganlab"><rect width="40" height="40"
+ rx="11" fill="#232935"/><path d="M25.5 13.2A9 9 0 1 0 29 20h-7" fill="none" stroke="#ff922b"
+ stroke-width="4" stroke-linecap="round" stroke-linejoin="round"/><circle cx="29" cy="11.5" r="3.4"
+ fill="#4dabf7"/></svg>"""
+
+HEADER = f"""<header class="gl-header">{MARK}<div><h1>ganlab</h1>
+<p>Watch two networks teach each other to draw.</p></div></header>"""
+
+
+def _noise_to_face() -> str:
+    """The drawing of the empty state: noise that turns into a face in four frames."""
+    import random
+
+    rng, frames = random.Random(4), []
+    for frame in range(4):
+        x0, amount = frame * 112, (1.0, 0.6, 0.25, 0.0)[frame]
+        face = (
+            f'<g transform="translate({x0} 0)"><rect width="96" height="96" rx="12" '
+            f'fill="#c0aede" opacity="{0.25 + 0.25 * frame:.2f}"/><g opacity="{1 - amount:.2f}">'
+            '<path d="M14 96c2-20 16-26 34-26s32 6 34 26z" fill="#4f46e5"/>'
+            '<circle cx="48" cy="44" r="23" fill="#f2c7a5"/>'
+            '<path d="M24 42c-2-22 12-28 26-27 16 1 24 11 22 27-6-3-8-9-10-13-10 5-26 3-32 1-3 3-5 '
+            '8-6 12z" fill="#3b2a20"/><circle cx="40" cy="45" r="2.6" fill="#232935"/>'
+            '<circle cx="56" cy="45" r="2.6" fill="#232935"/><path d="M41 55c4 4 10 4 14 0" '
+            'fill="none" stroke="#232935" stroke-width="2.4" stroke-linecap="round"/></g>'
+        )
+        dots = "".join(
+            f'<rect x="{6 + 7 * (i % 12)}" y="{6 + 7 * (i // 12)}" width="7" height="7" '
+            f'fill="{rng.choice(("#e8590c", "#1c7ed6", "#697386", "#f6f7f9", "#232935"))}" '
+            f'opacity="{amount * rng.uniform(0.25, 0.95):.2f}"/>'
+            for i in range(144)
+            if rng.random() < amount
+        )
+        frames.append(f"{face}{dots}</g>")
+    return f'<svg viewBox="0 0 432 96" aria-hidden="true">{"".join(frames)}</svg>'
+
+
+EMPTY = f"""<div class="gl-empty">{_noise_to_face()}<h2>Pictures will appear here</h2>
+<p>The <b class="gl-g">generator</b> starts from noise. The <b class="gl-d">discriminator</b> tells
+its pictures from real ones, and each learns from the other. Shapes appear within seconds, faces
+within a minute.</p></div>"""
+
+
+def jpeg_uri(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+
+
+def data_card(entry: CatalogEntry, strip: Image.Image | None) -> str:
+    """A strip of real pictures, and what the set is."""
+    if strip is None:
+        picture = (
+            f'<div class="gl-missing">Not on this machine yet: a download of '
+            f"{entry.download_mb:.0f} MB</div>"
+        )
+    else:
+        buffer = io.BytesIO()
+        strip.save(buffer, "PNG")
+        uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+        picture = f'<img src="{uri}" alt="Real pictures from {escape(entry.title)}">'
+    colour = "colour" if entry.channels == 3 else "grey"
+    return (
+        f'<div class="gl-data">{picture}<p>{escape(entry.summary)}</p>'
+        f'<p class="gl-meta">{entry.pictures:,} pictures · {entry.size} px · {colour} · '
+        f"{len(entry.tasks)} {'tasks' if len(entry.tasks) > 1 else 'task'}</p>"
+        f'<details class="gl-meta"><summary>Licence</summary>{escape(entry.licence)}</details>'
+        "</div>"
+    )
+
+
+def duration(seconds: float) -> str:
+    """For people: 45 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        rest = whole % 60
+        return f"{whole // 60} min" + (f" {rest} s" if rest else "")
+    minutes = whole % 3600 // 60
+    return f"{whole // 3600} h" + (f" {minutes} min" if minutes else "")
+
+
+def run_title(config: TrainConfig) -> str:
+    entry = CATALOG.get(config.data)
+    tasks = f" ({', '.join(config.tasks)})" if 0 < len(config.tasks) <= 2 else ""
+    return f"{entry.title if entry else config.data}{tasks} · {PRESETS[config.preset].title}"
+
+
+def state_line(view: JobView, *, is_owner: bool) -> str:
+    """The chip and the sentence that say where the run stands."""
+    busy = " gl-busy" if view.is_under_way else ""
+    return (
+        f'<div class="gl-state gl-{view.state}{busy}" role="status">'
+        f'<span class="gl-chip">{STATE_WORDS[view.state]}</span>'
+        f'<span class="gl-message">{escape(_sentence(view, is_owner))}</span>'
+        f'<span class="gl-title">{escape(run_title(view.config))}</span></div>'
+    )
+
+
+def _sentence(view: JobView, is_owner: bool) -> str:
+    resume = " Resume goes on from there." if is_owner and view.has_snapshot else ""
+    if view.state == "queued":
+        when = f" Starts in about {duration(view.seconds_to_start)}." * (view.queue_place > 0)
+        return f"Place {max(view.queue_place, 1)} in the queue.{when}"
+    if view.state == "running":
+        return (view.message or "Reading the pictures") if not view.grid_steps else ""
+    if view.state == "stopping":
+        return "Saving a snapshot."
+    if view.state == "stopped":
+        return view.message or f"Saved at step {view.step:,}.{resume}"
+    if view.state == "finished":
+        more = " Train longer, or download it." if is_owner else ""
+        return f"{view.step:,} steps in {duration(view.seconds)}.{more}"
+    if view.state == "interrupted":
+        saved = f" Saved up to step {view.step:,}.{resume}" if view.has_snapshot else ""
+        return f"{view.message}{saved}"
+    return view.message
+
+
+def facts(view: JobView) -> str:
+    """Progress bar and figures."""
+    percent = round(100 * view.progress)
+    left = view.seconds_left if view.is_under_way else None
+    items = {
+        "Step": f"{view.step:,}",
+        "Trained for": duration(view.seconds),
+        "Speed": f"{view.images_per_second:,.0f} images/s" if view.images_per_second else "–",
+        "Time left": duration(left) if left is not None else "–",
+    }
+    cells = "".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in items.items())
+    return (
+        f'<div class="gl-bar" role="progressbar" aria-label="Training" aria-valuemin="0" '
+        f'aria-valuemax="100" aria-valuenow="{percent}"><div style="width:{percent}%"></div></div>'
+        f'<dl class="gl-facts">{cells}</dl>'
+    )
+
+
+def grid_figure(jpeg: bytes, step: int, tasks: tuple[str, ...]) -> str:
+    """A sample grid with the tasks' names beside their rows."""
+    with Image.open(io.BytesIO(jpeg)) as image:
+        width, height = image.size
+    several = len(tasks) > 1
+    labels = "".join(f"<span>{escape(task)}</span>" for task in tasks)
+    rows = f'<div class="gl-labels">{labels}</div>' if several else ""
+    alt = f"Generated pictures at step {step}"
+    what = "Each column is one latent vector" if several else "The same latent vectors at each step"
+    return (
+        f'<figure class="gl-grid"><div class="gl-rows{"" if several else " gl-one"}">{rows}'
+        f'<img src="{jpeg_uri(jpeg)}" width="{width}" height="{height}" alt="{alt}"></div>'
+        f"<figcaption>Step {step:,} · {what}</figcaption></figure>"
+    )
+
+
+WAITING_FOR_GRID = '<div class="gl-grid"><div class="gl-waiting">Not begun yet</div></div>'
+
+
+def notice(text: str) -> str:
+    return f'<p class="gl-note" role="status">{escape(text)}</p>'
+
+
+# Plots: long frames of step, value and series.
+
+LOSS_SERIES = {"loss_g": "G", "loss_d": "D"}
+SCORE_SERIES = {"score_real": "real", "score_fake": "generated"}
+NORM_SERIES = {"grad_norm_g": "G", "grad_norm_d": "D"}
+
+
+def frame(curve: list[dict[str, float]], series: dict[str, str]) -> pd.DataFrame:
+    """The logged lines as rows (step, value, series), for `gr.LinePlot`."""
+    rows = [(line["step"], line[key], name) for key, name in series.items() for line in curve]
+    return pd.DataFrame(rows, columns=["step", "value", "series"])
+
+
+def score_frame(curve: list[dict[str, float]], loss: str) -> pd.DataFrame:
+    """D's scores; where only their difference has a meaning, around their midpoint."""
+    if LOSSES[loss].shift_free:
+        curve = [_centred(line) for line in curve]
+    return frame(curve, SCORE_SERIES)
+
+
+def _centred(line: dict[str, float]) -> dict[str, float]:
+    half = (line["score_real"] - line["score_fake"]) / 2
+    return {**line, "score_real": half, "score_fake": -half}

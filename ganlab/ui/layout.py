@@ -1,0 +1,22 @@
+"""The whole page."""
+
+import gradio as gr
+
+from ganlab.jobs import Jobs
+from ganlab.ui import figures
+from ganlab.ui.train_tab import build_train_tab
+
+UPLOADS_KEPT_SECONDS = 24 * 3600
+
+
+def build_page(jobs: Jobs) -> gr.Blocks:
+    """Everything a visitor sees, over the runs of `jobs`."""
+    with gr.Blocks(
+        title="ganlab",
+        analytics_enabled=False,
+        fill_width=True,
+        delete_cache=(3600, UPLOADS_KEPT_SECONDS),
+    ) as page:
+        gr.HTML(figures.HEADER, elem_classes="gl-html")
+        build_train_tab(page, jobs)
+    return page

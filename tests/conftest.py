@@ -1,0 +1,94 @@
+"""What tests share: a home of their own, one thread, and a small data set of drawn pictures."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from ganlab import device
+from ganlab.config import TrainConfig
+from ganlab.data.dataset import Dataset
+from ganlab.device import Plan
+from ganlab.runs import Run
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """GANLAB_HOME, so that no test touches the runs or the cache of whoever runs it."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("GANLAB_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One CPU thread in fp32, without timing the machine: what a test needs to be repeatable."""
+    for name in ("GANLAB_DEVICE", "GANLAB_PRECISION", "GANLAB_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(device, "measure", lambda: Plan("cpu", "fp32", 1, 400.0))
+    torch.set_num_threads(1)
+
+
+def drawn(shape: str, size: int, rng: np.random.Generator) -> Image.Image:
+    """A disc or a square of one colour on another, anywhere in the picture."""
+    paper, ink = (tuple(int(v) for v in rng.integers(0, 256, 3)) for _ in range(2))
+    picture = Image.new("RGB", (size, size), paper)
+    side = int(rng.integers(size // 4, size // 2))
+    left, top = (int(v) for v in rng.integers(0, size - side, 2))
+    draw = ImageDraw.Draw(picture)
+    figure = draw.ellipse if shape == "discs" else draw.rectangle
+    figure((left, top, left + side, top + side), fill=ink)
+    return picture
+
+
+def drawings(tasks: tuple[str, ...], per_task: int, size: int = 32, channels: int = 3) -> Dataset:
+    rng = np.random.default_rng(0)
+    mode = "RGB" if channels == 3 else "L"
+    pictures = [
+        np.asarray(drawn(task, size, rng).convert(mode)).reshape(size, size, channels)
+        for task in tasks
+        for _ in range(per_task)
+    ]
+    images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+    task_ids = torch.arange(len(tasks)).repeat_interleave(per_task)
+    return Dataset("drawings", images, task_ids, tasks)
+
+
+@pytest.fixture(scope="session")
+def dataset() -> Dataset:
+    """24 drawings of 32 px: discs and squares."""
+    return drawings(("discs", "squares"), 12)
+
+
+@pytest.fixture(scope="session")
+def one_task() -> Dataset:
+    """16 drawings of discs."""
+    return drawings(("discs",), 16)
+
+
+@pytest.fixture(scope="session")
+def grey() -> Dataset:
+    """16 drawings of discs in grey."""
+    return drawings(("discs",), 16, channels=1)
+
+
+def tiny(preset: str = "quick", **changes) -> TrainConfig:
+    """A training that takes a fraction of a second."""
+    settings = {"width": 8, "z_dim": 8, "batch_size": 8, "steps": 20, "precision": "fp32"}
+    if "seconds" in changes:
+        del settings["steps"]
+    return TrainConfig.from_preset(preset, **{**settings, **changes})
+
+
+@pytest.fixture
+def new_run(tmp_path: Path) -> Callable[..., Run]:
+    """Makes a queued run: `new_run(loss="hinge")` is a tiny training with the hinge loss."""
+
+    def make(preset: str = "quick", **changes) -> Run:
+        run, _ = Run.create(tiny(preset, **changes), runs=tmp_path / "runs")
+        return run
+
+    return make
