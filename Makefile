@@ -10,7 +10,7 @@ run: .venv/app
 	GRADIO_SERVER_PORT=$(PORT) $(BIN)/python app.py
 
 test: .venv/dev
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(ARGS)
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The command line: `python -m ganlab train | resume | sample`.
+"""The command line: `python -m ganlab train | resume | sample | bench`.
 
 Flags of `train` are made from the fields of `TrainConfig`, so that the shell and the page know the
 same settings by the same names.
@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ganlab import __version__, device, sampling
+from ganlab import __version__, bench, device, sampling
 from ganlab.config import PRESETS, TrainConfig
+from ganlab.data import catalog
 from ganlab.export import open_model
 from ganlab.jobs import perform
 from ganlab.paths import runs_dir
@@ -62,6 +63,15 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument(
         "--out", type=Path, required=True, help="FILE.npz, or a folder for PNG files"
     )
+
+    measure = commands.add_parser("bench", help="measure this machine")
+    measure.set_defaults(command=_bench)
+    measure.add_argument("what", choices=["speed"], help="speed: images/s of every preset")
+    measure.add_argument("--data", default="avatars", help="a catalogue name, a folder or a zip")
+    measure.add_argument("--tasks", nargs="+", metavar="TASK", default=["avataaars"])
+    measure.add_argument("--seconds", type=float, default=20, help="for each preset (default: 20)")
+    measure.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+    measure.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return top
 
 
@@ -137,11 +147,15 @@ def _perform(run: Run, *, as_json: bool) -> int:
                 f"G {event.metrics['loss_g']:.2f}, D {event.metrics['loss_d']:.2f}"
             )
 
+    def on_loading(message: str) -> None:
+        if bar.desc != message + " ":
+            bar.set_description_str(message + " ")
+
     try:
         outcome = perform(
             run,
             on_event=on_event,
-            on_loading=lambda message: bar.set_description_str(message + " "),
+            on_loading=on_loading,
             should_stop=lambda: asked_to_stop,
         )
     finally:
@@ -187,6 +201,23 @@ def _sample(args: argparse.Namespace) -> int:
         for number, pixels in enumerate(images):
             sampling.to_image(pixels).save(args.out / f"{number:06d}.png")
     print(f"{args.n} pictures of {config.size}x{config.size} in {args.out}")
+    return 0
+
+
+def _bench(args: argparse.Namespace) -> int:
+    dataset = catalog.load(args.data, tasks=args.tasks)
+    rows = bench.speeds(dataset, seconds=args.seconds, precision=args.precision)
+    if args.json:
+        print(json.dumps(rows))
+        return 0
+    precision, threads = rows[0]["precision"], torch.get_num_threads()
+    print(f"{args.data} at {dataset.size} px, {precision}, {threads} threads")
+    print(f"{'preset':<10} {'images/s':>10} {'x DCGAN':>9}   rounds")
+    for row in rows:
+        print(
+            f"{row['preset']:<10} {row['images_per_second']:>10.0f} {row['times_dcgan']:>9.2f}"
+            f"   {row['slowest_round']:.0f} to {row['fastest_round']:.0f}"
+        )
     return 0
 
 

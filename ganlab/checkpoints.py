@@ -9,6 +9,7 @@ preview.jpg  README.md    a picture and the model card
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def _member(source: Path, name: str, limit: int) -> bytes:
             content = file.read(limit + 1)
     except (FileNotFoundError, KeyError):
         raise CheckpointError(f"{source.name} holds no {name}: it is not a ganlab model") from None
-    except (zipfile.BadZipFile, OSError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
         raise CheckpointError(f"{source.name} cannot be read: {error}") from None
     if len(content) > limit:
         raise CheckpointError(f"{name} in {source.name} is larger than {limit:,} bytes")
@@ -99,7 +100,7 @@ def read_model_json(source: Path) -> tuple[ModelConfig, dict[str, Any]]:
                 f"{source.name} has format {about['format']}, this version reads {FORMAT}"
             )
         return ModelConfig.from_dict(about.pop("model")), about
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{source.name}: model.json is damaged ({error!r})") from None
@@ -117,11 +118,12 @@ def load_generator(source: Path) -> tuple[nn.Module, ModelConfig, dict[str, Any]
 
 def restore_generator(config: ModelConfig, source: Path) -> nn.Module:
     """The generator of a folder or zip that holds `generator.safetensors`, in eval mode."""
-    generator = build_generator(config)
     state = read_tensors(source, "generator.safetensors")
+    with torch.device("meta"):  # without memory: the file's tensors become the parameters
+        generator = build_generator(config)
     try:
-        generator.load_state_dict(state, strict=True)
+        generator.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
         raise CheckpointError(f"{source.name}: weights and model.json differ: {error}") from None
-    generator.to(memory_format=torch.channels_last)
+    generator.to(torch.float32, memory_format=torch.channels_last)
     return generator.eval().requires_grad_(False)

@@ -48,11 +48,12 @@ def check(value: Any, spec: Field) -> Any:
             return None
         kind = get_args(kind)[0]
     if get_origin(kind) is tuple:
-        if isinstance(value, str) or not all(isinstance(v, str) for v in value):
+        if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
             raise ValueError(f"{name} is {value!r}: give a list of names")
         return tuple(value)
     if kind in (int, float):
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not -1e300 < value < 1e300:  # nor nan, nor infinite
             raise ValueError(f"{name} is {value!r}: give a number")
         if kind is int and value != int(value):
             raise ValueError(f"{name} is {value!r}: give a whole number")
@@ -64,7 +65,7 @@ def check(value: Any, spec: Field) -> Any:
         raise ValueError(f"{name} is {value!r}: choose one of {known}")
     low, high = meta["low"], meta["high"]
     if (low is not None and value < low) or (high is not None and value > high):
-        raise ValueError(f"{name} is {value:g}: choose between {low:g} and {high:g}")
+        raise ValueError(f"{name} is {value:.10g}: choose between {low:.10g} and {high:.10g}")
     return value
 
 
@@ -98,7 +99,8 @@ class TrainConfig:
     )
     width: int = setting(
         32,
-        "Channels at half the picture's size, doubled at each halving. More is slower and sharper.",
+        "Channels at half the picture's size; deeper layers have up to four times as many. More is "
+        "slower and sharper.",
         label="Width",
         low=8,
         high=128,
@@ -141,8 +143,15 @@ class TrainConfig:
         high=1000,
         group="Loss",
     )
+    simultaneous: bool = setting(
+        True,
+        "Both networks learn from one look of D at the pictures, which is faster; off, G learns "
+        "against the D of a moment later, as in the classics.",
+        label="Simultaneous steps",
+        group="Loss",
+    )
     penalty_every: int = setting(
-        4,
+        8,
         "R1 and R2 are computed every so many steps, weighted to match: rarer is faster.",
         label="Penalty every (steps)",
         low=1,
@@ -265,20 +274,25 @@ class TrainConfig:
         if self.tasks:
             words += ["--tasks", *self.tasks]
         words += ["--preset", self.preset]
-        for name, value in self.changed().items():
+        settings = self.changed()
+        if self.steps is not None and self.seconds is not None:
+            settings["seconds"] = self.seconds  # else steps alone would replace the time
+        for name, value in settings.items():
             flag = name.replace("_", "-")
             if isinstance(value, bool):
                 words.append(f"--{flag}" if value else f"--no-{flag}")
             elif value is not None:
-                words += [f"--{flag}", f"{value:g}" if isinstance(value, float) else str(value)]
+                words += [f"--{flag}", str(value).removesuffix(".0")]
         return shlex.join(words)
 
     def with_more_budget(self) -> "TrainConfig":
-        """The same run with the budget of its preset once more on top: "train longer"."""
-        base = TrainConfig.from_preset(self.preset)
+        """The same run for longer: by the time of its preset, and by half of the steps again."""
+        base, more = TrainConfig.from_preset(self.preset), {}
         if self.steps is not None:
-            return replace(self, steps=self.steps + max(self.steps // 2, 1))
-        return replace(self, seconds=self.seconds + (base.seconds or 60.0))
+            more["steps"] = self.steps + max(self.steps // 2, 1)
+        if self.seconds is not None:
+            more["seconds"] = self.seconds + (base.seconds or 60.0)
+        return replace(self, **more)
 
 
 @dataclass(frozen=True)
@@ -309,7 +323,17 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ModelConfig":
-        return cls(**{**values, "tasks": tuple(values["tasks"])})
+        """Reads what `asdict` wrote, perhaps elsewhere: a shape out of bounds is a ValueError."""
+        specs = {spec.name: spec for spec in fields(TrainConfig)}
+        known = {key: check(value, specs[key]) for key, value in values.items() if key in specs}
+        model = cls(**{**values, **known})
+        if model.size not in SIZES:
+            raise ValueError(f"size is {model.size!r}: choose one of {', '.join(map(str, SIZES))}")
+        if type(model.channels) is not int or model.channels not in (1, 3):
+            raise ValueError(f"channels is {model.channels!r}: choose one of 1, 3")
+        if not model.tasks:
+            raise ValueError("a model needs at least one task")
+        return model
 
 
 @dataclass(frozen=True)
@@ -325,6 +349,7 @@ _CLASSIC = {
     "loss": "non-saturating",
     "r1": 0.0,
     "r2": 0.0,
+    "simultaneous": False,
     "learning_rate": 2e-4,
     "beta1": 0.5,
     "beta2": 0.999,

@@ -5,7 +5,6 @@ Environment variables override it: GANLAB_DEVICE (cpu, cuda), GANLAB_PRECISION (
 GANLAB_THREADS (a number).
 """
 
-import json
 import logging
 import os
 import platform
@@ -130,7 +129,7 @@ def plan(precision: str = "auto") -> Plan:
         try:
             saved = read_json(file)
             found = Plan(**saved["plan"]) if saved["machine"] == machine else None
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
+        except (KeyError, TypeError, ValueError) as error:  # ValueError: neither JSON nor text
             log.warning("%s is damaged (%s): timing again", file, error)
     if found is None:
         found = measure()
@@ -146,6 +145,8 @@ def _overridden(found: Plan, precision: str) -> Plan:
         raise ValueError("GANLAB_DEVICE is 'cuda', but PyTorch finds no CUDA device here")
     if precision == "auto":
         precision = os.environ.get("GANLAB_PRECISION", found.precision)
+        if precision not in ("fp32", "bf16"):
+            raise ValueError(f"GANLAB_PRECISION is {precision!r}: set it to fp32 or bf16")
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"precision is {precision!r}: choose auto, fp32 or bf16")
     threads = os.environ.get("GANLAB_THREADS", str(found.threads))

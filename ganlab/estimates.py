@@ -4,7 +4,6 @@ Speeds of earlier runs on this machine are remembered; for settings never used b
 operations is set against the machine's timing.
 """
 
-import json
 import logging
 import math
 from functools import lru_cache
@@ -50,7 +49,7 @@ def _speeds() -> dict[str, float]:
         return {}
     try:
         return read_json(file)
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # neither JSON nor text
         log.warning("%s is damaged (%s): starting anew", file, error)
         return {}
 

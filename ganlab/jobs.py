@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from ganlab import estimates
 from ganlab.config import TrainConfig
 from ganlab.data import catalog
@@ -65,6 +67,7 @@ def perform(
 
     with run.held():
         run.move("running")
+        message = ""
         try:
             config = run.config
             on_loading("Reading the pictures")
@@ -77,10 +80,12 @@ def perform(
             outcome = train(run, dataset, on_event=on_event, should_stop=should_stop)
         except _Stopped:
             outcome = "stopped"
+            if not run.snapshot_steps():
+                message = "Stopped before it began to learn."
         except BaseException as error:
             run.move("failed", reason(run, error))
             raise
-        run.move(outcome)
+        run.move(outcome, message)
     estimates.remember(run)
     return outcome
 
@@ -141,7 +146,8 @@ class _Job:
     """A run that this process knows, with the latest view of it. Jobs alone touches these."""
 
     def __init__(self, run: Run):
-        about, status = run.about, run.status
+        about, status, snapshots = run.about, run.status, run.snapshot_steps()
+        step = max([status.step, *snapshots])  # killed between saving and noting it
         self.run = run
         self.stop = threading.Event()
         self.curve: list[dict[str, float]] = run.metrics()
@@ -154,12 +160,12 @@ class _Job:
             tasks=tuple(about.get("model", {}).get("tasks", ())),
             state=status.state,
             message=status.message,
-            step=status.step,
+            step=step,
             seconds=status.seconds,
-            progress=_share(config, status.step, status.seconds),
+            progress=_share(config, step, status.seconds),
             images_per_second=speed,
             grid_steps=tuple(run.grid_steps()),
-            has_snapshot=bool(run.snapshot_steps()),
+            has_snapshot=bool(snapshots),
         )
 
 
@@ -182,6 +188,7 @@ class Jobs:
         self._active: list[_Job] = []
         self._closing = False
         folder.mkdir(parents=True, exist_ok=True)
+        self._folder_lock = FileLock(folder / ".server.lock", blocking=False, thread_local=False)
         self._mark_interrupted()
         self._threads = [
             threading.Thread(target=self._work, name=f"ganlab-worker-{i}", daemon=True)
@@ -191,8 +198,13 @@ class Jobs:
             thread.start()
 
     def _mark_interrupted(self) -> None:
+        under_way = list(UNDER_WAY)
+        try:
+            self._folder_lock.acquire()
+        except Timeout:  # what waits here, waits in the queue of another server
+            under_way.remove("queued")
         for run in all_runs(self.folder):
-            if run.status.state not in UNDER_WAY:
+            if run.status.state not in under_way:
                 continue
             try:
                 with run.held():
@@ -218,8 +230,11 @@ class Jobs:
             if job in self._waiting:
                 self._waiting.remove(job)
                 job.run.move("stopped", "Taken out of the queue before it began.")
+                job.view = replace(job.view, queue_place=0, seconds_to_start=0.0)
             elif job in self._active and job.run.status.state == "queued":
                 job.stop.set()  # just taken up by the worker: it ends before it trains
+            elif job not in self._active and job.run.status.state in UNDER_WAY:
+                raise RunIsHeld("another process has this run: stop it there")
             else:
                 job.run.move("stopping")
                 job.stop.set()
@@ -237,6 +252,7 @@ class Jobs:
                 config = job.view.config.with_more_budget()
                 job.run.describe(config=config.to_dict())
             job.run.move("queued")
+            job.run.forget_after(max(job.run.snapshot_steps(), default=0))
             job.stop.clear()
             self._enqueue(job)
 
@@ -247,6 +263,7 @@ class Jobs:
             if job in self._active or job.run.status.state in UNDER_WAY:
                 raise IllegalMove("stop the run before you delete it")
             del self._known[run_id]
+            (job.run.path / "status.json").unlink()  # first, so that half of a run is none
             shutil.rmtree(job.run.path)
 
     def view(self, run_id: str) -> JobView:
@@ -282,6 +299,7 @@ class Jobs:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(seconds)
+        self._folder_lock.release()
 
     # Inside. All of these are called with the lock held, but for the worker.
 
@@ -292,7 +310,11 @@ class Jobs:
             run = Run(self.folder / run_id)
             if not (run.path / "status.json").exists():
                 raise UnknownRun("there is no such run here: it may have been deleted")
-            self._known[run_id] = _Job(run)
+            try:
+                self._known[run_id] = _Job(run)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                log.warning("%s is damaged: %r", run.path, error)
+                raise UnknownRun("this run cannot be read: its folder is damaged") from None
         return self._known[run_id]
 
     def _owned(self, run_id: object, token: object) -> _Job:
@@ -309,7 +331,8 @@ class Jobs:
 
     def _enqueue(self, job: _Job) -> None:
         self._waiting.append(job)
-        job.view = replace(_Job(job.run).view, version=job.view.version)
+        fresh = _Job(job.run)
+        job.curve, job.view = fresh.curve, replace(fresh.view, version=job.view.version)
         self._publish(job)
         self._publish_places()
         self._changed.notify()
@@ -359,10 +382,19 @@ class Jobs:
                 log.exception("run %s failed", job.run.id)
             with self._changed:
                 self._active.remove(job)
-                if job.run.status.state in UNDER_WAY:  # failed before its state could be written
-                    job.run.move("failed", "The run could not be started. See the server's log.")
-                self._publish(job, grid_steps=tuple(job.run.grid_steps()))
+                try:
+                    self._publish_end(job)
+                except (OSError, ValueError):  # a full disk, a deleted folder
+                    log.exception("the end of run %s could not be written", job.run.id)
+                    message = "The run's folder could not be read or written. See the server's log."
+                    version = job.view.version + 1
+                    job.view = replace(job.view, state="failed", message=message, version=version)
                 self._publish_places()
+
+    def _publish_end(self, job: _Job) -> None:
+        if job.run.status.state in UNDER_WAY:  # failed before its state could be written
+            job.run.move("failed", "The run could not be started. See the server's log.")
+        self._publish(job, grid_steps=tuple(job.run.grid_steps()))
 
     def _on_loading(self, job: _Job, message: str) -> None:
         with self._changed:

@@ -11,6 +11,7 @@ snapshots/NNNNNN/   generator.safetensors (EMA); the newest also training.safete
 import hashlib
 import hmac
 import json
+import logging
 import secrets
 import threading
 import time
@@ -27,6 +28,8 @@ from filelock import FileLock, Timeout
 from ganlab import __version__
 from ganlab.config import TrainConfig
 from ganlab.files import folder_written_atomically, read_json, write_atomically, write_json
+
+log = logging.getLogger(__name__)
 
 UNDER_WAY = ("queued", "running", "stopping")
 # From each state to those it may become. "queued" from an ended state is a resume.
@@ -181,16 +184,22 @@ class Run:
     # Snapshots.
 
     def save_snapshot(self, step: int, generator: bytes, training: bytes) -> None:
-        """Writes a snapshot; older ones stay to be sampled, but only the newest can resume."""
+        """Writes a snapshot; older ones stay to be sampled, but only the newest can resume.
+
+        A step that is saved already is left as it is: the same step is the same state.
+        """
+        if (self._snapshot(step) / "training.safetensors").exists():
+            return
         with folder_written_atomically(self._snapshot(step)) as folder:
             (folder / "generator.safetensors").write_bytes(generator)
             (folder / "training.safetensors").write_bytes(training)
         steps = self.snapshot_steps()
         for old in steps[:-1]:
             (self._snapshot(old) / "training.safetensors").unlink(missing_ok=True)
-        if len(steps) > KEPT_SNAPSHOTS:
-            for old in steps[1:-1:2]:  # the first and the newest always stay
-                self._delete_snapshot(old)
+        if len(steps) > KEPT_SNAPSHOTS:  # drop the one whose neighbours are closest together
+            spans = zip(steps, steps[1:], steps[2:], strict=False)
+            gaps = {old: after - before for before, old, after in spans}
+            self._delete_snapshot(min(gaps, key=gaps.__getitem__))
 
     def _snapshot(self, step: int) -> Path:
         return self.path / "snapshots" / f"{step:06d}"
@@ -225,10 +234,17 @@ class Run:
 
 
 def _sha256(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
 
 
 def all_runs(folder: Path) -> list[Run]:
-    """The runs in a folder, oldest first; anything else in there is left alone."""
-    found = [Run(path.parent) for path in folder.glob("*/status.json")]
-    return sorted(found, key=lambda run: run.about["created"])
+    """The runs in a folder, oldest first; what else is there, or damaged, is left alone."""
+    found: list[tuple[float, Run]] = []
+    for path in folder.glob("*/status.json"):
+        run = Run(path.parent)
+        try:
+            _, created = run.status, run.about["created"]
+            found.append((created, run))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            log.warning("%s is damaged: %r", run.path, error)
+    return [run for _, run in sorted(found, key=lambda pair: pair[0])]

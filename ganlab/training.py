@@ -117,8 +117,8 @@ def fresh_state(config: TrainConfig, model: ModelConfig, plan: Plan) -> State:
     return State(generator, discriminator, ema, opt_g, opt_d, rng)
 
 
-def pack(state: State) -> bytes:
-    """The state without the EMA, as safetensors."""
+def tensors_of(state: State) -> dict[str, Tensor]:
+    """The state without the EMA, by name."""
     tensors: dict[str, Tensor] = {"rng": state.rng.get_state()}
     for name, network in _networks(state).items():
         for key, value in network.state_dict().items():
@@ -129,11 +129,11 @@ def pack(state: State) -> bytes:
                 tensors[f"{name}/{index}/{key}"] = value.contiguous()
     counts = [state.step, state.images, state.seconds]
     tensors["counts"] = torch.tensor(counts, dtype=torch.float64)
-    return tensors_to_bytes(tensors)
+    return tensors
 
 
 def unpack(state: State, training: bytes, generator: bytes) -> None:
-    """Puts what `pack` wrote, and the EMA's weights, into a fresh state."""
+    """Puts what `tensors_of` gave, and the EMA's weights, into a fresh state."""
     tensors = tensors_from_bytes(training)
     state.rng.set_state(tensors["rng"])
     step, images, state.seconds = tensors["counts"].tolist()
@@ -190,11 +190,17 @@ def train_step(
     with plan.autocast():
         fake = generator(z, tasks)
 
-    # Step D.
-    real_d, fake_d = real.detach(), shown(fake.detach().float())
+    # Let D judge. At these pictures its slope is taken, for the penalties and for G.
+    real_d, fake_d = real.detach(), fake.detach().float()
     real_d.requires_grad_(penalised and config.r1 > 0)
-    fake_d.requires_grad_(penalised and config.r2 > 0)
-    real_logits, fake_logits = judge(real_d), judge(fake_d)
+    fake_d.requires_grad_(config.simultaneous or (penalised and config.r2 > 0))
+    fake_shown = shown(fake_d)
+    real_logits, fake_logits = judge(real_d), judge(fake_shown)
+
+    # Step D, but for a simultaneous G, which learns against D as it is, first find G's way.
+    if config.simultaneous:
+        loss_g = loss.g(real_logits.detach(), fake_logits)
+        (way,) = torch.autograd.grad(loss_g, fake_d, retain_graph=True)
     loss_d = loss.d(real_logits, fake_logits)
     objective = loss_d
     if penalised:  # computed rarely, so weighted by how rarely ("lazy", StyleGAN2)
@@ -203,21 +209,24 @@ def train_step(
             slope = squared_slope(real_d, real_logits).mean()
             objective = objective + config.r1 * weight * slope
         if config.r2 > 0:
-            slope = squared_slope(fake_d, fake_logits).mean()
+            slope = squared_slope(fake_shown, fake_logits).mean()
             objective = objective + config.r2 * weight * slope
     state.opt_d.zero_grad()
-    objective.backward()
+    objective.backward(inputs=list(discriminator.parameters()))
     norm_d = _gradient_norm(discriminator) if measure else 0.0
     state.opt_d.step()
 
-    # Step G, against the new D.
-    discriminator.requires_grad_(False)
-    with torch.no_grad():
-        new_real_logits = judge(real_d) if loss.g_sees_real else real_logits
-    loss_g = loss.g(new_real_logits, judge(shown(fake.float())))
+    # Step G.
     state.opt_g.zero_grad()
-    loss_g.backward()
-    discriminator.requires_grad_(True)
+    if config.simultaneous:
+        fake.backward(way.to(fake.dtype))
+    else:  # against the new D, whose own gradients are not needed
+        discriminator.requires_grad_(False)
+        with torch.no_grad():
+            new_real_logits = judge(real_d) if loss.g_sees_real else real_logits
+        loss_g = loss.g(new_real_logits, judge(shown(fake.float())))
+        loss_g.backward()
+        discriminator.requires_grad_(True)
     norm_g = _gradient_norm(generator) if measure else 0.0
     state.opt_g.step()
 
@@ -304,7 +313,7 @@ def train(
         folder = run.snapshot()
         training = (folder / "training.safetensors").read_bytes()
         unpack(state, training, (folder / "generator.safetensors").read_bytes())
-        run.forget_after(state.step)
+    run.forget_after(state.step)  # at step 0: of a run that broke off before its first snapshot
     grid_z, grid_tasks = grid_layout(model)
     before, began = state.seconds, time.perf_counter()
     speed_from, images_from = began, state.images
@@ -318,9 +327,10 @@ def train(
         on_event(GridSaved(state.step, jpeg))
 
     def save() -> None:
-        if not all(p.isfinite().all() for n in _networks(state).values() for p in n.parameters()):
+        tensors = tensors_of(state)
+        if not all(tensor.isfinite().all() for tensor in tensors.values()):
             raise Diverged(f"the networks are no longer finite at step {state.step}")
-        run.save_snapshot(state.step, state_bytes(state.ema), pack(state))
+        run.save_snapshot(state.step, state_bytes(state.ema), tensors_to_bytes(tensors))
         run.note_progress(state.step, state.seconds)
         on_event(SnapshotSaved(state.step, state.seconds))
 

@@ -75,6 +75,18 @@ def grey() -> Dataset:
     return drawings(("discs",), 16, channels=1)
 
 
+@pytest.fixture
+def picture_folder(tmp_path: Path) -> Path:
+    """The same as files: eight drawings of discs and eight of squares, a subfolder for each."""
+    rng = np.random.default_rng(0)
+    for task in ("discs", "squares"):
+        folder = tmp_path / "pictures" / task
+        folder.mkdir(parents=True)
+        for number in range(8):
+            drawn(task, 32, rng).save(folder / f"{number}.png")
+    return tmp_path / "pictures"
+
+
 def tiny(preset: str = "quick", **changes) -> TrainConfig:
     """A training that takes a fraction of a second."""
     settings = {"width": 8, "z_dim": 8, "batch_size": 8, "steps": 20, "precision": "fp32"}

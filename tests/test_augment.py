@@ -136,7 +136,7 @@ def test_contrast_scales_the_distance_to_the_mean():
 
 def moved(picture: Tensor, dy: int, dx: int) -> Tensor:
     """Each pixel by hand; what comes in is 0."""
-    c, h, w = picture.shape
+    h, w = picture.shape[1:]
     out = torch.zeros_like(picture)
     for y in range(h):
         for x in range(w):
@@ -147,9 +147,7 @@ def moved(picture: Tensor, dy: int, dx: int) -> Tensor:
 
 def test_translation_moves_by_any_whole_number_of_pixels_up_to_an_eighth():
     picture = pictures(1)[0]  # 16 px: up to 2 in each direction
-    by_hand = {
-        (dy, dx): moved(picture, dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)
-    }
+    by_hand = {(dy, dx): moved(picture, dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)}
     seen = set()
     for y in augment.translation(picture.expand(400, -1, -1, -1), seeded()):
         matching = [offset for offset, other in by_hand.items() if torch.equal(y, other)]

@@ -1,10 +1,15 @@
-"""The Discriminator: one trunk, one logit per task (as in StarGAN v2), no norm."""
+"""The Discriminator: one trunk, one logit per task (as in StarGAN v2), no norm.
+
+Kernels are 3x3: at 4x4 a training step takes a quarter longer, which a minute does not pay back.
+"""
 
 from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm as spectrally_normalised
+
+from ganlab.models.generator import block_widths
 
 
 class Discriminator(nn.Module):
@@ -19,10 +24,9 @@ class Discriminator(nn.Module):
         spectral_norm: bool = False,
     ):
         super().__init__()
-        n_blocks = (size // 8).bit_length()
-        widths = [channels] + [width * 2**i for i in range(n_blocks)]
+        widths = [channels, *block_widths(size, width)]
         self.downs = nn.ModuleList(
-            nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(widths)
+            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)
         )
         self.logits = nn.Linear(widths[-1] * 16, n_tasks)
         for layer in self.downs:

@@ -78,6 +78,8 @@ def read_form(values: Sequence[Any]) -> TrainConfig:
 
 def _as_typed(value: Any, spec: Any) -> Any:
     """JSON knows one kind of number, so 1.0 may arrive as 1 and the other way round."""
+    if value is None:
+        raise ValueError(f"{spec.metadata['label']} is empty: give a number.")
     if spec.type is int and isinstance(value, float) and value.is_integer():
         return int(value)
     return value
@@ -110,9 +112,7 @@ def build_form() -> Form:
         )
         preset_note = gr.HTML(_preset_note(first.preset), elem_classes="gl-html")
         with gr.Row(equal_height=True):
-            amount = gr.Number(
-                first.seconds, label="Train for", elem_id="amount", min_width=90, minimum=1
-            )
+            amount = gr.Number(first.seconds, label="Train for", elem_id="amount", min_width=90)
             unit = gr.Radio(
                 ["seconds", "steps"],
                 value="seconds",
@@ -158,7 +158,7 @@ def _advanced_inputs(config: TrainConfig) -> dict[str, gr.components.Component]:
             choices = [(title, key) for key, title in meta["choices"].items()]
             inputs[spec.name] = gr.Dropdown(choices, value=value, filterable=False, **common)
         else:
-            inputs[spec.name] = gr.Number(value, precision=0 if kind is int else None, **common)
+            inputs[spec.name] = gr.Number(value, **common)  # rounds nothing, bounds nothing
     return inputs
 
 

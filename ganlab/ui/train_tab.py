@@ -10,6 +10,7 @@ import logging
 import shutil
 import tempfile
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 MAX_TOKENS = 20
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+# Only a queued event can show a gr.Error: one that skips the queue fails without a word.
+ACT = {"show_progress": "hidden", "api_visibility": "private"}
 
 SHOW_RUN_IN_ADDRESS = """(run) => {
   const url = new URL(window.location);
@@ -55,6 +58,7 @@ class Watch:
     """The components of the right side."""
 
     empty: gr.Column
+    hint: gr.HTML  # why there is nothing to see, where that needs a word
     begin: gr.Button
     live: gr.Column
     state: gr.HTML
@@ -86,9 +90,8 @@ def build_train_tab(page: gr.Blocks, jobs: Jobs) -> None:
 def _build_watch() -> Watch:
     with gr.Column(elem_classes="gl-card", elem_id="empty") as empty:
         gr.HTML(figures.EMPTY, elem_classes="gl-html")
-        begin = gr.Button(
-            "Begin", variant="primary", elem_id="begin", elem_classes="gl-begin"
-        )
+        hint = gr.HTML(elem_id="hint", elem_classes="gl-html gl-hint")
+        begin = gr.Button("Begin", variant="primary", elem_id="begin", elem_classes="gl-begin")
     with gr.Column(visible=False) as live:
         with gr.Column(elem_classes="gl-card"):
             state = gr.HTML(elem_id="state", elem_classes="gl-html")
@@ -127,6 +130,7 @@ def _build_watch() -> Watch:
             )
     return Watch(
         empty=empty,
+        hint=hint,
         begin=begin,
         live=live,
         state=state,
@@ -186,8 +190,7 @@ def _wire(
         try:
             view = jobs.view(run_id)
         except UnknownRun as error:
-            gr.Info(f"{error}.".capitalize())
-            return {current: "", seen: Seen(), **_show_empty(watch)}
+            return {current: "", seen: Seen(), **_show_empty(watch, f"{error}.".capitalize())}
         if last.run_id != run_id:
             last = Seen()
         if view.version == last.version:
@@ -233,7 +236,7 @@ def _wire(
         try:
             run_id, token = jobs.submit(read_form(values))
         except ValueError as error:
-            raise gr.Error(str(error), title="Cannot start") from None
+            raise _refusal("Cannot start", error) from None
         tokens = {**_tokens(store), run_id: token}
         store = {"run": run_id, "tokens": dict(list(tokens.items())[-MAX_TOKENS:])}
         return {current: run_id, saved: store, **show(run_id, store, Seen(), None)}
@@ -242,13 +245,13 @@ def _wire(
         try:
             jobs.stop(run_id, _token(store, run_id))
         except ValueError as error:
-            raise gr.Error(str(error), title="Cannot stop") from None
+            raise _refusal("Cannot stop", error) from None
 
     def resume(run_id: str, store: Any) -> None:
         try:
             jobs.resume(run_id, _token(store, run_id))
         except ValueError as error:
-            raise gr.Error(str(error), title="Cannot resume") from None
+            raise _refusal("Cannot resume", error) from None
 
     def prepare_download(run_id: str) -> Any:
         try:
@@ -257,7 +260,7 @@ def _wire(
             shutil.rmtree(folder, ignore_errors=True)
             return gr.DownloadButton(value=str(export(run, folder)))
         except ValueError as error:
-            raise gr.Error(str(error), title="Nothing to download yet") from None
+            raise _refusal("Nothing to download yet", error) from None
 
     def attach(store: Any, request: gr.Request) -> Any:
         """Finds the run of a link or, failing that, this browser's last one."""
@@ -268,9 +271,9 @@ def _wire(
         try:
             view = jobs.view(run_id)
         except UnknownRun:
-            if linked:
-                gr.Info("The run in this link is not here any more.")
-            return gr.skip()
+            if not linked:
+                return gr.skip()
+            return _show_empty(watch, "The run in this link is not here any more.")
         return {
             current: run_id, **show(run_id, store, Seen(), None), **show_config(form, view.config)
         }  # fmt: skip
@@ -281,11 +284,11 @@ def _wire(
     timer.tick(tick, watched, [current, seen, *shown], **QUICK)
 
     for button in (form.start, watch.begin):
-        button.click(start, [saved, *form.inputs], everything, **QUICK).success(
+        button.click(start, [saved, *form.inputs], everything, **ACT).success(
             None, current, None, js=SHOW_RUN_IN_ADDRESS
         ).success(None, None, None, js=SCROLL_TO_RUN)
     for button, act in ((watch.stop, stop), (watch.resume, resume)):
-        button.click(act, [current, saved], None, **QUICK).then(
+        button.click(act, [current, saved], None, **ACT).then(
             tick, watched, [current, seen, *shown], **QUICK
         )
     watch.moment.input(
@@ -313,8 +316,17 @@ def _token(store: Any, run_id: str) -> str | None:
     return _tokens(store).get(run_id)
 
 
-def _show_empty(watch: Watch) -> dict[Any, Any]:
-    return {watch.empty: gr.Column(visible=True), watch.live: gr.Column(visible=False)}
+def _refusal(title: str, error: ValueError) -> gr.Error:
+    """What the page shows of a mistake; gradio takes its text as HTML."""
+    return gr.Error(escape(str(error)), title=title, print_exception=False)
+
+
+def _show_empty(watch: Watch, hint: str) -> dict[Any, Any]:
+    return {
+        watch.empty: gr.Column(visible=True),
+        watch.live: gr.Column(visible=False),
+        watch.hint: figures.notice(hint),
+    }
 
 
 def _show_buttons(watch: Watch, view: JobView, is_owner: bool) -> dict[Any, Any]:

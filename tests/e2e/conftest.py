@@ -1,0 +1,275 @@
+"""The app as visitors have it: `python app.py` in a process of its own, pages in a real Chromium.
+
+- Nothing may leave the machine. The server gets a proxy where nobody listens, and a page's request
+  to another host is cut off and fails the test, as does any error in the page's console.
+- The server trains on one thread, so that the browser has a core to itself.
+- One worker trains all runs: whatever a test leaves under way is stopped before the next one.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
+
+REPOSITORY = Path(__file__).parents[2]
+LOCAL_HOSTS = ("127.0.0.1", "localhost")
+# Of the requests that a browser can make, those to another machine.
+ELSEWHERE = re.compile(r"^(?!data:|blob:|about:|(https?|wss?)://(127\.0\.0\.1|localhost)[:/])")
+DESKTOP = {"width": 1440, "height": 900}
+PHONE = {
+    "viewport": {"width": 390, "height": 844},
+    "is_mobile": True,
+    "has_touch": True,
+    "device_scale_factor": 2,
+}
+UNDER_WAY = ("queued", "running", "stopping")
+NOBODY_LISTENS = "http://127.0.0.1:9"
+BOOT_SECONDS = 60
+
+expect.set_options(timeout=10_000)
+_measured: list[str] = []
+_failed = pytest.StashKey[bool]()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _measured:
+        terminalreporter.section("measured in the browser")
+        for line in _measured:
+            terminalreporter.line(line)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.failed:
+        item.stash[_failed] = True
+    return report
+
+
+@pytest.fixture(scope="session")
+def measured() -> Callable[[str, float], None]:
+    """Notes a time for the summary: `measured("Start to first grid", 1.2)`."""
+    return lambda what, seconds: _measured.append(f"{what}: {seconds:.2f} s")
+
+
+def find_chromium() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = (shutil.which(name) for name in names)
+    return os.environ.get("CHROMIUM") or next(filter(None, found), None)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = find_chromium()
+    if path is None:
+        reason = "no Chromium here: install one, or name it in the environment variable CHROMIUM"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+class Server:
+    """`python app.py` on a free port, with a home of its own."""
+
+    def __init__(self, folder: Path):
+        self.home = folder / "home"
+        self.log = folder / "server.log"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.boot_seconds = 0.0
+        self._process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        began = time.monotonic()
+        with open(self.log, "ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "app.py"],
+                cwd=REPOSITORY,
+                env=self.environment(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() - began > BOOT_SECONDS:
+                raise RuntimeError(f"the server did not start:\n{self.log.read_text()}")
+            time.sleep(0.1)  # no page is open yet that could wait
+        self.boot_seconds = time.monotonic() - began
+
+    def environment(self) -> dict[str, str]:
+        settings = {
+            "GANLAB_HOME": str(self.home),
+            "GANLAB_THREADS": "1",
+            "GRADIO_SERVER_PORT": str(self.port),
+            "no_proxy": ",".join(LOCAL_HOSTS),
+            "http_proxy": NOBODY_LISTENS,
+            "https_proxy": NOBODY_LISTENS,
+        }
+        upper = {name.upper() for name in settings if name.islower()}
+        inherited = {name: value for name, value in os.environ.items() if name not in upper}
+        return {**inherited, **settings}
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(self.url, timeout=1):
+                return True
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def kill(self) -> None:
+        """As a power cut would: nothing gets saved."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def run_ids(self) -> set[str]:
+        return {path.parent.name for path in self.home.glob("runs/*/run.json")}
+
+    def state_of(self, run_id: str) -> str:
+        return self._status(self.home / "runs" / run_id / "status.json")
+
+    def _status(self, path: Path) -> str:
+        return json.loads(path.read_text())["state"]
+
+    def curve_of(self, run_id: str) -> list[int]:
+        """The steps that were logged."""
+        lines = (self.home / "runs" / run_id / "metrics.jsonl").read_text().splitlines()
+        return [int(json.loads(line)["step"]) for line in lines]
+
+    def is_idle(self) -> bool:
+        states = (self._status(path) for path in self.home.glob("runs/*/status.json"))
+        return not any(state in UNDER_WAY for state in states)
+
+
+@pytest.fixture(scope="session")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, measured: Callable[[str, float], None]
+) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"))
+    server.start()
+    measured("Command to a page that answers (first start, with the timing)", server.boot_seconds)
+    yield server
+    server.kill()
+
+
+@dataclass
+class Guard:
+    """What a page must not do."""
+
+    went_elsewhere: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def watch(self, context: BrowserContext) -> None:
+        context.route(ELSEWHERE, lambda route: route.abort())
+        context.on("request", lambda request: self._note_address(request.url))
+        context.on("weberror", lambda error: self.errors.append(str(error.error)))
+        context.on("console", self._note_message)
+        context.on("page", lambda page: page.on("websocket", lambda w: self._note_address(w.url)))
+
+    def _note_address(self, url: str) -> None:
+        if ELSEWHERE.match(url):
+            self.went_elsewhere.append(url)
+
+    def _note_message(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(f"{message.text} ({message.location.get('url')})")
+
+    def check(self) -> None:
+        assert self.went_elsewhere == []
+        assert self.errors == []
+
+
+@dataclass
+class Visitors:
+    """Opens browser windows, each a visitor with a memory of their own."""
+
+    browser: Browser
+    url: str
+    guard: Guard = field(default_factory=Guard)
+    contexts: list[BrowserContext] = field(default_factory=list)
+
+    def __call__(self, address: str = "", **options) -> Page:
+        """A new visitor's page, loaded."""
+        context = self.browser.new_context(
+            **{"viewport": DESKTOP, "accept_downloads": True, "service_workers": "block", **options}
+        )
+        context.set_default_timeout(10_000)
+        self.guard.watch(context)
+        self.contexts.append(context)
+        page = context.new_page()
+        page.goto(address or self.url)
+        page.locator("#start").wait_for()
+        return page
+
+    def pages(self) -> list[Page]:
+        return [page for context in self.contexts for page in context.pages]
+
+
+@pytest.fixture
+def visit(
+    request: pytest.FixtureRequest,
+    browser: Browser,
+    server: Server,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Visitors]:
+    """Opens a page for a new visitor, as often as it is called."""
+    visitors = Visitors(browser, server.url)
+    yield visitors
+    if request.node.stash.get(_failed, False):
+        folder = tmp_path_factory.mktemp("screenshots")
+        for number, page in enumerate(visitors.pages()):
+            file = folder / f"{request.node.name}-{number}.png"
+            page.screenshot(path=file, full_page=True)
+            print(f"screenshot: {file}")
+    try:
+        _stop_all(visitors.pages(), server)
+    finally:
+        for context in visitors.contexts:
+            context.close()
+    visitors.guard.check()
+
+
+def _stop_all(pages: list[Page], server: Server) -> None:
+    """Ends what a test left under way; by a restart, should a page refuse."""
+    end = time.monotonic() + 10
+    while pages and not server.is_idle() and time.monotonic() < end:
+        for page in pages:
+            button = page.locator("#stop")
+            if button.is_visible() and button.is_enabled():
+                button.click()
+        pages[0].wait_for_timeout(200)
+    if not server.is_idle():
+        server.kill()
+        server.start()
+
+
+@pytest.fixture
+def page(visit: Visitors) -> Page:
+    """One visitor's page, in its empty state."""
+    return visit()

@@ -1,0 +1,352 @@
+"""Who is there and with what: reloads, links, a second visitor, a restart, phones, keyboards,
+screen readers, light and dark."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from e2e.conftest import PHONE, Server, Visitors
+from e2e.visitor import (
+    choose_fashion,
+    expect_state,
+    open_section,
+    run_in_address,
+    start,
+    step,
+    train_for,
+    wait_for_grid,
+    wait_for_run,
+    wait_for_step_above,
+)
+
+pytestmark = pytest.mark.browser
+
+# What a press of Stop sends, with whatever tokens the sender has.
+POST_STOP = """async ([run, tokens]) => {
+  const {components, dependencies} = window.gradio_config;
+  const stop = components.find(c => c.props.elem_id == "stop").id;
+  const fn = dependencies.find(d => d.targets.some(([id, on]) => id == stop && on == "click"));
+  const answers = [];
+  for (const route of ["run/predict", "queue/join"]) {
+    const answer = await fetch(`gradio_api/${route}`, {
+      method: "POST",
+      headers: {"Content-Type": "application/json"},
+      body: JSON.stringify({
+        data: [run, {run, tokens}], fn_index: fn.id, session_hash: "a-stranger", trigger_id: stop,
+      }),
+    });
+    answers.push(answer.status);
+  }
+  return answers;
+}"""
+
+# Contrast (WCAG 2) of each visible text that a selector finds, against what is painted behind it.
+CONTRAST = """selector => {
+  const context = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const rgba = css => {
+    context.clearRect(0, 0, 1, 1);
+    context.fillStyle = css;
+    context.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = context.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  };
+  const over = (top, alpha, below) => below.map((v, i) => top[i] * alpha + v * (1 - alpha));
+  const luminance = colour => {
+    const [r, g, b] = colour.map(v => v / 255)
+      .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  return [...document.querySelectorAll(selector)].filter(e => e.checkVisibility()).map(element => {
+    const above = [];
+    for (let e = element; e; e = e.parentElement) above.unshift(getComputedStyle(e));
+    let paper = [255, 255, 255], opacity = 1;
+    for (const style of above) {
+      opacity *= style.opacity;
+      const fill = rgba(style.backgroundColor);
+      paper = over(fill, fill[3] * opacity, paper);
+    }
+    const style = getComputedStyle(element);
+    const ink = rgba(style.fill != "rgb(0, 0, 0)" && element.closest("svg")
+      ? style.fill : style.color);
+    const [light, dark] = [luminance(over(ink, ink[3] * opacity, paper)), luminance(paper)]
+      .sort((a, b) => b - a);
+    return (light + 0.05) / (dark + 0.05);
+  });
+}"""
+
+EMPTY_TEXTS = (
+    ".gl-header h1",
+    ".gl-header p",
+    ".gl-data p",
+    ".gl-data .gl-meta",
+    "#tasks [data-testid=block-info]",
+    "#tasks .info-text, #tasks [class*=info]",
+    "#tasks label.selected span",
+    "#tasks label:not(.selected) span",
+    "#preset label span",
+    ".gl-note",
+    "#amount input",
+    "#start",
+    "#begin",
+    "#estimate p",
+    "#advanced > button",
+    ".gl-empty h2",
+    ".gl-empty p",
+    ".gl-empty .gl-g",
+    ".gl-empty .gl-d",
+)
+RUN_TEXTS = (
+    ".gl-chip",
+    ".gl-title",
+    ".gl-facts dt",
+    ".gl-facts dd",
+    "#stop",
+    ".gl-grid figcaption",
+    ".gl-labels span",
+    "#moment .info-text, #moment [class*=info]",
+    "#moment .min_value",
+    ".gl-plot-head",
+    ".gl-plot-head small",
+    "#losses svg text",
+)
+CHIPS = ("queued", "running", "stopping", "stopped", "finished", "failed", "interrupted")
+
+
+def test_a_reload_finds_the_run_again(page: Page):
+    choose_fashion(page)
+    run_id = start(page)
+    wait_for_grid(page)
+    wait_for_step_above(page, 0)
+    before = step(page)
+    page.reload()
+    wait_for_grid(page)
+    expect_state(page, "Learning")
+    assert run_in_address(page) == run_id
+    assert step(page) >= before
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    expect(page.get_by_role("checkbox", name="trouser")).to_be_checked()  # the form shows the run
+
+    page.goto(page.url.split("?")[0])  # not even the address is needed
+    wait_for_grid(page)
+    assert run_in_address(page) == run_id
+
+
+def test_a_link_shows_the_run_to_others_who_cannot_stop_it(
+    visit: Visitors, page: Page, server: Server
+):
+    choose_fashion(page)
+    run_id = start(page)
+    wait_for_grid(page)
+
+    watcher = visit(page.url)
+    wait_for_grid(watcher)
+    expect_state(watcher, "Learning")
+    assert run_in_address(watcher) == run_id
+    for name in ("Stop", "Resume", "Train longer"):
+        expect(watcher.get_by_role("button", name=name)).not_to_be_visible()
+
+    for tokens in ({}, {run_id: "guessed"}, {run_id: None}, [], None):
+        watcher.evaluate(POST_STOP, [run_id, tokens])
+    visit.guard.errors.clear()  # the console notes the refusals
+    wait_for_step_above(watcher, step(watcher) + 3)
+    expect_state(watcher, "Learning")
+    assert server.state_of(run_id) == "running"
+
+    page.get_by_role("button", name="Stop").click()
+    expect_state(watcher, "Stopped")
+    expect(watcher.get_by_role("button", name="Resume")).not_to_be_visible()
+    expect(watcher.locator("#state")).not_to_contain_text("Resume")
+
+
+@pytest.mark.parametrize("run", ["AAAAAAAAAAAAAAAA", "..%2F..%2Fetc", "%3Cimg%20src=x%3E"])
+def test_a_link_to_no_run_shows_the_empty_state_and_a_hint(
+    visit: Visitors, server: Server, run: str
+):
+    page = visit(f"{server.url}/?run={run}")
+    expect(page.get_by_text("The run in this link is not here any more.")).to_be_visible()
+    expect(page.get_by_role("button", name="Begin")).to_be_visible()
+    expect(page.locator("#state")).not_to_be_visible()
+    expect(page).to_have_url(re.compile(r"/$"))
+
+
+def test_a_second_visitor_waits_in_line_and_disturbs_nobody(visit: Visitors, page: Page):
+    choose_fashion(page)
+    train_for(page, 8)
+    start(page)
+    wait_for_grid(page)
+
+    second = visit()
+    choose_fashion(second, ("bag",))
+    train_for(second, 20, "steps")
+    start(second)
+    expect_state(second, "Waiting")
+    line = second.locator("#state")
+    expect(line).to_contain_text(re.compile(r"Place 1 in the queue\. Starts in about \d+ s\."))
+    expect(second.locator("#grid")).to_have_text("Not begun yet")
+    expect(second.get_by_role("button", name="Stop")).to_be_visible()
+
+    before = step(page)
+    wait_for_step_above(page, before)
+    expect_state(page, "Learning")
+    expect_state(page, "Finished", 20)
+    expect_state(second, "Finished", 20)
+    assert step(second) == 20
+
+
+def test_a_killed_server_leaves_an_interrupted_run_that_resumes(
+    visit: Visitors, page: Page, server: Server
+):
+    choose_fashion(page)
+    run_id = start(page)
+    wait_for_grid(page)
+    wait_for_step_above(page, 5)
+    page.get_by_role("button", name="Stop").click()  # saves a snapshot
+    expect_state(page, "Stopped")
+    saved = step(page)
+    page.get_by_role("button", name="Resume").click()
+    wait_for_step_above(page, saved + 5)
+
+    server.kill()
+    page.wait_for_timeout(1500)  # the page asks a server that is not there
+    server.start()
+    page.reload()
+    visit.guard.errors.clear()  # no server, no answer
+    expect_state(page, "Interrupted")
+    assert run_in_address(page) == run_id
+    state = page.locator("#state")
+    expect(state).to_contain_text("The server stopped while this run was under way.")
+    expect(state).to_contain_text(f"Saved up to step {saved:,}. Resume goes on from there.")
+    page.get_by_role("button", name="Resume").click()
+    expect_state(page, "Learning")
+    wait_for_step_above(page, saved + 5)
+    curve = server.curve_of(run_id)
+    assert curve == sorted(set(curve))
+
+
+def sideways_scroll(page: Page) -> list[float]:
+    """The page's width, the scale of what is seen of it, and how far it can be pushed aside."""
+    return page.evaluate(
+        """() => {
+          window.scrollTo(1000, window.scrollY);
+          const pushed = window.scrollX;
+          window.scrollTo(0, window.scrollY);
+          return [document.documentElement.scrollWidth, visualViewport.scale, pushed];
+        }"""
+    )
+
+
+def test_a_phone_shows_everything_without_scrolling_sideways(visit: Visitors):
+    fits = [390, 1, 0]
+    page = visit(**PHONE)
+    assert sideways_scroll(page) == fits
+    page.get_by_role("button", name="Begin").tap(trial=True)
+
+    choose_fashion(page)  # ten tasks
+    assert sideways_scroll(page) == fits
+    open_section(page, "Advanced settings")
+    page.get_by_role("combobox", name="Precision").wait_for()
+    open_section(page, "The same in the shell")
+    page.locator("#command").get_by_text("--preset").wait_for()
+    assert sideways_scroll(page) == fits
+
+    page.get_by_role("button", name="Start", exact=True).tap()
+    wait_for_run(page)
+    wait_for_grid(page)
+    page.locator("#norms .mark-line path").first.wait_for()
+    assert sideways_scroll(page) == fits
+    run, form = page.locator("#state"), page.locator("#data")
+    assert run.bounding_box()["y"] < form.bounding_box()["y"]
+    page.wait_for_function(
+        """() => { const {top, bottom} = document.querySelector('#state').getBoundingClientRect();
+                   return top >= 0 && bottom <= innerHeight }"""
+    )
+    page.get_by_role("button", name="Stop").tap()
+    expect_state(page, "Stopped")
+    page.get_by_role("button", name="Start", exact=True).tap(trial=True)
+    assert sideways_scroll(page) == fits
+
+
+def tab_to(page: Page, elem_id: str) -> None:
+    """Presses Tab until the element has the focus, visibly."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('[id]')?.id") == elem_id:
+            outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+            assert outline != "none"
+            return
+    raise AssertionError(f"Tab does not come to #{elem_id}")
+
+
+@pytest.mark.parametrize("button", ["begin", "start"])
+def test_the_keyboard_alone_starts_and_stops_a_run(page: Page, button: str):
+    tab_to(page, button)
+    page.keyboard.press("Enter")
+    wait_for_run(page)
+    wait_for_grid(page)
+    tab_to(page, "stop")
+    page.keyboard.press("Enter")
+    expect_state(page, "Stopped")
+
+
+def nameless(page: Page) -> list[str]:
+    """Controls that a screen reader has no name for, as the browser itself works them out."""
+    roles = {"textbox", "spinbutton", "combobox", "checkbox", "radio", "slider", "button", "link"}
+    session = page.context.new_cdp_session(page)
+    nodes = session.send("Accessibility.getFullAXTree")["nodes"]
+    session.detach()
+    found = [node for node in nodes if node.get("role", {}).get("value") in roles]
+    assert found
+    return [str(node) for node in found if not node.get("name", {}).get("value", "").strip()]
+
+
+def test_every_control_has_a_name_and_every_picture_a_text(page: Page):
+    for section in ("Advanced settings", "The same in the shell"):
+        open_section(page, section)
+    page.get_by_role("combobox", name="Precision").wait_for()
+    assert nameless(page) == []
+    choose_fashion(page)
+    start(page)
+    wait_for_grid(page)
+    page.get_by_role("slider", name="Moment").wait_for()
+    assert nameless(page) == []
+    pictures = page.locator("img")
+    assert pictures.count() == 2
+    for picture in pictures.all():
+        assert picture.get_attribute("alt")
+    expect(page.get_by_role("status").filter(has_text="Learning")).to_be_visible()
+    expect(page.get_by_role("progressbar", name="Training")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("ganlab")
+    assert page.locator("html").get_attribute("lang")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_in_light_and_dark(visit: Visitors, scheme: str):
+    page = visit(color_scheme=scheme)
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", paper)[:3])) < 3 * 64) == (scheme == "dark")
+
+    def faint(selectors: tuple[str, ...]) -> dict[str, float]:
+        lowest = {}
+        for selector in selectors:
+            ratios = page.evaluate(CONTRAST, selector)
+            assert ratios, f"nothing to see at {selector}"
+            lowest[selector] = round(min(ratios), 2)
+        return {selector: ratio for selector, ratio in lowest.items() if ratio < 4.5}
+
+    assert faint(EMPTY_TEXTS) == {}
+    choose_fashion(page)
+    start(page)
+    wait_for_grid(page)
+    page.locator("#losses .mark-line path").first.wait_for()
+    page.mouse.move(0, 0)
+    assert faint(RUN_TEXTS) == {}
+    page.get_by_role("button", name="Stop").click()
+    expect_state(page, "Stopped")
+    chips = {}
+    for state in CHIPS:
+        page.evaluate(
+            "state => document.querySelector('.gl-state').className = `gl-state gl-${state}`", state
+        )
+        chips |= {state: ratio for ratio in faint((".gl-chip", ".gl-message")).values()}
+    assert chips == {}

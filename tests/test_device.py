@@ -1,0 +1,225 @@
+"""Choosing how to compute: timed once, kept in a file, overridden by the environment."""
+
+import json
+import logging
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganlab import device
+from ganlab.device import Plan
+from ganlab.device import measure as really_measure
+
+FOUND = Plan("cpu", "bf16", 3, 123.0)
+
+
+@pytest.fixture
+def timings(monkeypatch) -> list[Plan]:
+    """Counts how often the machine is timed; each timing finds FOUND."""
+    counted = []
+
+    def measure() -> Plan:
+        counted.append(FOUND)
+        return FOUND
+
+    monkeypatch.setattr(device, "measure", measure)
+    return counted
+
+
+@pytest.fixture
+def cache(home) -> Path:
+    return home / "cache" / "device.json"
+
+
+# Kept in a file -----------------------------------------------------------------------------
+
+
+def test_the_machine_is_timed_once_and_then_remembered(timings, cache):
+    assert device.plan() == FOUND
+    assert cache.exists()
+    assert device.plan() == FOUND
+    assert len(timings) == 1
+
+
+def test_a_file_of_this_machine_is_believed_without_timing(timings, cache):
+    device.plan()
+    content = json.loads(cache.read_text())
+    content["plan"] |= {"precision": "fp32", "threads": 1, "steps_per_second": 7.0}
+    cache.write_text(json.dumps(content))
+    assert device.plan() == Plan("cpu", "fp32", 1, 7.0)
+    assert len(timings) == 1
+
+
+@pytest.mark.parametrize("entry", ["cpu", "cores", "cuda", "torch"])
+def test_a_file_of_another_machine_or_torch_is_timed_anew(timings, cache, entry):
+    device.plan()
+    content = json.loads(cache.read_text())
+    content["machine"][entry] = "another"
+    cache.write_text(json.dumps(content))
+    assert device.plan() == FOUND
+    assert len(timings) == 2
+    device.plan()  # and from now on this machine's is remembered
+    assert len(timings) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[]",
+        b'"x"',
+        b"null",
+        b"{}",
+        b'{"plan": {"device": "cpu"}}',
+        b'{"machine": {}}',
+    ],
+)
+def test_a_damaged_file_is_timed_anew_and_mended(timings, cache, content):
+    device.plan()
+    cache.write_bytes(content)
+    assert device.plan() == FOUND
+    assert len(timings) == 2
+    assert device.plan() == FOUND
+    assert len(timings) == 2
+
+
+@pytest.mark.parametrize("plan", [{}, {"device": "cpu"}, {"speed": 1}, [], None, 5])
+def test_a_damaged_plan_of_this_machine_is_timed_anew(timings, cache, plan, caplog):
+    device.plan()
+    content = json.loads(cache.read_text())
+    cache.write_text(json.dumps({**content, "plan": plan}))
+    with caplog.at_level(logging.WARNING):
+        assert device.plan() == FOUND
+    assert len(timings) == 2
+    assert "is damaged" in caplog.text
+
+
+# Overridden ---------------------------------------------------------------------------------
+
+
+def test_the_environment_overrides_what_was_found(timings, monkeypatch):
+    monkeypatch.setenv("GANLAB_DEVICE", "cpu")
+    monkeypatch.setenv("GANLAB_PRECISION", "fp32")
+    monkeypatch.setenv("GANLAB_THREADS", "1")
+    assert device.plan() == replace(FOUND, precision="fp32", threads=1)
+
+
+def test_an_override_is_not_remembered(timings, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setenv("GANLAB_THREADS", "1")
+        assert device.plan().threads == 1
+    assert device.plan().threads == 3
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_precision_of_a_run_comes_before_the_environment(timings, monkeypatch, precision):
+    monkeypatch.setenv("GANLAB_PRECISION", "fp32" if precision == "bf16" else "bf16")
+    assert device.plan(precision).precision == precision
+    assert device.plan("auto").precision != precision
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("GANLAB_DEVICE", "tpu", "set it to cpu or cuda"),
+        ("GANLAB_PRECISION", "int8", "set it to fp32 or bf16"),
+        ("GANLAB_PRECISION", "auto", "set it to fp32 or bf16"),
+        ("GANLAB_THREADS", "0", "set it to a whole number from 1"),
+        ("GANLAB_THREADS", "-2", "set it to a whole number from 1"),
+        ("GANLAB_THREADS", "1.5", "set it to a whole number from 1"),
+        ("GANLAB_THREADS", "many", "set it to a whole number from 1"),
+        ("GANLAB_THREADS", "", "set it to a whole number from 1"),
+    ],
+)
+def test_a_wrong_override_is_named_together_with_the_remedy(
+    timings, monkeypatch, name, value, remedy
+):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError) as error:
+        device.plan()
+    assert str(error.value) == f"{name} is {value!r}: {remedy}"
+
+
+def test_cuda_is_refused_where_there_is_none(timings, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("GANLAB_DEVICE", "cuda")
+    with pytest.raises(ValueError, match="GANLAB_DEVICE is 'cuda', but PyTorch finds no CUDA"):
+        device.plan()
+
+
+def test_an_unknown_precision_is_named_together_with_the_remedy(timings):
+    with pytest.raises(ValueError, match="precision is 'fp8': choose auto, fp32 or bf16"):
+        device.plan("fp8")
+
+
+# Measured -----------------------------------------------------------------------------------
+
+
+def test_measuring_takes_under_two_seconds_and_leaves_the_threads_alone():
+    torch.set_num_threads(1)
+    start = time.perf_counter()
+    plan = really_measure()
+    assert time.perf_counter() - start < 2
+    assert torch.get_num_threads() == 1
+    assert plan.steps_per_second > 1
+    assert plan.precision in ("fp32", "bf16")
+    assert 1 <= plan.threads <= device.available_cores()
+    assert plan.device == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_the_fastest_candidate_wins(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(device, "available_cores", lambda: 8)
+    speeds = {("fp32", 8): 1.0, ("bf16", 8): 3.0, ("fp32", 4): 2.0, ("bf16", 4): 5.0}
+    tried = []
+
+    def timed(plan: Plan, step) -> Plan:
+        tried.append((plan.precision, plan.threads))
+        return replace(plan, steps_per_second=speeds[plan.precision, plan.threads])
+
+    monkeypatch.setattr(device, "_time", timed)
+    assert really_measure() == Plan("cpu", "bf16", 4, 5.0)
+    assert sorted(tried) == sorted(speeds)
+
+
+def test_the_operations_of_the_timed_step_are_counted_right():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        device._timed_step()(Plan("cpu", "fp32", 1))
+    # The first layer needs no gradient of its pictures: the count may be a sixth too high.
+    assert 5 / 6 <= counter.get_total_flops() / device.FLOPS_OF_TIMED_STEP <= 1
+
+
+# Applied ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_a_plan_computes_convolutions_in_its_precision(precision, dtype):
+    plan, layer = Plan("cpu", precision, 1), torch.nn.Conv2d(3, 3, 3)
+    for _ in range(2):  # a fresh context each time
+        with plan.autocast():
+            assert layer(torch.zeros(1, 3, 8, 8)).dtype == dtype
+    assert layer(torch.zeros(1, 3, 8, 8)).dtype == torch.float32
+
+
+def test_a_plan_sets_the_threads_of_whoever_computes():
+    def work() -> None:
+        Plan("cpu", "fp32", 2).apply_threads()
+        seen.append(torch.get_num_threads())
+
+    seen: list[int] = []
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
+    assert seen == [2]
+    Plan("cpu", "fp32", 1).apply_threads()
+    assert torch.get_num_threads() == 1

@@ -1,0 +1,800 @@
+"""The queue and its worker with real trainings: who runs when, who may do what, what survives."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from conftest import tiny
+
+from ganlab import device, estimates
+from ganlab import jobs as jobs_module
+from ganlab.config import TrainConfig
+from ganlab.data import catalog
+from ganlab.jobs import (
+    MAX_CURVE_POINTS,
+    Jobs,
+    JobView,
+    NotOwner,
+    QueueFull,
+    UnknownRun,
+    wait_until_ended,
+)
+from ganlab.runs import MOVES, UNDER_WAY, IllegalMove, Run, RunIsHeld, all_runs
+
+ROOT = Path(__file__).parents[1]
+EXPLODES = {
+    "learning_rate": 1.0,
+    "beta1": 0.999,
+    "beta2": 0.0,
+    "r1": 1000.0,
+    "r2": 1000.0,
+    "loss": "wasserstein",
+    "penalty_every": 1,
+}
+
+
+@pytest.fixture
+def open_jobs(tmp_path) -> Iterator[Callable[..., Jobs]]:
+    """Opens the same folder of runs, again and again if need be; all are closed at the end."""
+    opened = []
+
+    def open_them(**options) -> Jobs:
+        opened.append(Jobs(tmp_path / "runs", **options))
+        return opened[-1]
+
+    yield open_them
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def jobs(open_jobs) -> Jobs:
+    return open_jobs()
+
+
+@pytest.fixture
+def short(picture_folder) -> TrainConfig:
+    return tiny(data=str(picture_folder))
+
+
+@pytest.fixture
+def endless(picture_folder) -> TrainConfig:
+    return tiny(data=str(picture_folder), seconds=600)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"still not after {seconds} s"
+        time.sleep(0.005)
+
+
+def wait_until_learning(jobs: Jobs, run_id: str, past_step: int = 0) -> JobView:
+    wait_for(lambda: jobs.view(run_id).step > past_step and jobs.view(run_id).state == "running")
+    return jobs.view(run_id)
+
+
+def ended(jobs: Jobs, run_id: str) -> JobView:
+    return wait_until_ended(jobs, run_id, seconds=20)
+
+
+def steps(lines: list[dict[str, float]]) -> list[float]:
+    return [line["step"] for line in lines]
+
+
+def rises(values: list) -> bool:
+    return all(a < b for a, b in pairwise(values))
+
+
+# From the first to the last moment ------------------------------------------------------------
+
+
+def test_a_run_waits_learns_and_finishes(jobs, endless, picture_folder):
+    before, its_token = jobs.submit(endless)
+    wait_until_learning(jobs, before)
+    run_id, _ = jobs.submit(tiny(data=str(picture_folder), seconds=1.2))
+    states = [jobs.view(run_id).state]
+    jobs.stop(before, its_token)
+    while (view := jobs.view(run_id)).is_under_way:
+        if view.state != states[-1]:
+            states.append(view.state)
+        time.sleep(0.001)
+    assert [*states, view.state] == ["queued", "running", "finished"]
+
+
+def test_a_finished_run_leaves_everything_in_its_folder(jobs, short, tmp_path):
+    run_id, _ = jobs.submit(short)
+    view = ended(jobs, run_id)
+    run = Run(tmp_path / "runs" / run_id)
+    assert run.config == short
+    assert run.status.state == "finished"
+    assert run.status.step == short.steps
+    assert run.status.seconds > 0
+    assert steps(run.metrics())[-1] == short.steps
+    assert run.grid_steps() == [0, short.steps]
+    assert all(run.grid(step).startswith(b"\xff\xd8") for step in run.grid_steps())
+    assert run.snapshot_steps() == [short.steps]
+    assert {file.name for file in run.snapshot().iterdir()} == {
+        "generator.safetensors",
+        "training.safetensors",
+    }
+    assert run.about["data"]["tasks"] == {"discs": 8, "squares": 8}
+    assert view.tasks == ("discs", "squares")
+
+
+def test_the_view_of_a_finished_run_says_what_its_folder_says(jobs, open_jobs, short):
+    run_id, _ = jobs.submit(short)
+    view = ended(jobs, run_id)
+    assert (view.state, view.step, view.progress) == ("finished", short.steps, 1.0)
+    assert view.seconds == pytest.approx(jobs.run(run_id).status.seconds, abs=0.01)
+    assert view.images_per_second > 0
+    assert view.has_snapshot
+    assert view.grid_steps == (0, short.steps)
+    assert (view.queue_place, view.seconds_to_start, view.message) == (0, 0.0, "")
+    of_the_next_server = open_jobs().view(run_id)
+    for name in ("config", "tasks", "state", "step", "progress", "grid_steps", "has_snapshot"):
+        assert getattr(of_the_next_server, name) == getattr(view, name), name
+
+
+def test_the_grids_that_a_page_gets_are_those_on_disk(jobs, short):
+    run_id, _ = jobs.submit(short)
+    ended(jobs, run_id)
+    assert jobs.grid(run_id, short.steps) == jobs.run(run_id).grid(short.steps)
+    for step in (short.steps + 1, -1, "../../run", None):
+        with pytest.raises(ValueError, match="there is no grid of step"):
+            jobs.grid(run_id, step)
+
+
+def test_versions_rise_with_each_change_and_rest_when_nothing_happens(jobs, endless):
+    run_id, token = jobs.submit(endless)
+    views = []
+    while len(views) < 2000 and not (views and views[-1].step):
+        views.append(jobs.view(run_id))
+        time.sleep(0.001)
+    jobs.stop(run_id, token)
+    while jobs.view(run_id).is_under_way:
+        views.append(jobs.view(run_id))
+        time.sleep(0.001)
+    time.sleep(0.1)  # the worker has put the run down
+    views.append(last := jobs.view(run_id))
+    distinct = [a for a, b in pairwise(views) if a is not b] + [last]
+    assert rises([view.version for view in distinct])
+    time.sleep(0.3)
+    assert jobs.view(run_id) is last
+
+
+def test_a_run_that_waits_does_not_change_while_another_learns(jobs, endless, short):
+    first, _ = jobs.submit(endless)
+    wait_until_learning(jobs, first)
+    waiting, _ = jobs.submit(short)
+    view, step = jobs.view(waiting), jobs.view(first).step
+    wait_until_learning(jobs, first, past_step=step)
+    assert jobs.view(waiting) is view
+
+
+def test_time_left_is_known_at_once_for_a_budget_in_time(jobs, endless):
+    run_id, _ = jobs.submit(endless)
+    view = wait_until_learning(jobs, run_id)
+    assert view.seconds_left == pytest.approx(600 - view.seconds)
+    assert 0 < view.progress < 0.1
+
+
+# The queue ------------------------------------------------------------------------------------
+
+
+def test_those_who_wait_know_their_place_and_when_their_turn_comes(jobs, endless, short):
+    first, token = jobs.submit(endless)
+    wait_until_learning(jobs, first)
+    second, third = (jobs.submit(config)[0] for config in (endless, short))
+    assert [jobs.view(run_id).state for run_id in (second, third)] == ["queued"] * 2
+    assert [jobs.view(run_id).queue_place for run_id in (first, second, third)] == [0, 1, 2]
+    assert 560 < jobs.view(second).seconds_to_start < 600
+    one_more = estimates.seconds(endless)
+    expected = jobs.view(second).seconds_to_start + one_more
+    assert jobs.view(third).seconds_to_start == pytest.approx(expected, abs=1)
+
+    jobs.stop(first, token)
+    wait_until_learning(jobs, second)
+    assert [jobs.view(run_id).queue_place for run_id in (second, third)] == [0, 1]
+    assert jobs.view(second).seconds_to_start == 0
+    assert 560 < jobs.view(third).seconds_to_start < 605
+
+
+def test_one_run_learns_at_a_time(jobs, picture_folder):
+    config = tiny(data=str(picture_folder), steps=60)
+    run_ids = [jobs.submit(config)[0] for _ in range(3)]
+    finished = []
+    while len(finished) < 3:
+        learning = [r for r in run_ids if jobs.run(r).status.state == "running"]
+        assert len(learning) <= 1
+        finished += [r for r in run_ids if r not in finished and not jobs.view(r).is_under_way]
+        time.sleep(0.002)
+    assert finished == run_ids
+
+
+def test_two_workers_train_two_runs_at_once(open_jobs, endless):
+    jobs = open_jobs(workers=2)
+    one, _ = jobs.submit(endless)
+    other, _ = jobs.submit(endless)
+    wait_until_learning(jobs, one)
+    wait_until_learning(jobs, other)
+
+
+def test_a_full_queue_refuses_new_and_resumed_runs(open_jobs, endless, short):
+    jobs = open_jobs(max_waiting=2)
+    done, its_token = jobs.submit(short)
+    ended(jobs, done)
+    first, token = jobs.submit(endless)
+    wait_until_learning(jobs, first)
+    waiting = [jobs.submit(short)[0] for _ in range(2)]
+    with pytest.raises(QueueFull, match="2 runs are waiting already: try again later"):
+        jobs.submit(short)
+    wait_for(lambda: done not in [job.run.id for job in jobs._active])
+    with pytest.raises(QueueFull):
+        jobs.resume(done, its_token)
+    assert jobs.view(done).state == "finished"
+    assert len(all_runs(jobs.folder)) == 4  # nothing is left of the refused one
+
+    jobs.stop(first, token)
+    assert [ended(jobs, run_id).state for run_id in waiting] == ["finished"] * 2
+    jobs.resume(done, its_token)
+
+
+# Stopping -------------------------------------------------------------------------------------
+
+
+def test_a_run_that_waits_leaves_the_queue_at_once(jobs, endless, short):
+    first, _ = jobs.submit(endless)
+    wait_until_learning(jobs, first)
+    (second, token), (third, _) = jobs.submit(short), jobs.submit(short)
+    jobs.stop(second, token)
+    view = jobs.view(second)
+    assert (view.state, view.queue_place, view.seconds_to_start) == ("stopped", 0, 0.0)
+    assert view.message == "Taken out of the queue before it began."
+    assert jobs.view(third).queue_place == 1
+    assert jobs.run(second).grid_steps() == []
+
+
+def test_a_run_that_was_taken_out_of_the_queue_can_be_put_back(jobs, endless, short):
+    first, its_token = jobs.submit(endless)
+    wait_until_learning(jobs, first)
+    run_id, token = jobs.submit(short)
+    jobs.stop(run_id, token)
+    jobs.resume(run_id, token)
+    view = jobs.view(run_id)
+    assert (view.state, view.queue_place, view.message) == ("queued", 1, "")
+    jobs.stop(first, its_token)
+    assert (ended(jobs, run_id).state, jobs.view(run_id).step) == ("finished", short.steps)
+
+
+def test_a_stop_is_honoured_while_pictures_are_read(jobs, monkeypatch):
+    monkeypatch.setattr(catalog, "_cache", OrderedDict())  # ten thousand pictures, read anew
+    run_id, token = jobs.submit(tiny(data="avatars", size=32, seconds=600))
+    wait_for(lambda: jobs.view(run_id).message == "Reading Avatars")
+    before = time.monotonic()
+    jobs.stop(run_id, token)
+    view = ended(jobs, run_id)
+    assert time.monotonic() - before < 1
+    assert "model" not in jobs.run(run_id).about  # it had not begun to learn
+    assert (view.state, view.message) == ("stopped", "Stopped before it began to learn.")
+    assert not view.has_snapshot
+    with pytest.raises(IllegalMove):
+        jobs.stop(run_id, token)
+
+
+def test_a_stop_is_honoured_within_a_second_and_saves(jobs, endless):
+    run_id, token = jobs.submit(endless)
+    wait_until_learning(jobs, run_id)
+    before = time.monotonic()
+    jobs.stop(run_id, token)
+    assert jobs.view(run_id).state in ("stopping", "stopped")
+    view = ended(jobs, run_id)
+    assert time.monotonic() - before < 1
+    assert view.state == "stopped"
+    assert view.has_snapshot
+    assert jobs.run(run_id).snapshot_steps() == [view.step]
+    assert jobs.run(run_id).status.step == view.step
+    assert view.grid_steps[-1] == view.step
+
+
+def test_a_second_stop_is_refused(jobs, endless):
+    run_id, token = jobs.submit(endless)
+    wait_until_learning(jobs, run_id)
+    jobs.stop(run_id, token)
+    with pytest.raises(IllegalMove, match=r"a run that is (stopping|stopped) cannot become"):
+        jobs.stop(run_id, token)
+    assert ended(jobs, run_id).state == "stopped"
+
+
+def test_a_run_that_has_ended_cannot_be_stopped(jobs, short):
+    run_id, token = jobs.submit(short)
+    ended(jobs, run_id)
+    with pytest.raises(IllegalMove, match="a run that is finished cannot become stopping"):
+        jobs.stop(run_id, token)
+    assert jobs.view(run_id).state == "finished"
+
+
+def test_closing_saves_what_is_under_way_and_refuses_more(open_jobs, endless):
+    jobs = open_jobs()
+    learning, _ = jobs.submit(endless)
+    waiting, token = jobs.submit(endless)
+    wait_until_learning(jobs, learning)
+    before = time.monotonic()
+    jobs.close()
+    assert time.monotonic() - before < 2
+    run = jobs.run(learning)
+    assert run.status.state == "stopped"
+    assert run.snapshot_steps() == [run.status.step]
+    with pytest.raises(QueueFull, match="the server is shutting down"):
+        jobs.submit(endless)
+
+    after = open_jobs()
+    assert after.view(learning).state == "stopped"
+    assert after.view(waiting).state == "interrupted"
+    after.resume(waiting, token)
+    wait_until_learning(after, waiting)
+
+
+# Going on -------------------------------------------------------------------------------------
+
+
+def break_metrics(run: Run) -> Callable[[], None]:
+    """Makes the next line of the curves an error of the disk; gives what repairs it."""
+    file, aside = run.path / "metrics.jsonl", run.path / "aside"
+    file.rename(aside)
+    file.mkdir()
+
+    def repair() -> None:
+        file.rmdir()
+        aside.rename(file)
+
+    return repair
+
+
+def test_a_stopped_run_goes_on_from_its_snapshot(jobs, endless):
+    run_id, token = jobs.submit(endless)
+    wait_until_learning(jobs, run_id)
+    jobs.stop(run_id, token)
+    saved = ended(jobs, run_id)
+    wait_for(lambda: not jobs._active)
+    before = jobs.run(run_id).metrics()
+
+    jobs.resume(run_id, token)
+    seen = [jobs.view(run_id)]
+    while seen[-1].step <= saved.step:
+        seen.append(jobs.view(run_id))
+        time.sleep(0.002)
+    assert min(view.step for view in seen) == saved.step  # never from zero
+    assert min(view.seconds for view in seen) >= saved.seconds - 0.001
+    jobs.stop(run_id, token)
+    after = ended(jobs, run_id)
+    lines = jobs.run(run_id).metrics()
+    assert lines[: len(before)] == before
+    assert rises(steps(lines))
+    assert rises([line["seconds"] for line in lines])
+    assert steps(jobs.curve(run_id)) == steps(lines)
+    assert jobs.run(run_id).snapshot_steps() == [saved.step, after.step]
+
+
+def test_a_finished_run_goes_on_with_more_budget(jobs, short):
+    run_id, token = jobs.submit(short)
+    ended(jobs, run_id)
+    wait_for(lambda: not jobs._active)
+    jobs.resume(run_id, token)
+    view = ended(jobs, run_id)
+    assert view.config == short.with_more_budget() == jobs.run(run_id).config
+    assert (view.state, view.step) == ("finished", 30)
+    assert jobs.run(run_id).snapshot_steps() == [20, 30]
+    assert rises(steps(jobs.run(run_id).metrics()))
+    assert view.grid_steps == (0, 20, 30)
+
+
+def test_a_failed_run_goes_on_from_its_last_snapshot_and_forgets_what_came_after(jobs, endless):
+    run_id, token = jobs.submit(endless)
+    wait_until_learning(jobs, run_id)
+    jobs.stop(run_id, token)
+    saved = ended(jobs, run_id)
+    wait_for(lambda: not jobs._active)
+    jobs.resume(run_id, token)
+    wait_for(lambda: jobs.view(run_id).grid_steps[-1] > saved.step)
+    repair = break_metrics(jobs.run(run_id))
+    failed = ended(jobs, run_id)
+    repair()
+    wait_for(lambda: not jobs._active)
+    assert failed.state == "failed"
+    assert failed.message == "The disk refused to read or write: Is a directory."
+    assert failed.step > saved.step
+
+    jobs.resume(run_id, token)
+    while (view := jobs.view(run_id)).step <= saved.step:
+        assert set(view.grid_steps) <= set(saved.grid_steps)  # each of them can still be shown
+        assert all(step <= saved.step for step in steps(jobs.curve(run_id)))
+        for step in view.grid_steps:
+            jobs.grid(run_id, step)
+        time.sleep(0.002)
+    jobs.stop(run_id, token)
+    view = ended(jobs, run_id)
+    lines = jobs.run(run_id).metrics()
+    assert rises(steps(lines))
+    assert steps(jobs.curve(run_id)) == steps(lines)
+    assert list(view.grid_steps) == jobs.run(run_id).grid_steps()
+
+
+def test_a_run_that_failed_before_its_first_snapshot_starts_anew(jobs, endless):
+    run_id, token = jobs.submit(endless)
+    wait_for(lambda: jobs.view(run_id).grid_steps[-1:] > (0,))
+    repair = break_metrics(jobs.run(run_id))
+    view = ended(jobs, run_id)
+    repair()
+    wait_for(lambda: not jobs._active)
+    assert (view.state, view.has_snapshot) == ("failed", False)
+    jobs.resume(run_id, token)
+    assert jobs.view(run_id).step == 0
+    assert jobs.view(run_id).grid_steps in ((), (0,))
+    wait_until_learning(jobs, run_id)
+    jobs.stop(run_id, token)
+    ended(jobs, run_id)
+    lines = jobs.run(run_id).metrics()
+    assert lines[0]["step"] == 1
+    assert rises(steps(lines))
+    assert steps(jobs.curve(run_id)) == steps(lines)
+
+
+def test_a_run_under_way_cannot_be_resumed(jobs, endless):
+    (first, token), (second, its_token) = jobs.submit(endless), jobs.submit(endless)
+    wait_until_learning(jobs, first)
+    with pytest.raises(IllegalMove, match=r"still ending|cannot become queued"):
+        jobs.resume(first, token)
+    with pytest.raises(IllegalMove, match="a run that is queued cannot become queued"):
+        jobs.resume(second, its_token)
+    assert jobs.view(second).queue_place == 1  # and stands in the queue once
+
+
+# Who may do what ------------------------------------------------------------------------------
+
+ACTS = ("stop", "resume", "delete")
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_only_the_owner_can_act_on_a_run(jobs, endless, short, act):
+    run_id, token = jobs.submit(endless)
+    _, of_another = jobs.submit(short)
+    wait_until_learning(jobs, run_id)
+    strangers = [
+        "", "wrong", None, of_another, 7, True, 0.5, [token], {"token": token}, token.encode(),
+        token + " ", token[:-1], token.swapcase(), run_id, "\ud800", "x" * 1_000_000,
+    ]  # fmt: skip
+    for stranger in strangers:
+        with pytest.raises(NotOwner, match="only the browser that started this run can do that"):
+            getattr(jobs, act)(run_id, stranger)
+    assert jobs.view(run_id).state == "running"
+
+
+def test_nobody_learns_a_token_from_what_can_be_watched(jobs, short):
+    run_id, token = jobs.submit(short)
+    view = ended(jobs, run_id)
+    watched = [repr(view), repr(jobs.curve(run_id)), jobs.grid(run_id, 0).decode("latin-1")]
+    in_folder = [f.read_text("latin-1") for f in jobs.run(run_id).path.rglob("*") if f.is_file()]
+    assert not any(token in text for text in watched + in_folder)
+
+
+MALFORMED = [
+    "", "x", "../x", "..", ".", "/etc/passwd", "x" * 10_000, "a/../../../etc/pass", "%2e%2e%2fx",
+    "................", "aaaaaaaaaaaaaaa/", "aaaaaaaaaaaaaaaa\n", "\0" * 16, "é" * 16, None, 7,
+    1.5, True, ["a" * 16], {"a": 1}, b"a" * 16,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("run_id", MALFORMED, ids=lambda value: repr(value)[:30])
+def test_what_is_no_id_is_refused_whatever_it_is(jobs, short, run_id):
+    (jobs.folder.parent / "x").mkdir()
+    (jobs.folder.parent / "x" / "status.json").write_text('{"state": "finished"}')
+    for look in (jobs.view, jobs.curve, jobs.run, lambda id_: jobs.grid(id_, 0)):
+        with pytest.raises(UnknownRun, match="this is not the id of a run"):
+            look(run_id)
+    for act in ACTS:
+        with pytest.raises(UnknownRun):
+            getattr(jobs, act)(run_id, "token")
+
+
+def test_an_id_that_nobody_was_given_is_unknown(jobs):
+    (jobs.folder / ("b" * 16)).mkdir()  # a folder, but no run
+    for run_id in ("a" * 16, "b" * 16):
+        with pytest.raises(UnknownRun, match="there is no such run here"):
+            jobs.view(run_id)
+
+
+def test_a_link_still_opens_the_run_after_a_restart(open_jobs, short):
+    jobs = open_jobs()
+    run_id, token = jobs.submit(short)
+    view = ended(jobs, run_id)
+    curve = jobs.curve(run_id)
+    jobs.close()
+    again = open_jobs()
+    assert again.view(run_id).config == short
+    assert again.view(run_id).state == "finished"
+    assert steps(again.curve(run_id)) == steps(curve)
+    assert again.grid(run_id, view.grid_steps[-1]) == jobs.grid(run_id, view.grid_steps[-1])
+    again.resume(run_id, token)  # and its owner's token is still good
+    assert ended(again, run_id).state == "finished"
+
+
+# Deleting -------------------------------------------------------------------------------------
+
+
+def test_a_deleted_run_is_gone_from_disk_and_page(jobs, open_jobs, short):
+    run_id, token = jobs.submit(short)
+    ended(jobs, run_id)
+    wait_for(lambda: not jobs._active)
+    jobs.delete(run_id, token)
+    assert not (jobs.folder / run_id).exists()
+    with pytest.raises(UnknownRun):
+        jobs.view(run_id)
+    with pytest.raises(UnknownRun):
+        jobs.delete(run_id, token)
+
+
+def test_a_run_under_way_cannot_be_deleted(jobs, endless):
+    (first, token), (second, its_token) = jobs.submit(endless), jobs.submit(endless)
+    wait_until_learning(jobs, first)
+    for run_id, its in ((first, token), (second, its_token)):
+        with pytest.raises(IllegalMove, match="stop the run before you delete it"):
+            jobs.delete(run_id, its)
+        assert jobs.run(run_id).path.exists()
+    jobs.stop(second, its_token)
+    jobs.delete(second, its_token)
+    assert not (jobs.folder / second).exists()
+
+
+# When something breaks --------------------------------------------------------------------------
+
+
+def test_pictures_that_have_gone_fail_the_run_and_not_the_next(jobs, endless, short, tmp_path):
+    first, token = jobs.submit(endless)
+    wait_until_learning(jobs, first)
+    gone = tmp_path / "gone"
+    shutil.copytree(endless.data, gone)
+    second, _ = jobs.submit(tiny(data=str(gone)))
+    third, _ = jobs.submit(short)
+    shutil.rmtree(gone)
+    jobs.stop(first, token)
+    view = ended(jobs, second)
+    assert view.state == "failed"
+    assert view.message.startswith(f"There is no data set '{gone}'; choose ")
+    assert jobs.run(second).status.message == view.message
+    assert ended(jobs, third).state == "finished"
+
+
+def test_a_run_that_explodes_says_what_to_do_and_the_next_goes_on(jobs, short, picture_folder):
+    config = tiny(data=str(picture_folder), seconds=60, **EXPLODES)
+    (first, _), (second, _) = jobs.submit(config), jobs.submit(short)
+    view = ended(jobs, first)
+    assert view.state == "failed"
+    assert view.message.startswith("The training exploded: ")
+    assert "lower learning rate" in view.message
+    assert ended(jobs, second).state == "finished"
+
+
+def test_a_run_that_explodes_keeps_the_snapshot_from_before(jobs, picture_folder):
+    config = tiny(data=str(picture_folder), steps=5)
+    run_id, token = jobs.submit(config)
+    ended(jobs, run_id)
+    wait_for(lambda: not jobs._active)
+    worse = {**config.to_dict(), **EXPLODES, "steps": 100_000}
+    jobs.run(run_id).describe(config=worse)
+    run = jobs.run(run_id)
+    run.move("queued")
+    run.move("stopped")  # so that it is resumed as it now stands, without more budget
+    jobs.resume(run_id, token)
+    view = ended(jobs, run_id)
+    assert view.state == "failed"
+    assert "The snapshot at step 5 from before is kept." in view.message
+    assert run.snapshot_steps() == [5]
+    assert view.has_snapshot
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (RuntimeError("boom"), "ganlab made a mistake (RuntimeError: boom). The server's log"),
+        (MemoryError(), "The machine ran out of memory. Choose a smaller width or batch size."),
+        (OSError(28, "No space left on device"), "The disk refused to read or write: No space"),
+        (ValueError("r1 is high: lower it"), "r1 is high: lower it"),
+        (KeyError("tasks"), "ganlab made a mistake (KeyError: 'tasks')."),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_goes_wrong_is_told_and_the_next_run_goes_on(
+    jobs, short, monkeypatch, error, message
+):
+    train = jobs_module.train
+
+    def break_once(*args, **kwargs):
+        monkeypatch.setattr(jobs_module, "train", train)
+        raise error
+
+    monkeypatch.setattr(jobs_module, "train", break_once)
+    (first, token), (second, _) = jobs.submit(short), jobs.submit(short)
+    view = ended(jobs, first)
+    assert view.state == "failed"
+    assert view.message.startswith(message)
+    assert ended(jobs, second).state == "finished"
+    jobs.resume(first, token)
+    assert (ended(jobs, first).state, jobs.view(first).message) == ("finished", "")
+
+
+def test_a_run_whose_folder_vanishes_fails_and_the_next_goes_on(jobs, endless, short):
+    first, _ = jobs.submit(endless)
+    second, _ = jobs.submit(short)
+    wait_until_learning(jobs, first)
+    shutil.rmtree(jobs.folder / first, ignore_errors=True)
+    assert ended(jobs, second).state == "finished"
+    assert jobs.view(first).state == "failed"
+    assert "could not be" in jobs.view(first).message
+
+
+@pytest.mark.parametrize("damage", ["run.json", "status.json"])
+def test_a_damaged_folder_does_not_keep_the_server_from_starting(
+    jobs, open_jobs, short, damage, caplog
+):
+    (first, _), (second, _) = jobs.submit(short), jobs.submit(short)
+    ended(jobs, second)
+    (jobs.folder / first / damage).write_text("{")
+    again = open_jobs()
+    assert first in caplog.text
+    assert again.view(second).state == "finished"
+    with pytest.raises(UnknownRun):
+        again.view(first)
+    run_id, _ = again.submit(short)
+    assert ended(again, run_id).state == "finished"
+
+
+# When the server ends ---------------------------------------------------------------------------
+
+SERVER = """
+import sys, time, json
+from pathlib import Path
+from ganlab import training
+from ganlab.config import TrainConfig
+from ganlab.jobs import Jobs
+
+training.SECONDS_BETWEEN_SNAPSHOTS = 0.3
+jobs = Jobs(Path(sys.argv[1]))
+config = TrainConfig.from_dict(json.loads(sys.argv[2]))
+print(json.dumps([jobs.submit(config) for _ in range(2)]), flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_servers_runs_are_interrupted_and_go_on_from_their_last_snapshot(
+    open_jobs, endless, tmp_path
+):
+    folder = tmp_path / "runs"
+    device.plan()  # in the home that both share, so that the other process need not time
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(folder), json.dumps(endless.to_dict())],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    try:
+        (learning, token), (waiting, its_token) = json.loads(process.stdout.readline())
+        run = Run(folder / learning)
+        wait_for(lambda: len(run.snapshot_steps()) >= 2)
+
+        beside = open_jobs()  # another server on the same folder leaves both alone
+        assert beside.view(learning).state == "running"
+        assert Run(folder / waiting).status.state == "queued"
+        with pytest.raises(RunIsHeld, match="another process has this run: stop it there"):
+            beside.stop(learning, token)
+        assert run.status.state == "running"
+        seen = len(run.snapshot_steps())
+        wait_for(lambda: len(run.snapshot_steps()) > seen)
+        beside.close()
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(10)
+        process.stdout.close()
+    assert run.status.state == "running"  # as a killed process leaves it
+
+    jobs = open_jobs()
+    for run_id in (learning, waiting):
+        assert jobs.view(run_id).state == "interrupted"
+        assert jobs.view(run_id).message == "The server stopped while this run was under way."
+    last = run.snapshot_steps()[-1]
+    assert jobs.view(learning).step == last
+    assert jobs.view(learning).has_snapshot
+
+    jobs.resume(learning, token)
+    jobs.resume(waiting, its_token)
+    seen = []
+    while jobs.view(learning).step <= last:
+        seen.append(jobs.view(learning).step)
+        time.sleep(0.002)
+    assert set(seen) == {last}
+    jobs.stop(learning, token)
+    assert ended(jobs, learning).state == "stopped"
+    assert rises(steps(run.metrics()))
+    wait_until_learning(jobs, waiting)
+
+
+# Curves -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lines", [0, 1, 2, 199, 200, 201, 400, 401, 1001])
+def test_a_curve_is_thinned_evenly_and_keeps_its_last_line(open_jobs, tmp_path, lines):
+    run, _ = Run.create(tiny(), runs=tmp_path / "runs")
+    run.move("stopped")
+    for step in range(1, lines + 1):
+        run.log_metrics({"step": step, "images_per_second": 1.0})
+    curve = steps(open_jobs().curve(run.id))
+    assert len(curve) <= MAX_CURVE_POINTS
+    assert curve[-1:] == [lines][: len(curve)]
+    assert (len(curve) == 0) == (lines == 0)
+    assert len({b - a for a, b in pairwise(curve)}) <= 1
+    if lines <= MAX_CURVE_POINTS:
+        assert curve == list(range(1, lines + 1))
+    else:
+        assert len(curve) >= MAX_CURVE_POINTS / 2
+
+
+# Many at once -----------------------------------------------------------------------------------
+
+
+def test_many_visitors_at_once_leave_every_run_in_a_lawful_state(open_jobs, short):
+    jobs = open_jobs(workers=2, max_waiting=6)
+    runs: dict[str, str] = {}
+    surprises: list[BaseException] = []
+    until = time.monotonic() + 1.5
+
+    def visit(seed: int) -> None:
+        rng = random.Random(seed)
+        while time.monotonic() < until:
+            run_id, token = rng.choice(list(runs.items()) or [("a" * 16, "token")])
+            act = rng.choice(("submit", "stop", "stop", "resume", "delete", "watch", "watch"))
+            try:
+                if act == "submit":
+                    runs.update([jobs.submit(short)])
+                elif act == "watch":
+                    view = jobs.view(run_id)
+                    assert view.state in MOVES
+                    assert rises(steps(jobs.curve(run_id)))
+                else:
+                    getattr(jobs, act)(run_id, token)
+            except (IllegalMove, QueueFull, UnknownRun):
+                pass
+            except BaseException as error:
+                surprises.append(error)
+                raise
+            time.sleep(rng.random() * 0.01)
+
+    visitors = [threading.Thread(target=visit, args=(seed,)) for seed in range(6)]
+    for visitor in visitors:
+        visitor.start()
+    for visitor in visitors:
+        visitor.join()
+    assert surprises == []
+    assert len(runs) > 5
+    left = [run_id for run_id in runs if (jobs.folder / run_id).exists()]
+    assert left
+    for run_id in left:
+        assert ended(jobs, run_id).state in {"stopped", "finished"}
+    wait_for(lambda: not jobs._active)
+    for run_id in left:
+        assert jobs.run(run_id).status.state == jobs.view(run_id).state not in UNDER_WAY
+        assert jobs.view(run_id).queue_place == 0
+        if jobs.view(run_id).state == "finished":
+            assert jobs.view(run_id).step >= short.steps
+    run_id, _ = jobs.submit(short)  # the workers are still there
+    assert ended(jobs, run_id).state == "finished"
