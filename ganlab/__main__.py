@@ -20,10 +20,10 @@ from ganlab import __version__, bench, device, sampling
 from ganlab.config import PRESETS, TrainConfig
 from ganlab.data import catalog
 from ganlab.export import open_model
-from ganlab.jobs import perform
+from ganlab.jobs import perform, reason
 from ganlab.paths import runs_dir
 from ganlab.runs import Run
-from ganlab.training import Event, Logged
+from ganlab.training import Diverged, Event, Logged
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         return args.command(args)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"ganlab: {error}", file=sys.stderr)
         return 2
 
@@ -158,6 +158,8 @@ def _perform(run: Run, *, as_json: bool) -> int:
             on_loading=on_loading,
             should_stop=lambda: asked_to_stop,
         )
+    except Diverged as error:
+        raise ValueError(reason(run, error)) from None
     finally:
         bar.close()
         signal.signal(signal.SIGINT, previous)

@@ -190,7 +190,7 @@ class TrainConfig:
         group="Optimiser",
     )
     batch_size: int = setting(
-        32, "Pictures per step.", label="Batch size", low=2, high=512, group="Optimiser"
+        48, "Pictures per step.", label="Batch size", low=2, high=512, group="Optimiser"
     )
     ema_halflife_kimg: float = setting(
         2.0,

@@ -31,7 +31,7 @@ def _key(config: TrainConfig) -> str:
     """What the speed depends on."""
     size, channels = _shape(config)
     names = ("architecture", "width", "batch_size", "penalty_every", "loss", "precision")
-    names += ("own_last_layer", "spectral_norm", "diffaugment")
+    names += ("own_last_layer", "spectral_norm", "diffaugment", "simultaneous")
     values = [getattr(config, name) for name in names]
     return "|".join(map(str, [*values, size, channels, config.r1 + config.r2 > 0]))
 
@@ -48,8 +48,8 @@ def _speeds() -> dict[str, float]:
     if not file.exists():
         return {}
     try:
-        return read_json(file)
-    except ValueError as error:  # neither JSON nor text
+        return dict(read_json(file))
+    except (TypeError, ValueError) as error:  # not a table, not JSON, not text
         log.warning("%s is damaged (%s): starting anew", file, error)
         return {}
 

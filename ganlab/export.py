@@ -30,16 +30,17 @@ def open_model(source: str, step: int | None = None) -> tuple[nn.Module, ModelCo
         generator, config, _ = load_generator(path)
         return generator, config
     run = Run(path)
+    snapshot = run.snapshot(step)
     config = ModelConfig.from_dict(run.about["model"])
-    return checkpoints.restore_generator(config, run.snapshot(step)), config
+    return checkpoints.restore_generator(config, snapshot), config
 
 
 def download_name(run: Run) -> str:
-    """Tells data, tasks and step, in letters that every file system takes."""
+    """Tells data, tasks and step, in letters and a length that every file system takes."""
     config = run.config
     words = [Path(config.data).stem, *(config.tasks if len(config.tasks) <= 2 else ())]
-    text = "-".join(["ganlab", *words, f"step{run.snapshot_steps()[-1]}"])
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text) + ".zip"
+    text = "".join(c if c.isalnum() or c in "-_" else "-" for c in "-".join(["ganlab", *words]))
+    return f"{text[:60]}-step{run.snapshot_steps()[-1]}.zip"
 
 
 def export(run: Run, folder: Path) -> Path:

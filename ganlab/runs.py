@@ -83,7 +83,8 @@ class Run:
         assert (runs is None) != (path is None)
         if path is not None and path.exists() and any(path.iterdir()):
             raise ValueError(f"{path} is not empty: choose a new folder for the run")
-        run = cls(path or runs / secrets.token_urlsafe(12))
+        # Without dashes: one in front would be a flag in the shell.
+        run = cls(path or runs / secrets.token_urlsafe(12).replace("-", "_"))
         token = secrets.token_urlsafe(24)
         (run.path / "samples").mkdir(parents=True)
         (run.path / "snapshots").mkdir()

@@ -30,6 +30,7 @@ GRID_COLUMNS = 8
 GRID_ROWS_OF_ONE_TASK = 4
 GRID_SEED = 0
 SECONDS_BETWEEN_SNAPSHOTS = 15.0
+LEAST_STEPS_PER_LOG = 4  # a mean of fewer is a blip in the curves
 
 
 @dataclass(frozen=True)
@@ -316,7 +317,7 @@ def train(
     run.forget_after(state.step)  # at step 0: of a run that broke off before its first snapshot
     grid_z, grid_tasks = grid_layout(model)
     before, began = state.seconds, time.perf_counter()
-    speed_from, images_from = began, state.images
+    speed_from, images_from, logged = began, state.images, state.step
     logging, drawing = Pace(0.5, 0.005, state.seconds), Pace(1.0, 0.02, state.seconds)
     saving = Pace(SECONDS_BETWEEN_SNAPSHOTS, 0, state.seconds + SECONDS_BETWEEN_SNAPSHOTS)
 
@@ -344,7 +345,8 @@ def train(
             break
         _set_learning_rate(state, config, progress)
 
-        measure = logging.is_due(state.seconds) or _is_last_step(config, state)
+        enough = state.step + 1 - logged >= LEAST_STEPS_PER_LOG or state.step == 0
+        measure = (enough and logging.is_due(state.seconds)) or _is_last_step(config, state)
         metrics = train_step(state, config, plan, dataset, measure=measure)
         now = time.perf_counter()
         state.seconds = before + now - began
@@ -354,7 +356,7 @@ def train(
             if bad:
                 raise Diverged(f"{', '.join(bad)} no longer finite at step {state.step}")
             metrics["images_per_second"] = (state.images - images_from) / (now - speed_from)
-            speed_from, images_from = now, state.images
+            speed_from, images_from, logged = now, state.images, state.step
             line = {"step": state.step, "seconds": state.seconds, **metrics}
             run.log_metrics({key: float(f"{value:.6g}") for key, value in line.items()})
             on_event(Logged(state.step, state.seconds, _progress(config, state), metrics))

@@ -60,6 +60,7 @@ def after(steps: int) -> Callable[[], bool]:
 
 def always_due(monkeypatch) -> None:
     monkeypatch.setattr(Pace, "is_due", lambda self, seconds: True)
+    monkeypatch.setattr(training, "LEAST_STEPS_PER_LOG", 1)
 
 
 def never_due(monkeypatch) -> None:
@@ -279,6 +280,13 @@ def test_something_is_due_at_first_and_then_ever_more_rarely():
         if pace.is_due(tenth / 10):
             due.append(tenth / 10)
     assert due == [0.0, 1.0, 2.0, 3.0, 4.5, 6.8, 10.2]  # 1 s or half of the time so far
+
+
+def test_a_logged_mean_is_of_several_steps_however_slow_they_are(new_run, dataset, monkeypatch):
+    monkeypatch.setattr(Pace, "is_due", lambda self, seconds: True)
+    run = new_run(steps=10)
+    train(run, dataset)
+    assert [line["step"] for line in run.metrics()] == [1, 5, 9, 10]
 
 
 # Events and files ---------------------------------------------------------------------------

@@ -260,9 +260,7 @@ def _stop_all(pages: list[Page], server: Server) -> None:
     end = time.monotonic() + 10
     while pages and not server.is_idle() and time.monotonic() < end:
         for page in pages:
-            button = page.locator("#stop")
-            if button.is_visible() and button.is_enabled():
-                button.click()
+            page.evaluate("document.querySelector('#stop:enabled')?.click()")
         pages[0].wait_for_timeout(200)
     if not server.is_idle():
         server.kill()

@@ -1,0 +1,72 @@
+"""The list of runs that this browser started: open one again, or delete it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import gradio as gr
+
+from ganlab.jobs import Jobs, UnknownRun
+from ganlab.ui import figures
+
+CONFIRM = """(run, store) => {
+  const sure = run && window.confirm("Delete this run with all its samples and snapshots?");
+  return [sure ? run : "", store];
+}"""
+
+
+@dataclass
+class History:
+    """The components."""
+
+    section: gr.Accordion
+    picked: gr.Radio
+    delete: gr.Button
+
+
+def build_history() -> History:
+    with gr.Accordion("Your runs", open=False, elem_id="history") as section:
+        picked = gr.Radio(
+            [],
+            label="Started in this browser",
+            info="Choose one to see it again.",
+            elem_id="runs",
+        )
+        delete = gr.Button("Delete this run", variant="stop", size="sm", elem_id="delete")
+    return History(section, picked, delete)
+
+
+def choices(jobs: Jobs, run_ids: list[str]) -> list[tuple[str, str]]:
+    """A line for each run that is still there, newest first."""
+    lines = []
+    for run_id in reversed(run_ids):
+        try:
+            view, run = jobs.view(run_id), jobs.run(run_id)
+        except UnknownRun:
+            continue
+        began = datetime.fromtimestamp(run.about["created"]).strftime("%b %d, %H:%M")
+        state = figures.STATE_WORDS[view.state].lower()
+        lines.append((f"{figures.run_title(view.config)} · {began} · {state}", run_id))
+    return lines
+
+
+def list_runs(jobs: Jobs, run_ids: list[str], current: str) -> Any:
+    """The list, with the run on view chosen."""
+    lines = choices(jobs, run_ids)
+    known = [run_id for _, run_id in lines]
+    return gr.Radio(
+        choices=lines,
+        value=current if current in known else None,
+        info="Choose one to see it again." if lines else "None yet: press Start.",
+    )
+
+
+def delete_run(
+    jobs: Jobs, run_id: str, token: str | None, refuse: Callable[..., Exception]
+) -> None:
+    """Deletes a run that has ended; `refuse` makes the error that the page shows."""
+    try:
+        jobs.delete(run_id, token)
+    except ValueError as error:
+        raise refuse("Cannot delete", error) from None

@@ -1,0 +1,212 @@
+"""The right side of the Train tab: the components that show a run, and their updates.
+
+What is sent to a page follows from the run's view and from what that page was sent last.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from ganlab.jobs import Jobs, JobView
+from ganlab.ui import figures
+from ganlab.ui.theme import DISCRIMINATOR, GENERATOR
+
+
+class Seen(NamedTuple):
+    """What a page was sent last."""
+
+    run_id: str = ""
+    version: int = -1
+    state: str = ""
+    has_snapshot: bool = False
+    n_grids: int = -1
+    step: int = -1
+
+
+@dataclass
+class Watch:
+    """The components of the right side."""
+
+    empty: gr.Column
+    hint: gr.HTML  # why there is nothing to see, where that needs a word
+    begin: gr.Button
+    live: gr.Column
+    state: gr.HTML
+    facts: gr.HTML
+    stop: gr.Button
+    resume: gr.Button
+    download: gr.Button
+    download_file: gr.DownloadButton
+    grid: gr.HTML
+    moment: gr.Slider
+    plots: gr.Column  # shown once there is data: a plot keeps the axes of its first frame
+    losses: gr.LinePlot
+    scores: gr.LinePlot
+    norms: gr.LinePlot
+
+
+def build_watch() -> Watch:
+    with gr.Column(elem_classes="gl-card", elem_id="empty") as empty:
+        gr.HTML(figures.EMPTY, elem_classes="gl-html")
+        hint = gr.HTML(elem_id="hint", elem_classes="gl-html gl-hint")
+        begin = gr.Button("Begin", variant="primary", elem_id="begin", elem_classes="gl-begin")
+    with gr.Column(visible=False) as live:
+        with gr.Column(elem_classes="gl-card"):
+            state = gr.HTML(elem_id="state", elem_classes="gl-html")
+            facts = gr.HTML(elem_id="facts", elem_classes="gl-html")
+            with gr.Row():
+                stop = gr.Button("Stop", elem_id="stop", min_width=100)
+                resume = gr.Button("Resume", elem_id="resume", min_width=100, visible=False)
+                download = gr.Button("Download", elem_id="download", min_width=100)
+                download_file = gr.DownloadButton(visible="hidden", elem_id="download-file")
+        with gr.Column(elem_classes="gl-card"):
+            grid = gr.HTML(elem_id="grid", elem_classes="gl-html")
+            moment = gr.Slider(
+                1, 2, value=1, step=1, label="Moment",
+                info="Back through the samples of earlier steps; the right end follows the run.",
+                elem_id="moment",
+                buttons=[],
+            )  # fmt: skip
+        with gr.Column(elem_classes="gl-card", visible=False) as plots, gr.Row():
+            losses = _plot(
+                "Loss",
+                "Two players: when one gains, the other pays.",
+                figures.LOSS_SERIES,
+                "losses",
+            )
+            scores = _plot(
+                "D's scores",
+                "The closer the two lines, the less D can tell.",
+                figures.SCORE_SERIES,
+                "scores",
+            )
+            norms = _plot(
+                "Gradient norms",
+                "How strongly each network is pushed.",
+                figures.NORM_SERIES,
+                "norms",
+            )
+    return Watch(
+        empty=empty,
+        hint=hint,
+        begin=begin,
+        live=live,
+        state=state,
+        facts=facts,
+        stop=stop,
+        resume=resume,
+        download=download,
+        download_file=download_file,
+        grid=grid,
+        moment=moment,
+        plots=plots,
+        losses=losses,
+        scores=scores,
+        norms=norms,
+    )
+
+
+def _plot(title: str, note: str, series: dict[str, str], elem_id: str) -> gr.LinePlot:
+    first, second = series.values()
+    with gr.Column(min_width=230):
+        gr.HTML(f'<p class="gl-plot-head">{title}<small>{note}</small></p>', elem_classes="gl-html")
+        return gr.LinePlot(
+            figures.frame([], series),
+            x="step",
+            y="value",
+            color="series",
+            color_map={first: _colour(first), second: _colour(second)},
+            x_title="step",
+            y_title=" ",
+            color_title=" ",
+            height=210,
+            elem_id=elem_id,
+            elem_classes="gl-plot",
+            buttons=[],
+        )
+
+
+def _colour(series: str) -> str:
+    return GENERATOR if series in ("G", "generated") else DISCRIMINATOR
+
+
+def show(
+    watch: Watch, jobs: Jobs, view: JobView, *, last: Seen, moment: float | None, is_owner: bool
+) -> tuple[Seen, dict[Any, Any]]:
+    """What the page now has seen, and the updates that take it there from `last`.
+
+    Args:
+        moment: where the slider stands; at its right end the grid follows the run.
+    """
+    if last.run_id != view.run_id:
+        last = Seen()
+    now = Seen(
+        view.run_id, view.version, view.state, view.has_snapshot, len(view.grid_steps), view.step
+    )
+    if now == last:
+        return now, {}
+    updates: dict[Any, Any] = {
+        watch.facts: figures.facts(view),
+        watch.state: figures.state_line(view, is_owner=is_owner),
+    }
+    if not last.run_id:
+        updates |= {watch.empty: gr.Column(visible=False), watch.live: gr.Column(visible=True)}
+    if (now.state, now.has_snapshot) != (last.state, last.has_snapshot):
+        updates |= _show_buttons(watch, view, is_owner)
+    if now.n_grids != last.n_grids:
+        updates |= _show_grids(watch, jobs, view, last, moment)
+    if now.step != last.step:
+        updates |= _show_plots(watch, jobs, view)
+    return now, updates
+
+
+def grid_at(jobs: Jobs, view: JobView, place: int) -> str:
+    """The grid at a place of the slider, counted from 1."""
+    step = view.grid_steps[place - 1]
+    return figures.grid_figure(jobs.grid(view.run_id, step), step, view.tasks)
+
+
+def _show_grids(
+    watch: Watch, jobs: Jobs, view: JobView, last: Seen, moment: float | None
+) -> dict[Any, Any]:
+    n = len(view.grid_steps)
+    if n == 0:
+        return {watch.grid: figures.WAITING_FOR_GRID, watch.moment: gr.Slider(visible=False)}
+    if last.n_grids > 0 and moment is not None and moment < last.n_grids:  # looking back
+        return {watch.moment: gr.Slider(maximum=n)}
+    return {
+        watch.grid: grid_at(jobs, view, n),
+        watch.moment: gr.Slider(maximum=max(n, 2), value=n, visible=n > 1),
+    }
+
+
+def show_empty(watch: Watch, hint: str) -> dict[Any, Any]:
+    return {
+        watch.empty: gr.Column(visible=True),
+        watch.live: gr.Column(visible=False),
+        watch.hint: figures.notice(hint),
+    }
+
+
+def _show_buttons(watch: Watch, view: JobView, is_owner: bool) -> dict[Any, Any]:
+    again = "Train longer" if view.state == "finished" else "Resume"
+    return {
+        watch.stop: gr.Button(
+            visible=view.is_under_way and is_owner, interactive=view.state != "stopping"
+        ),
+        watch.resume: gr.Button(again, visible=not view.is_under_way and is_owner),
+        watch.download: gr.Button(interactive=view.has_snapshot),
+    }
+
+
+def _show_plots(watch: Watch, jobs: Jobs, view: JobView) -> dict[Any, Any]:
+    curve = jobs.curve(view.run_id)
+    if len(curve) < 2:
+        return {watch.plots: gr.Column(visible=False)}
+    return {
+        watch.plots: gr.Column(visible=True),
+        watch.losses: figures.frame(curve, figures.LOSS_SERIES),
+        watch.scores: figures.score_frame(curve, view.config.loss),
+        watch.norms: figures.frame(curve, figures.NORM_SERIES),
+    }

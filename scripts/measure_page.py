@@ -1,0 +1,134 @@
+"""Measures what the README says of the page: a tick's cost, and the speed with pages open.
+
+    python scripts/measure_page.py          # about two minutes
+
+Starts the app in a folder of its own, trains the quick preset, and compares the training's speed
+with no page open and with three, in turns. A tick is the page's once-a-second question whether
+anything changed, sent again and again from one connection.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, Request, sync_playwright
+
+REPOSITORY = Path(__file__).parents[1]
+PAGES = 3
+TICKS = 200
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=15, help="of each stretch (default: 15)")
+    parser.add_argument("--rounds", type=int, default=3, help="of both stretches (default: 3)")
+    parser.add_argument("--port", type=int, default=7871)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        url = f"http://127.0.0.1:{args.port}"
+        env = {**os.environ, "GANLAB_HOME": home, "GRADIO_SERVER_PORT": str(args.port)}
+        began = time.monotonic()
+        app = subprocess.Popen([sys.executable, "app.py"], cwd=REPOSITORY, env=env)
+        try:
+            wait_for(url)
+            print(f"command to page: {time.monotonic() - began:.1f} s")
+            measure(url, Path(home), args.seconds, args.rounds)
+        finally:
+            app.terminate()
+            app.wait(20)
+
+
+def wait_for(url: str) -> None:
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(url, timeout=5).read()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit("the app did not answer within a minute")
+
+
+def measure(url: str, home: Path, seconds: float, rounds: int) -> None:
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page()
+        ticks: list[Request] = []
+        page.goto(url)
+        page.get_by_role("spinbutton", name="Train for").fill(str(2 * seconds * rounds + 120))
+        began = time.monotonic()
+        page.locator("#begin").click()
+        page.wait_for_selector("#grid img")
+        print(f"Start to first grid: {time.monotonic() - began:.2f} s")
+        run_url, run = page.url, next((home / "runs").iterdir())
+        page.on("request", lambda request: ticks.append(request) if request.post_data else None)
+        page.wait_for_timeout(3000)
+        compare(browser, page, run_url, run, seconds, rounds)
+        page = open_page(browser, run_url)
+        began = time.monotonic()
+        page.locator("#stop").click()
+        page.wait_for_selector(".gl-stopped")
+        print(f"Stop to stopped: {time.monotonic() - began:.2f} s")
+        time_ticks(ticks[-1])
+        browser.close()
+
+
+def open_page(browser: Browser, url: str) -> Page:
+    """As the owner would: the owner's token is in the browser's storage, per context."""
+    page = browser.contexts[0].new_page()
+    page.goto(url)
+    page.wait_for_selector("#grid img")
+    return page
+
+
+def compare(browser: Browser, page: Page, url: str, run: Path, seconds: float, rounds: int) -> None:
+    without, with_pages = [], []
+    keeper = page.context
+    page.close()
+    for _ in range(rounds):
+        without.append(speed(run, seconds))
+        pages = [keeper.new_page() for _ in range(PAGES)]
+        for each in pages:
+            each.goto(url)
+            each.wait_for_selector("#grid img")
+        with_pages.append(speed(run, seconds))
+        for each in pages:
+            each.close()
+    alone, watched = statistics.median(without), statistics.median(with_pages)
+    print(
+        f"images/s with no page: {alone:.0f}; with {PAGES}: {watched:.0f} "
+        f"({watched / alone:.0%}; the browser runs on the same cores)"
+    )
+
+
+def speed(run: Path, seconds: float) -> float:
+    """Images per second that the run logs from now on."""
+    lines = (run / "metrics.jsonl").read_text().count("\n")
+    time.sleep(seconds)
+    logged = (run / "metrics.jsonl").read_text().splitlines()[lines + 1 :]
+    return statistics.median(json.loads(line)["images_per_second"] for line in logged)
+
+
+def time_ticks(tick: Request) -> None:
+    """Sends a page's last tick again: the answer is that nothing changed."""
+    spent = []
+    for _ in range(TICKS):
+        request = urllib.request.Request(
+            tick.url, tick.post_data.encode(), {"Content-Type": "application/json"}
+        )
+        began = time.perf_counter()
+        urllib.request.urlopen(request, timeout=10).read()
+        spent.append(time.perf_counter() - began)
+    print(f"a tick: {1000 * statistics.median(spent):.1f} ms (median of {TICKS})")
+
+
+if __name__ == "__main__":
+    main()

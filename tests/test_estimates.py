@@ -1,0 +1,182 @@
+"""How long a training will take: measured speeds before guesses, and guesses in the right order."""
+
+import math
+
+import pytest
+from conftest import tiny
+
+from ganlab import device, estimates
+from ganlab.config import PRESETS, TrainConfig
+from ganlab.device import Plan
+from ganlab.jobs import perform
+from ganlab.paths import cache_dir
+from ganlab.runs import Run
+
+MEASURE = device.measure  # every test finds a pretended timing in its place
+
+
+def named(preset: str = "quick", **changes) -> TrainConfig:
+    return TrainConfig.from_preset(preset, **changes)
+
+
+def logged(run: Run, speeds: list[float]) -> Run:
+    """A run that learnt at these speeds."""
+    for step, speed in enumerate(speeds, start=1):
+        run.log_metrics({"step": step, "images_per_second": speed})
+    return run
+
+
+# Guesses --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("data", ["avatars", "fashion", "robots", "some/folder"])
+def test_there_is_a_finite_guess_for_settings_never_used_before(preset, data):
+    config = named(preset, data=data)
+    assert 0 < estimates.images_per_second(config) < math.inf
+    assert 0 < estimates.seconds(config) < math.inf
+
+
+@pytest.mark.parametrize(
+    ("faster", "slower"),
+    [
+        ({"width": 16}, {"width": 32}),
+        ({"width": 32}, {"width": 128}),
+        ({"size": 32}, {"size": 64}),
+        ({"data": "fashion"}, {"data": "avatars"}),
+        ({"r1": 0, "r2": 0}, {"r1": 1, "r2": 0}),
+        ({"penalty_every": 16}, {"penalty_every": 1}),
+        ({"preset": "quick"}, {"preset": "better"}),
+        ({"preset": "quick"}, {"preset": "dcgan"}),
+    ],
+    ids=str,
+)
+def test_what_computes_more_is_guessed_to_be_slower(faster, slower):
+    fast, slow = (named(**{"data": "avatars", **changes}) for changes in (faster, slower))
+    assert estimates.images_per_second(fast) > estimates.images_per_second(slow)
+
+
+def test_a_faster_machine_is_guessed_to_be_faster(monkeypatch):
+    slow = estimates.images_per_second(named())
+    monkeypatch.setattr(device, "measure", lambda: Plan("cpu", "fp32", 1, 800.0))
+    (cache_dir() / "device.json").unlink()
+    assert estimates.images_per_second(named()) == pytest.approx(2 * slow)
+
+
+def test_a_guess_has_the_right_order_of_magnitude(new_run, picture_folder, monkeypatch):
+    monkeypatch.setattr(device, "measure", MEASURE)  # this machine, here and now
+    settings = {"data": str(picture_folder), "size": 32, "width": 32, "batch_size": 32}
+    run = new_run(**settings, precision="auto", seconds=1.5)
+    guess = estimates.images_per_second(run.config)
+    perform(run)
+    truth = max(line["images_per_second"] for line in run.metrics())
+    assert truth / 5 < guess < truth * 5
+
+
+# What is remembered ---------------------------------------------------------------------------
+
+
+def test_the_speed_of_an_earlier_run_is_used(new_run):
+    run = logged(new_run(), [1, 1, 300, 100, 200])
+    guess = estimates.images_per_second(run.config)
+    estimates.remember(run)
+    assert estimates.images_per_second(run.config) == 200 != guess  # the median, but for the start
+
+
+def test_it_is_used_whatever_the_seed_the_budget_and_the_tasks(new_run):
+    run = logged(new_run(), [123.0] * 5)
+    estimates.remember(run)
+    other = tiny(seed=9, steps=77, tasks=("micah",), learning_rate=1e-4)
+    assert estimates.images_per_second(other) == 123
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"width": 16},
+        {"batch_size": 16},
+        {"size": 32},
+        {"r1": 0, "r2": 0},
+        {"penalty_every": 2},
+        {"loss": "hinge"},
+        {"spectral_norm": True},
+        {"own_last_layer": True},
+        {"diffaugment": True},
+        {"simultaneous": False},
+        {"architecture": "mlp"},
+        {"precision": "auto"},
+        {"data": "fashion"},
+    ],
+    ids=str,
+)
+def test_it_is_not_used_for_settings_that_run_at_another_speed(new_run, changes):
+    estimates.remember(logged(new_run(), [123.0] * 5))
+    assert estimates.images_per_second(tiny(**changes)) != 123
+
+
+def test_a_later_run_replaces_what_an_earlier_one_told(new_run):
+    for speed in (100.0, 50.0):
+        estimates.remember(logged(new_run(), [speed] * 5))
+    estimates.remember(logged(new_run(width=16), [70.0] * 5))
+    assert estimates.images_per_second(tiny()) == 50
+    assert estimates.images_per_second(tiny(width=16)) == 70
+
+
+@pytest.mark.parametrize("speeds", [[], [500.0], [500.0] * 4])
+def test_a_run_too_short_to_tell_is_not_remembered(new_run, speeds):
+    estimates.remember(logged(new_run(), speeds))
+    assert not (cache_dir() / "speeds.json").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"a": ', b"\xff\xfe\x00", b"[1, 2]", b"null"])
+def test_a_damaged_memory_is_started_anew(new_run, content):
+    guess = estimates.images_per_second(tiny())
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    (cache_dir() / "speeds.json").write_bytes(content)
+    assert estimates.images_per_second(tiny()) == guess
+    estimates.remember(logged(new_run(), [123.0] * 5))
+    assert estimates.images_per_second(tiny()) == 123
+
+
+# How long -------------------------------------------------------------------------------------
+
+
+def test_a_budget_in_time_takes_that_long_and_the_loading():
+    assert 60 < estimates.seconds(named(seconds=60)) < 65
+
+
+def test_a_budget_in_steps_takes_as_long_as_its_pictures(new_run):
+    estimates.remember(logged(new_run(), [100.0] * 5))
+    config = tiny(steps=1000)  # 8 pictures each
+    assert 80 < estimates.seconds(config) < 85
+    loading = estimates.seconds(config) - 80
+    assert estimates.seconds(tiny(steps=2000)) == pytest.approx(160 + loading)
+
+
+def test_of_two_limits_the_nearer_one_counts(new_run):
+    estimates.remember(logged(new_run(), [100.0] * 5))
+    by_steps, by_time = tiny(steps=1000), tiny(seconds=10)
+    assert estimates.seconds(tiny(steps=1000, seconds=10)) == estimates.seconds(by_time)
+    assert estimates.seconds(tiny(steps=1000, seconds=500)) == estimates.seconds(by_steps)
+
+
+@pytest.mark.parametrize(
+    ("limits", "done", "progress", "left"),
+    [
+        ({"seconds": 60}, 45, 0.75, 15),
+        ({"seconds": 60}, 60, 1.0, 0),
+        ({"seconds": 60}, 61.5, 1.0, 0),
+        ({"steps": 100}, 10, 0.25, 30),
+        ({"steps": 100}, 10, 1.0, 0),
+        ({"steps": 100, "seconds": 60}, 50, 0.9, 50 / 9),
+        ({"steps": 100, "seconds": 60}, 50, 0.5, 10),
+    ],
+)
+def test_what_is_left_of_a_run_follows_from_how_far_it_is(limits, done, progress, left):
+    config = named(**limits)
+    assert estimates.remaining_seconds(config, done, progress) == pytest.approx(left)
+
+
+def test_of_a_run_that_has_not_begun_all_is_left():
+    for config in (named(seconds=60), named(steps=100)):
+        assert estimates.remaining_seconds(config, 0, 0) == estimates.seconds(config)

@@ -1,0 +1,427 @@
+"""The command line, as a shell uses it: exit status, stdout, stderr, and what is left on disk."""
+
+import json
+import secrets
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import drawn, tiny
+from PIL import Image
+
+from ganlab import __version__, device
+from ganlab.__main__ import main
+from ganlab.config import TrainConfig
+from ganlab.export import export
+from ganlab.runs import Run
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["--width", 8, "--z-dim", 8, "--batch-size", 8, "--precision", "fp32"]
+
+
+def ganlab(*words: object) -> int:
+    return main([str(word) for word in words])
+
+
+@pytest.fixture
+def trained(picture_folder, tmp_path, capfd) -> Path:
+    """The folder of a run of 20 steps with two tasks."""
+    ganlab("train", "--data", picture_folder, "--steps", 20, "--out", tmp_path / "run", *SMALL)
+    capfd.readouterr()
+    return tmp_path / "run"
+
+
+# train ----------------------------------------------------------------------------------------
+
+
+def test_training_prints_one_json_line_and_shows_its_progress_beside_it(
+    picture_folder, tmp_path, capfd
+):
+    out = tmp_path / "run"
+    words = ["train", "--data", picture_folder, "--steps", 20, "--out", out, "--json", *SMALL]
+    assert ganlab(*words) == 0
+    printed, progress = capfd.readouterr()
+    assert printed.endswith("}\n")
+    assert printed.count("\n") == 1
+    told = json.loads(printed)
+    assert told["state"] == "finished"
+    assert told["steps"] == 20
+    assert told["images"] == 160
+    assert told["precision"] == "fp32"
+    assert told["run"] == str(out)
+    run = Run(out)
+    assert told["seconds"] == pytest.approx(run.status.seconds, abs=0.01)
+    assert told["images_per_second"] == pytest.approx(160 / run.status.seconds, rel=0.01)
+    assert "100%" in progress
+    assert "step 20" in progress
+    assert run.status.state == "finished"
+    assert run.snapshot_steps() == [20]
+
+
+def test_without_json_a_sentence_says_how_it_went_and_where_it_is(picture_folder, home, capfd):
+    assert ganlab("train", "--data", picture_folder, "--steps", 3, *SMALL) == 0
+    (run,) = (home / "runs").iterdir()  # the default: a new one in runs/
+    printed = capfd.readouterr().out
+    assert printed.startswith("finished at step 3, ")
+    assert printed.rstrip().endswith(str(run))
+
+
+def test_every_setting_of_a_run_can_be_given_as_a_flag(picture_folder, tmp_path):
+    flags = [
+        "--preset", "better", "--seconds", 30, "--steps", 2, "--tasks", "squares",
+        "--architecture", "dcgan", "--size", 32, "--width", 8, "--z-dim", 9, "--own-last-layer",
+        "--loss", "hinge", "--r1", 0.5, "--r2", 0, "--penalty-every", 3, "--spectral-norm",
+        "--learning-rate", 2e-4, "--beta1", 0.5, "--beta2", 0.9, "--no-lr-decay",
+        "--batch-size", 4, "--ema-halflife-kimg", 0, "--no-flips", "--diffaugment", "--seed", 5,
+        "--precision", "fp32",
+    ]  # fmt: skip
+    assert ganlab("train", "--data", picture_folder, "--out", tmp_path / "run", *flags) == 0
+    assert Run(tmp_path / "run").config == TrainConfig(
+        data=str(picture_folder), tasks=("squares",), preset="better", seconds=30, steps=2,
+        architecture="dcgan", size=32, width=8, z_dim=9, own_last_layer=True, loss="hinge",
+        r1=0.5, r2=0, penalty_every=3, spectral_norm=True, learning_rate=2e-4, beta1=0.5,
+        beta2=0.9, lr_decay=False, batch_size=4, ema_halflife_kimg=0, flips=False,
+        diffaugment=True, seed=5, precision="fp32",
+        simultaneous=TrainConfig.from_preset("better").simultaneous,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def oddly_named(tmp_path) -> Path:
+    """Pictures in folders that a shell would stumble over."""
+    rng = np.random.default_rng(0)
+    for task in ("it's", "a b", "$HOME; rm *", "naïve 猫"):
+        folder = tmp_path / 'pictures "of" everything' / task
+        folder.mkdir(parents=True)
+        for number in range(2):
+            drawn("discs", 32, rng).save(folder / f"{number}.png")
+    return tmp_path / 'pictures "of" everything'
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        ("quick", {}),
+        ("quick", {"tasks": ("it's", "a b", "$HOME; rm *", "naïve 猫")}),
+        ("quick", {"tasks": ("a b",), "seconds": 60, "r1": 1 / 3, "loss": "hinge"}),
+        ("better", {"lr_decay": False, "flips": False, "spectral_norm": True, "seed": 2**31 - 1}),
+        ("dcgan", {"learning_rate": 0.000123456789, "diffaugment": True}),
+    ],
+)
+def test_the_command_that_a_run_shows_trains_the_same_run_again(
+    oddly_named, capfd, preset, changes
+):
+    config = tiny(preset, data=str(oddly_named), **{"steps": 2, **changes})
+    program, *words = shlex.split(config.command())
+    assert [program, *words[:2]] == ["python", "-m", "ganlab"]
+    assert ganlab(*words[2:], "--json") == 0
+    assert Run(Path(json.loads(capfd.readouterr().out)["run"])).config == config
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--width", 4], "width is 4: choose between 8 and 128"),
+        (["--steps", 0], "steps is 0: choose between 1 and 100000000"),
+        (["--seconds", "nan"], "seconds is nan: give a number"),
+        (["--learning-rate", "inf"], "learning rate is inf: give a number"),
+        (["--r1", -1], "r1 is -1: choose between 0 and 1000"),
+    ],
+)
+def test_a_bad_value_is_one_line_on_stderr(picture_folder, home, capfd, flags, message):
+    assert ganlab("train", "--data", picture_folder, *SMALL, *flags) == 2
+    assert capfd.readouterr() == ("", f"ganlab: {message}\n")
+    assert not (home / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["paint"],
+        ["train", "--steps", "many"],
+        ["train", "--steps", "2.5"],
+        ["train", "--architecture", "vae"],
+        ["train", "--preset", "best"],
+        ["train", "--size", "48"],
+        ["train", "--colour", "red"],
+        ["train", "--tasks"],
+        ["sample"],
+        ["sample", "somewhere"],
+        ["resume"],
+    ],
+)
+def test_what_the_parser_does_not_know_ends_with_status_2(capfd, words):
+    with pytest.raises(SystemExit) as ending:
+        ganlab(*words)
+    printed, complaint = capfd.readouterr()
+    assert ending.value.code == 2
+    assert printed == ""
+    assert "error: " in complaint.splitlines()[-1]
+
+
+def last_line(text: str) -> str:
+    return text.replace("\r", "\n").splitlines()[-1]
+
+
+def test_pictures_that_are_not_there_are_one_line_on_stderr(tmp_path, capfd):
+    gone = tmp_path / "gone"
+    assert ganlab("train", "--data", gone, "--out", tmp_path / "run", "--json", *SMALL) == 2
+    printed, complaint = capfd.readouterr()
+    assert printed == ""
+    assert last_line(complaint).startswith(f"ganlab: There is no data set '{gone}'; choose ")
+    assert "Traceback" not in complaint
+
+
+def test_a_task_that_the_pictures_do_not_have_is_named(picture_folder, tmp_path, capfd):
+    words = ["--data", picture_folder, "--tasks", "discs", "stars", "--out", tmp_path / "run"]
+    assert ganlab("train", *words, *SMALL) == 2
+    assert "has no task 'stars'; choose from discs, squares" in last_line(capfd.readouterr().err)
+
+
+def test_nothing_is_written_where_something_is_already(trained, picture_folder, capfd):
+    before = sorted(trained.rglob("*"))
+    assert ganlab("train", "--data", picture_folder, "--out", trained, *SMALL) == 2
+    assert "is not empty: choose a new folder for the run" in capfd.readouterr().err
+    assert sorted(trained.rglob("*")) == before
+
+
+def test_a_file_in_place_of_the_folder_is_one_line_on_stderr(picture_folder, tmp_path, capfd):
+    (tmp_path / "notes.txt").write_text("mine")
+    words = ["--data", picture_folder, "--out", tmp_path / "notes.txt", *SMALL]
+    assert ganlab("train", *words) == 2
+    complaint = capfd.readouterr().err
+    assert complaint.startswith("ganlab: ")
+    assert complaint.count("\n") == 1
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_training_that_explodes_says_what_to_do(picture_folder, tmp_path, capfd):
+    explosive = [
+        "--learning-rate", 1, "--beta1", 0.999, "--beta2", 0, "--r1", 1000, "--r2", 1000,
+        "--loss", "wasserstein", "--penalty-every", 1,
+    ]  # fmt: skip
+    words = ["--data", picture_folder, "--seconds", 60, "--out", tmp_path / "run"]
+    assert ganlab("train", *words, "--json", *SMALL, *explosive) == 2
+    printed, complaint = capfd.readouterr()
+    assert printed == ""
+    assert last_line(complaint).startswith("ganlab: The training exploded: ")
+    assert "lower learning rate" in last_line(complaint)
+    assert "Traceback" not in complaint
+    assert Run(tmp_path / "run").status.state == "failed"
+
+
+# resume ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["folder", "id"])
+def test_a_finished_run_goes_on_with_more_budget(picture_folder, home, capfd, by):
+    ganlab("train", "--data", picture_folder, "--steps", 20, "--json", *SMALL)
+    path = Path(json.loads(capfd.readouterr().out)["run"])
+    assert path.parent == home / "runs"
+    assert ganlab("resume", path if by == "folder" else path.name, "--json") == 0
+    told = json.loads(capfd.readouterr().out)
+    assert (told["state"], told["steps"], told["images"]) == ("finished", 30, 240)
+    assert Run(path).snapshot_steps() == [20, 30]
+    steps = [line["step"] for line in Run(path).metrics()]
+    assert steps == sorted(set(steps))
+
+
+def test_no_id_looks_like_a_flag(picture_folder, home, capfd, monkeypatch):
+    monkeypatch.setattr(secrets, "token_urlsafe", lambda n: "--json-and-more-"[: n * 4 // 3])
+    ganlab("train", "--data", picture_folder, "--steps", 2, *SMALL)
+    (run,) = (home / "runs").iterdir()
+    assert len(run.name) == 16
+    assert ganlab("resume", run.name) == 0
+
+
+def test_the_speed_of_a_resumed_run_is_that_of_what_was_added(trained, capfd):
+    before = Run(trained).status
+    ganlab("resume", trained, "--json")
+    told, after = json.loads(capfd.readouterr().out), Run(trained).status
+    expected = 80 / (after.seconds - before.seconds)
+    assert told["images_per_second"] == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "stopping"])
+def test_a_run_that_was_broken_off_goes_on(new_run, picture_folder, capfd, state):
+    run = new_run(data=str(picture_folder))
+    for step in ("running", "stopping"):
+        if run.status.state != state:
+            run.move(step)
+    assert run.status.state == state
+    assert ganlab("resume", run.path, "--json") == 0
+    assert json.loads(capfd.readouterr().out)["steps"] == 20
+
+
+def test_a_run_that_learns_elsewhere_is_left_alone(new_run, capfd):
+    run = new_run()
+    run.move("running")
+    with run.held():
+        assert ganlab("resume", run.path) == 2
+    assert capfd.readouterr().err == "ganlab: another process is training this run\n"
+    assert run.status.state == "running"
+
+
+@pytest.mark.parametrize("source", ["nowhere", "a" * 16, ""])
+def test_what_is_no_run_cannot_be_resumed(home, capfd, source):
+    assert ganlab("resume", source) == 2
+    assert capfd.readouterr().err == f"ganlab: {source} is not a run: give its folder or its id\n"
+
+
+# sample ---------------------------------------------------------------------------------------
+
+
+def sampled(source: object, file: Path, *flags: object) -> dict[str, np.ndarray]:
+    assert ganlab("sample", source, "--out", file, *flags) == 0
+    with np.load(file) as arrays:  # allows no pickle
+        return dict(arrays)
+
+
+def test_samples_are_pictures_with_their_tasks(trained, tmp_path, capfd):
+    arrays = sampled(trained, tmp_path / "new" / "a.npz", "--n", 5)
+    assert arrays["images"].shape == (5, 32, 32, 3)
+    assert arrays["images"].dtype == np.uint8
+    assert arrays["images"].std() > 0
+    assert arrays["task_ids"].tolist() == [0, 1, 0, 1, 0]
+    assert arrays["tasks"].tolist() == ["discs", "squares"]
+    assert capfd.readouterr().out.startswith("5 pictures of 32x32 in ")
+
+
+def test_64_samples_are_the_default(trained, tmp_path):
+    assert len(sampled(trained, tmp_path / "a.npz")["images"]) == 64
+
+
+def test_the_same_seed_gives_the_same_pictures_and_another_seed_others(trained, tmp_path):
+    a, b, c = (
+        sampled(trained, tmp_path / "a.npz", "--n", 4, "--seed", seed)["images"]
+        for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(a, b)
+    assert (a != c).any(axis=(1, 2, 3)).all()
+
+
+def test_one_task_can_be_asked_for(trained, tmp_path):
+    both = sampled(trained, tmp_path / "a.npz", "--n", 6)
+    squares = sampled(trained, tmp_path / "b.npz", "--n", 6, "--task", "squares")
+    assert squares["task_ids"].tolist() == [1] * 6
+    np.testing.assert_array_equal(squares["images"][1::2], both["images"][1::2])
+    assert (squares["images"][::2] != both["images"][::2]).any()
+
+
+def test_run_id_and_exported_zip_give_what_the_folder_gives(picture_folder, home, tmp_path, capfd):
+    ganlab("train", "--data", picture_folder, "--steps", 5, "--json", *SMALL)
+    path = Path(json.loads(capfd.readouterr().out)["run"])
+    zipped = export(Run(path), tmp_path / "exports")
+    expected = sampled(path, tmp_path / "a.npz", "--n", 4)
+    for source in (path.name, zipped):
+        found = sampled(source, tmp_path / "b.npz", "--n", 4)
+        np.testing.assert_array_equal(found["images"], expected["images"])
+        assert found["tasks"].tolist() == ["discs", "squares"]
+
+
+def test_an_earlier_snapshot_can_be_asked_for(trained, tmp_path, capfd):
+    before = sampled(trained, tmp_path / "a.npz", "--n", 4)["images"]
+    ganlab("resume", trained)
+    capfd.readouterr()
+    newest = sampled(trained, tmp_path / "b.npz", "--n", 4)["images"]
+    assert (newest != before).any()
+    earlier = sampled(trained, tmp_path / "c.npz", "--n", 4, "--step", 20)["images"]
+    np.testing.assert_array_equal(earlier, before)
+    assert ganlab("sample", trained, "--step", 7, "--out", tmp_path / "d.npz") == 2
+    expected = "ganlab: there is no snapshot at step 7: choose one of [20, 30]\n"
+    assert capfd.readouterr().err == expected
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_png_files_hold_the_same_pictures(picture_folder, tmp_path, grey):
+    if grey:
+        for file in picture_folder.rglob("*.png"):
+            with Image.open(file) as picture:
+                picture.convert("L").save(file)
+    ganlab("train", "--data", picture_folder, "--steps", 2, "--out", tmp_path / "run", *SMALL)
+    assert ganlab("sample", tmp_path / "run", "--n", 3, "--out", tmp_path / "drawn") == 0
+    arrays = sampled(tmp_path / "run", tmp_path / "a.npz", "--n", 3)
+    files = sorted((tmp_path / "drawn").iterdir())
+    assert [file.name for file in files] == ["000000.png", "000001.png", "000002.png"]
+    for file, expected in zip(files, arrays["images"], strict=True):
+        with Image.open(file) as picture:
+            assert picture.mode == ("L" if grey else "RGB")
+            np.testing.assert_array_equal(np.asarray(picture), expected.squeeze())
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--n", 0], "--n is 0: give at least 1"),
+        (["--n", -3], "--n is -3: give at least 1"),
+        (["--task", "stars"], "--task is 'stars': this model has discs, squares"),
+        (["--step", 19], "there is no snapshot at step 19: choose one of [20]"),
+    ],
+)
+def test_what_cannot_be_sampled_is_one_line_on_stderr(trained, tmp_path, capfd, flags, message):
+    assert ganlab("sample", trained, "--out", tmp_path / "a.npz", *flags) == 2
+    assert capfd.readouterr() == ("", f"ganlab: {message}\n")
+    assert not (tmp_path / "a.npz").exists()
+
+
+def test_a_source_that_is_not_there_is_named(home, tmp_path, capfd):
+    assert ganlab("sample", "nowhere", "--out", tmp_path / "a.npz") == 2
+    complaint = capfd.readouterr().err
+    assert complaint.startswith("ganlab: nowhere is neither a run's id nor a folder or zip")
+
+
+def test_a_run_that_never_began_has_nothing_to_sample(new_run, tmp_path, capfd):
+    assert ganlab("sample", new_run().path, "--out", tmp_path / "a.npz") == 2
+    complaint = "ganlab: this run has no snapshot yet: let it train for a few seconds\n"
+    assert capfd.readouterr().err == complaint
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path, capfd):
+    (tmp_path / "notes.txt").write_text("not a zip")
+    assert ganlab("sample", tmp_path / "notes.txt", "--out", tmp_path / "a.npz") == 2
+    assert capfd.readouterr().err.startswith("ganlab: notes.txt cannot be read: ")
+
+
+# As a program of its own ------------------------------------------------------------------------
+
+
+def test_the_program_tells_its_version():
+    words = [sys.executable, "-m", "ganlab", "--version"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, f"ganlab {__version__}\n")
+
+
+def test_ctrl_c_stops_and_saves(picture_folder, tmp_path):
+    device.plan()  # in the home that both share, so that the program need not time
+    out = tmp_path / "run"
+    settings = [str(word) for word in SMALL]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ganlab", "train", "--data", picture_folder, "--seconds", "600",
+         "--out", out, "--json", *settings],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        end = time.monotonic() + 60
+        while not (out / "metrics.jsonl").exists() or not Run(out).metrics():
+            assert time.monotonic() < end and process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        before = time.monotonic()
+        printed, complaint = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert time.monotonic() - before < 5
+    assert process.returncode == 0
+    assert "Traceback" not in complaint
+    told, run = json.loads(printed), Run(out)
+    assert told["state"] == run.status.state == "stopped"
+    assert told["steps"] > 0
+    assert run.snapshot_steps() == [told["steps"]]
+    assert torch.tensor([line["step"] for line in run.metrics()]).diff().gt(0).all()

@@ -1,0 +1,325 @@
+"""What the page shows of a run: right words, right numbers, and no text taken for HTML."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganlab.config import PRESETS, TrainConfig
+from ganlab.data import catalog
+from ganlab.data.catalog import CATALOG
+from ganlab.jobs import JobView
+from ganlab.losses import LOSSES
+from ganlab.runs import MOVES
+from ganlab.sampling import to_jpeg
+from ganlab.ui import figures
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</span></div><style>*{display:none}",
+    "a & b < c > d",
+    "&lt;b&gt;",
+    "<!-- ",
+]
+
+
+class Page(HTMLParser):
+    """Reads HTML as a browser would: which elements, attributes and text there are."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: dict[str, str | None] = {}
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes |= dict(attrs)
+        if tag not in ("img", "rect", "circle", "path"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in ("img", "rect", "circle", "path"):
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def handle_comment(self, data):
+        raise AssertionError(f"a comment: {data}")
+
+
+def read(html: str) -> Page:
+    page = Page(html)
+    assert page.open == []  # every element is closed
+    return page
+
+
+def view(state: str = "running", **changes) -> JobView:
+    config = changes.pop("config", TrainConfig(data="avatars"))
+    return JobView("a" * 16, 1, config, ("micah",), state, **changes)
+
+
+def jpeg(width: int, height: int) -> bytes:
+    return to_jpeg(np.zeros((height, width, 3), np.uint8))
+
+
+# No text is taken for HTML ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_messages_and_names_stay_text(text):
+    harmless = TrainConfig(data="x", tasks=("y",))
+    hostile = TrainConfig(data=text, tasks=(text,))
+    for state in MOVES:
+        same = read(figures.state_line(view(state, message="z", config=harmless), is_owner=True))
+        page = read(figures.state_line(view(state, message=text, config=hostile), is_owner=True))
+        assert page.tags == same.tags
+        assert page.attributes.keys() == same.attributes.keys()
+        assert page.text.count(text) >= 2  # data and task, as they are
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_failure_is_told_word_for_word(text):
+    page = read(figures.state_line(view("failed", message=text), is_owner=False))
+    assert text in page.text
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_the_names_of_tasks_stay_text_beside_their_rows(text):
+    page = read(figures.grid_figure(jpeg(64, 16), 7, (text, "squares")))
+    same = read(figures.grid_figure(jpeg(64, 16), 7, ("discs", "squares")))
+    assert page.tags == same.tags
+    assert page.attributes == same.attributes
+    assert text in page.text
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_notice_stays_text(text):
+    page = read(figures.notice(text))
+    assert page.tags == ["p"]
+    assert page.text == text
+
+
+# Where a run stands -----------------------------------------------------------------------------
+
+
+def sentence(job: JobView, *, is_owner: bool = True) -> str:
+    html = figures.state_line(job, is_owner=is_owner)
+    return read(re.search(r'<span class="gl-message">.*?</span>', html)[0]).text
+
+
+def test_every_state_has_a_word_of_its_own():
+    assert set(figures.STATE_WORDS) == set(MOVES)
+    assert len(set(figures.STATE_WORDS.values())) == len(MOVES)
+
+
+@pytest.mark.parametrize("is_owner", [True, False])
+@pytest.mark.parametrize("state", MOVES)
+def test_every_state_has_a_sentence(state, is_owner):
+    message = "The server stopped." if state in ("failed", "interrupted") else ""
+    said = sentence(view(state, message=message, has_snapshot=True, step=9), is_owner=is_owner)
+    assert len(said.split()) >= 3
+    assert not said[0].islower()
+
+
+@pytest.mark.parametrize("state", MOVES)
+def test_the_chip_says_the_state_and_pulses_only_under_way(state):
+    html = figures.state_line(view(state), is_owner=True)
+    assert figures.STATE_WORDS[state] in read(html).text
+    assert f"gl-{state}" in html
+    assert ("gl-busy" in html) == (state in ("queued", "running", "stopping"))
+
+
+def test_those_who_wait_read_their_place_and_when_it_begins():
+    said = sentence(view("queued", queue_place=3, seconds_to_start=125.0))
+    assert said == "Place 3 in the queue. Starts in about 2 min 5 s."
+
+
+def test_what_is_being_read_is_told_until_there_is_a_picture():
+    assert sentence(view("running")) == "Reading the pictures"
+    assert sentence(view("running", message="Downloading MNIST")) == "Downloading MNIST"
+    assert sentence(view("running", grid_steps=(0,))) == ""  # the picture speaks
+
+
+def test_a_stopped_run_says_what_was_saved_and_how_to_go_on():
+    stopped = view("stopped", step=1234, has_snapshot=True)
+    assert sentence(stopped) == "Saved at step 1,234. Resume goes on from there."
+    waited = view("stopped", message="Taken out of the queue before it began.")
+    assert sentence(waited) == "Taken out of the queue before it began."
+
+
+def test_a_finished_run_says_how_much_it_learnt():
+    finished = view("finished", step=12345, seconds=61.2, has_snapshot=True)
+    assert sentence(finished).startswith("12,345 steps in 1 min 1 s.")
+
+
+def test_an_interrupted_run_says_what_was_saved():
+    message = "The server stopped while this run was under way."
+    job = view("interrupted", message=message, step=50, has_snapshot=True)
+    assert sentence(job) == f"{message} Saved up to step 50. Resume goes on from there."
+    assert sentence(view("interrupted", message=message)) == message
+
+
+@pytest.mark.parametrize("state", ["stopped", "finished", "interrupted"])
+def test_only_the_owner_is_told_to_act(state):
+    job = view(state, message="", step=50, has_snapshot=True)
+    advice = re.compile("Resume|Train longer")
+    assert advice.search(sentence(job, is_owner=True))
+    assert not advice.search(sentence(job, is_owner=False))
+
+
+def test_the_title_names_data_tasks_and_preset():
+    config = TrainConfig.from_preset("better", data="avatars", tasks=("micah", "personas"))
+    assert figures.run_title(config) == "Avatars (micah, personas) · Better"
+    assert figures.run_title(TrainConfig(data="fashion")) == "Fashion · Quick look"
+    assert figures.run_title(TrainConfig(data="my/folder")) == "my/folder · Quick look"
+    many = TrainConfig(data="avatars", tasks=CATALOG["avatars"].tasks[:3])
+    assert figures.run_title(many) == f"Avatars · {PRESETS['quick'].title}"
+
+
+# Numbers ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"), (0.4, "0 s"), (1, "1 s"), (59.4, "59 s"), (59.6, "1 min"), (60, "1 min"),
+        (61, "1 min 1 s"), (119.9, "2 min"), (200, "3 min 20 s"), (3599.4, "59 min 59 s"),
+        (3599.9, "1 h"), (3600, "1 h"), (3661, "1 h 1 min"), (7500, "2 h 5 min"), (86400, "24 h"),
+        (864_000, "240 h"),
+    ],
+)  # fmt: skip
+def test_a_duration_is_said_as_people_say_it(seconds, words):
+    assert figures.duration(seconds) == words
+
+
+def table(job: JobView) -> dict[str, str]:
+    html = figures.facts(job)
+    read(html)
+    return dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html))
+
+
+def test_the_figures_of_a_run_under_way():
+    job = view(
+        step=12345,
+        seconds=15.0,
+        progress=0.25,
+        images_per_second=1234.5,
+        config=TrainConfig(seconds=60),
+    )
+    assert table(job) == {
+        "Step": "12,345",
+        "Trained for": "15 s",
+        "Speed": "1,234 images/s",
+        "Time left": "45 s",
+    }
+    assert 'aria-valuenow="25"' in figures.facts(job)
+    assert "width:25%" in figures.facts(job)
+
+
+def test_what_is_not_known_yet_is_a_dash():
+    job = view(config=TrainConfig.from_preset("quick", steps=100))
+    assert table(job) == {"Step": "0", "Trained for": "0 s", "Speed": "–", "Time left": "–"}
+
+
+def test_the_time_left_of_a_budget_in_steps_follows_from_the_speed_so_far():
+    config = TrainConfig.from_preset("quick", steps=100)
+    assert table(view(config=config, seconds=10.0, progress=0.25))["Time left"] == "30 s"
+
+
+@pytest.mark.parametrize("state", ["stopped", "finished", "failed", "interrupted"])
+def test_a_run_that_has_ended_has_no_time_left(state):
+    assert table(view(state, seconds=10.0, progress=0.5))["Time left"] == "–"
+
+
+# Pictures -----------------------------------------------------------------------------------------
+
+
+def test_a_grid_is_shown_as_it_is_with_its_step_and_its_tasks():
+    picture = jpeg(64, 32)
+    html = figures.grid_figure(picture, 12345, ("discs", "squares"))
+    page = read(html)
+    assert page.attributes["src"] == "data:image/jpeg;base64," + base64.b64encode(picture).decode()
+    assert (page.attributes["width"], page.attributes["height"]) == ("64", "32")
+    assert page.attributes["alt"] == "Generated pictures at step 12345"
+    assert "Step 12,345" in page.text
+    assert re.findall(r"<span>(.*?)</span>", html) == ["discs", "squares"]
+
+
+def test_the_rows_of_one_task_need_no_name():
+    assert "discs" not in figures.grid_figure(jpeg(64, 32), 7, ("discs",))
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_the_card_of_a_data_set_shows_real_pictures_and_the_licence(name):
+    entry = CATALOG[name]
+    page = read(figures.data_card(entry, catalog.preview(name, 3)))
+    assert entry.summary in page.text
+    assert entry.licence in page.text
+    assert f"{entry.pictures:,} pictures · {entry.size} px" in page.text
+    if entry.download_mb is None:
+        packed = page.attributes["src"].removeprefix("data:image/png;base64,")
+        with Image.open(io.BytesIO(base64.b64decode(packed))) as strip:
+            assert strip.height == entry.size
+    else:
+        assert f"Not on this machine yet: a download of {entry.download_mb:.0f} MB" in page.text
+
+
+@pytest.mark.parametrize("html", [figures.EMPTY, figures.HEADER, figures.WAITING_FOR_GRID])
+def test_fixed_parts_of_the_page_are_well_formed(html):
+    assert read(html).text.strip()
+
+
+# Curves -------------------------------------------------------------------------------------------
+
+CURVE = [
+    {"step": 1.0, "loss_g": 0.5, "loss_d": 1.5, "score_real": 3.0, "score_fake": 1.0},
+    {"step": 9.0, "loss_g": 0.4, "loss_d": 1.4, "score_real": 7.0, "score_fake": 5.0},
+]
+
+
+def test_a_frame_has_a_row_for_each_step_and_series():
+    frame = figures.frame(CURVE, figures.LOSS_SERIES)
+    assert list(frame.columns) == ["step", "value", "series"]
+    assert frame.values.tolist() == [
+        [1.0, 0.5, "G"],
+        [9.0, 0.4, "G"],
+        [1.0, 1.5, "D"],
+        [9.0, 1.4, "D"],
+    ]
+
+
+def test_a_frame_of_nothing_has_its_columns():
+    frame = figures.frame([], figures.SCORE_SERIES)
+    assert list(frame.columns) == ["step", "value", "series"]
+    assert len(frame) == 0
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_scores_are_centred_where_only_their_difference_counts(loss):
+    values = figures.score_frame(CURVE, loss)["value"].tolist()
+    centred = [1.0, 1.0, -1.0, -1.0]
+    assert values == (centred if LOSSES[loss].shift_free else [3.0, 7.0, 1.0, 5.0])
+    assert CURVE[0]["score_real"] == 3.0  # what was given is left as it was
+
+
+def test_every_series_is_logged_by_the_training(new_run, dataset):
+    from ganlab.training import train
+
+    run = new_run(steps=2)
+    run.move("running")
+    train(run, dataset)
+    logged = run.metrics()[-1]
+    for series in (figures.LOSS_SERIES, figures.SCORE_SERIES, figures.NORM_SERIES):
+        assert set(series) <= set(logged)
+        assert len(figures.frame(run.metrics(), series)) == 2 * len(run.metrics())
