@@ -66,11 +66,17 @@ def test_a_faster_machine_is_guessed_to_be_faster(monkeypatch):
 def test_a_guess_has_the_right_order_of_magnitude(new_run, picture_folder, monkeypatch):
     monkeypatch.setattr(device, "measure", MEASURE)  # this machine, here and now
     settings = {"data": str(picture_folder), "size": 32, "width": 32, "batch_size": 32}
-    run = new_run(**settings, precision="auto", seconds=1.5)
-    guess = estimates.images_per_second(run.config)
-    perform(run)
-    truth = max(line["images_per_second"] for line in run.metrics())
-    assert truth / 5 < guess < truth * 5
+    ratios = []
+    while len(ratios) < 3:  # whatever else the machine does may spoil one timing
+        (cache_dir() / "device.json").unlink(missing_ok=True)
+        run = new_run(**settings, precision="auto", seconds=1)
+        guess = estimates.images_per_second(run.config)
+        perform(run)
+        truth = max(line["images_per_second"] for line in run.metrics())
+        ratios.append(guess / truth)
+        if 1 / 5 < ratios[-1] < 5:
+            return
+    raise AssertionError(f"guessed {ratios} times the truth")
 
 
 # What is remembered ---------------------------------------------------------------------------

@@ -216,7 +216,8 @@ def test_one_run_learns_at_a_time(jobs, picture_folder):
     run_ids = [jobs.submit(config)[0] for _ in range(3)]
     finished = []
     while len(finished) < 3:
-        learning = [r for r in run_ids if jobs.run(r).status.state == "running"]
+        # The last one first: should it begin just now, those before it have ended.
+        learning = [r for r in run_ids[::-1] if jobs.run(r).status.state == "running"]
         assert len(learning) <= 1
         finished += [r for r in run_ids if r not in finished and not jobs.view(r).is_under_way]
         time.sleep(0.002)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -349,7 +350,7 @@ def test_thinned_snapshots_are_spread_evenly(run):
     for number in range(1, 6 * KEPT_SNAPSHOTS):
         save(run, 10 * number)
     steps = run.snapshot_steps()
-    gaps = [after - before for before, after in zip(steps, steps[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(steps)]
     assert max(gaps[:-1]) <= 8 * min(gaps)
 
 

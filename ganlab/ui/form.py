@@ -189,7 +189,7 @@ def describe(*values: Any) -> tuple[str, str]:
 
 
 def _choose_data(name: Any) -> tuple[Any, Any]:
-    if name not in CATALOG:
+    if not isinstance(name, str) or name not in CATALOG:
         raise gr.Error("Choose a data set from the list.")
     entry = CATALOG[name]
     tasks = gr.CheckboxGroup(
@@ -200,7 +200,7 @@ def _choose_data(name: Any) -> tuple[Any, Any]:
 
 def _fetch(name: Any, progress: gr.Progress = PROGRESS) -> Any:
     """Downloads a set on first choice; offline, the card says so."""
-    if name not in CATALOG or catalog.is_ready(name):
+    if not isinstance(name, str) or name not in CATALOG or catalog.is_ready(name):
         return gr.skip()
     try:
         catalog.load(name, on_progress=lambda fraction, text: progress(fraction, desc=text))
@@ -211,7 +211,7 @@ def _fetch(name: Any, progress: gr.Progress = PROGRESS) -> Any:
 
 
 def _choose_preset(name: Any) -> list[Any]:
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise gr.Error("Choose a preset from the list.")
     config = TrainConfig.from_preset(name)
     values = [getattr(config, spec.name) for spec in ADVANCED]

@@ -46,6 +46,9 @@ def build_train_tab(page: gr.Blocks, jobs: Jobs) -> None:
     current = gr.Textbox(visible=False)  # id of the watched run; "" = none
     saved = gr.BrowserState({"run": "", "tokens": {}}, storage_key="ganlab", secret="ganlab")
     seen = gr.State(Seen())
+    # Whether the slider is at its right end. Not read off it at each tick: a slider refuses a value
+    # beyond its maximum, and a resumed run can have fewer grids than the page still shows.
+    follows = gr.State(True)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=340):
             form = build_form()
@@ -53,7 +56,7 @@ def build_train_tab(page: gr.Blocks, jobs: Jobs) -> None:
                 history = build_history()
         with gr.Column(scale=8, min_width=340, elem_id="run"):
             watch = build_watch()
-    _wire(page, jobs, form, watch, history, current, saved, seen)
+    _wire(page, jobs, form, watch, history, current, saved, seen, follows)
 
 
 def _wire(
@@ -65,28 +68,29 @@ def _wire(
     current: gr.Textbox,
     saved: gr.BrowserState,
     seen: gr.State,
+    follows: gr.State,
 ) -> None:
     shown = [getattr(watch, name) for name in watch.__dataclass_fields__]
     exports = Path(tempfile.mkdtemp(prefix="ganlab-export-"))
     atexit.register(shutil.rmtree, exports, ignore_errors=True)
 
-    def show_run(run_id: str, store: Any, last: Seen, moment: float | None) -> dict[Any, Any]:
+    def show_run(run_id: str, store: Any, last: Seen, follow: bool = True) -> dict[Any, Any]:
         """Updates for what has changed since `last`; an empty page if the run is gone."""
         try:
             view = jobs.view(run_id)
         except UnknownRun as error:
             return {current: "", seen: Seen(), **show_empty(watch, f"{error}.".capitalize())}
         is_owner = _token(store, run_id) is not None
-        now, updates = show(watch, jobs, view, last=last, moment=moment, is_owner=is_owner)
+        now, updates = show(watch, jobs, view, last=last, follows=follow, is_owner=is_owner)
         return {seen: now, **updates} if updates else {}
 
-    def tick(run_id: str, store: Any, last: Seen, moment: float | None) -> Any:
-        return (run_id and show_run(run_id, store, last, moment)) or gr.skip()
+    def tick(run_id: str, store: Any, last: Seen, follow: bool) -> Any:
+        return (run_id and show_run(run_id, store, last, follow)) or gr.skip()
 
-    def look_back(run_id: str, moment: float | None) -> Any:
+    def look_back(run_id: str, moment: float | None, last: Seen) -> Any:
         view = jobs.view(run_id)
         place = min(max(int(moment or 1), 1), len(view.grid_steps))
-        return grid_at(jobs, view, place) if place else gr.skip()
+        return (grid_at(jobs, view, place), place >= last.n_grids) if place else gr.skip()
 
     def start(store: Any, *values: Any) -> Any:
         try:
@@ -95,7 +99,7 @@ def _wire(
             raise _refusal("Cannot start", error) from None
         tokens = {**_tokens(store), run_id: token}
         store = {"run": run_id, "tokens": dict(list(tokens.items())[-MAX_TOKENS:])}
-        return {current: run_id, saved: store, **show_run(run_id, store, Seen(), None)}
+        return {current: run_id, saved: store, follows: True, **show_run(run_id, store, Seen())}
 
     def stop(run_id: str, store: Any) -> None:
         try:
@@ -122,7 +126,8 @@ def _wire(
         return {
             current: run_id,
             saved: {"run": run_id, "tokens": _tokens(store)},
-            **show_run(run_id, store, Seen(), None),
+            follows: True,
+            **show_run(run_id, store, Seen()),
         }
 
     def refresh_history(run_id: str, store: Any) -> Any:
@@ -145,7 +150,7 @@ def _wire(
     def attach(store: Any, request: gr.Request) -> Any:
         """Finds the run of a link or, failing that, this browser's last one."""
         linked = request.query_params.get("run", "")
-        run_id = linked or (store or {}).get("run", "")
+        run_id = linked or (store.get("run", "") if isinstance(store, dict) else "")
         if not run_id:
             return gr.skip()
         try:
@@ -154,11 +159,11 @@ def _wire(
             if not linked:
                 return gr.skip()
             return show_empty(watch, "The run in this link is not here any more.")
-        updates = show_run(run_id, store, Seen(), None)
+        updates = show_run(run_id, store, Seen())
         return {current: run_id, **updates, **show_config(form, view.config)}
 
-    watched = [current, saved, seen, watch.moment]
-    everything = [current, saved, seen, *shown]
+    watched = [current, saved, seen, follows]
+    everything = [current, saved, seen, follows, *shown]
     timer = gr.Timer(1.0)
     timer.tick(tick, watched, [current, seen, *shown], **QUICK)
 
@@ -171,7 +176,11 @@ def _wire(
             tick, watched, [current, seen, *shown], **QUICK
         )
     watch.moment.input(
-        look_back, [current, watch.moment], watch.grid, trigger_mode="always_last", **QUICK
+        look_back,
+        [current, watch.moment, seen],
+        [watch.grid, follows],
+        trigger_mode="always_last",
+        **QUICK,
     )
     watch.download.click(
         prepare_download, current, watch.download_file, api_visibility="private"

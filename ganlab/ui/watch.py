@@ -12,6 +12,10 @@ from ganlab.jobs import Jobs, JobView
 from ganlab.ui import figures
 from ganlab.ui.theme import DISCRIMINATOR, GENERATOR
 
+# Drawing three plots costs a browser far more than sending them costs the server, and on a laptop
+# the browser draws on the cores that train.
+SECONDS_BETWEEN_PLOTS = 2.0
+
 
 class Seen(NamedTuple):
     """What a page was sent last."""
@@ -21,7 +25,7 @@ class Seen(NamedTuple):
     state: str = ""
     has_snapshot: bool = False
     n_grids: int = -1
-    step: int = -1
+    plotted: float = -1.0  # seconds of training that the plots show
 
 
 @dataclass
@@ -132,20 +136,29 @@ def _colour(series: str) -> str:
 
 
 def show(
-    watch: Watch, jobs: Jobs, view: JobView, *, last: Seen, moment: float | None, is_owner: bool
+    watch: Watch, jobs: Jobs, view: JobView, *, last: Seen, follows: bool, is_owner: bool
 ) -> tuple[Seen, dict[Any, Any]]:
     """What the page now has seen, and the updates that take it there from `last`.
 
     Args:
-        moment: where the slider stands; at its right end the grid follows the run.
+        follows: the grid follows the run; else the visitor looks back, and is left in peace.
     """
     if last.run_id != view.run_id:
         last = Seen()
-    now = Seen(
-        view.run_id, view.version, view.state, view.has_snapshot, len(view.grid_steps), view.step
+    if view.version == last.version:
+        return last, {}
+    plots_are_due = view.seconds != last.plotted and (
+        not view.is_under_way
+        or abs(view.seconds - last.plotted) >= max(SECONDS_BETWEEN_PLOTS, 0.01 * view.seconds)
     )
-    if now == last:
-        return now, {}
+    now = Seen(
+        view.run_id,
+        view.version,
+        view.state,
+        view.has_snapshot,
+        len(view.grid_steps),
+        view.seconds if plots_are_due else last.plotted,
+    )
     updates: dict[Any, Any] = {
         watch.facts: figures.facts(view),
         watch.state: figures.state_line(view, is_owner=is_owner),
@@ -155,8 +168,8 @@ def show(
     if (now.state, now.has_snapshot) != (last.state, last.has_snapshot):
         updates |= _show_buttons(watch, view, is_owner)
     if now.n_grids != last.n_grids:
-        updates |= _show_grids(watch, jobs, view, last, moment)
-    if now.step != last.step:
+        updates |= _show_grids(watch, jobs, view, last, follows)
+    if plots_are_due:
         updates |= _show_plots(watch, jobs, view)
     return now, updates
 
@@ -168,13 +181,13 @@ def grid_at(jobs: Jobs, view: JobView, place: int) -> str:
 
 
 def _show_grids(
-    watch: Watch, jobs: Jobs, view: JobView, last: Seen, moment: float | None
+    watch: Watch, jobs: Jobs, view: JobView, last: Seen, follows: bool
 ) -> dict[Any, Any]:
     n = len(view.grid_steps)
     if n == 0:
         return {watch.grid: figures.WAITING_FOR_GRID, watch.moment: gr.Slider(visible=False)}
-    if last.n_grids > 0 and moment is not None and moment < last.n_grids:  # looking back
-        return {watch.moment: gr.Slider(maximum=n)}
+    if last.n_grids > 0 and not follows:
+        return {watch.moment: gr.Slider(maximum=max(n, 2))}
     return {
         watch.grid: grid_at(jobs, view, n),
         watch.moment: gr.Slider(maximum=max(n, 2), value=n, visible=n > 1),

@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from e2e.conftest import PHONE, Server, Visitors
 from e2e.visitor import (
+    SECTIONS,
     choose_fashion,
     expect_state,
     open_section,
@@ -150,7 +151,7 @@ def test_a_link_shows_the_run_to_others_who_cannot_stop_it(
     for tokens in ({}, {run_id: "guessed"}, {run_id: None}, [], None):
         success, error = watcher.evaluate(POST_STOP, [run_id, tokens])
         assert not success
-        assert error == "only the browser that started this run can do that"
+        assert error == "Only the browser that started this run can do that"
     wait_for_step_above(watcher, step(watcher) + 3)
     expect_state(watcher, "Learning")
     assert server.state_of(run_id) == "running"
@@ -301,7 +302,7 @@ def nameless(page: Page) -> list[str]:
 
 
 def test_every_control_has_a_name_and_every_picture_a_text(page: Page):
-    for section in ("Advanced settings", "The same in the shell"):
+    for section in SECTIONS:
         open_section(page, section)
     page.get_by_role("combobox", name="Precision").wait_for()
     assert nameless(page) == []

@@ -5,6 +5,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import Page, expect
 
+SECTIONS = ("Advanced settings", "The same in the shell", "Your runs")
+
 
 def choose_data(page: Page, title: str) -> None:
     page.get_by_role("combobox", name="Data set").click()
