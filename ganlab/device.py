@@ -48,6 +48,40 @@ class Plan:
             torch.set_num_threads(self.threads)
 
 
+class ThreadChooser:
+    """Moves between all threads and half of them, to whichever is faster now.
+
+    Threads wait for each other at the end of every operation, so a core that somebody else uses (a
+    browser on the same laptop, a neighbour on the same host) can make two threads slower than one.
+    Now and then the other number is tried for a while: the more often it loses, the more rarely.
+    """
+
+    FIRST_TRIAL, MOST_RARELY = 3, 48  # in stretches of training
+    CLEARLY = 1.1  # faster by so much
+
+    def __init__(self, threads: int):
+        self.threads, self._other = threads, max(1, threads // 2)
+        self._wait = self._left = self.FIRST_TRIAL
+        self._usual: float | None = None  # speed before the trial that is under way
+
+    def after(self, speed: float) -> int:
+        """Takes the speed of the stretch that has ended; gives the threads for the next one."""
+        if self._other == self.threads:
+            return self.threads
+        if self._usual is not None:  # this was a trial
+            won = speed > self.CLEARLY * self._usual
+            if won:
+                self.threads, self._other = self._other, self.threads
+            self._wait = self.FIRST_TRIAL if won else min(2 * self._wait, self.MOST_RARELY)
+            self._left, self._usual = self._wait, None
+            return self.threads
+        self._left -= 1
+        if self._left > 0:
+            return self.threads
+        self._usual = speed
+        return self._other
+
+
 def available_cores() -> int:
     """Cores that this process may use, which can be fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):

@@ -419,7 +419,13 @@ class Jobs:
                 earlier = (step for step in view.grid_steps if step < event.step)
                 self._publish(job, grid_steps=(*earlier, event.step))
             else:
-                self._publish(job, has_snapshot=True, step=event.step, seconds=event.seconds)
+                self._publish(
+                    job,
+                    has_snapshot=True,
+                    step=event.step,
+                    seconds=event.seconds,
+                    progress=_share(view.config, event.step, event.seconds),
+                )
             self._changed.notify_all()
 
 

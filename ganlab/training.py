@@ -21,7 +21,7 @@ from ganlab import augment, device, sampling
 from ganlab.checkpoints import state_bytes
 from ganlab.config import ModelConfig, TrainConfig
 from ganlab.data.dataset import Dataset
-from ganlab.device import Plan
+from ganlab.device import Plan, ThreadChooser
 from ganlab.losses import LOSSES, squared_slope
 from ganlab.models import HAS_HEADS, build_discriminator, build_generator
 from ganlab.runs import Run
@@ -303,6 +303,8 @@ def train(
     config = run.config
     plan = device.plan(config.precision)
     plan.apply_threads()
+    # Another number of threads rounds differently: only where the clock decides anyway.
+    chooser = ThreadChooser(plan.threads) if plan.device == "cpu" and not config.steps else None
     if not HAS_HEADS[config.architecture]:
         dataset = dataset.merged()
     model = ModelConfig.for_dataset(config, dataset)
@@ -360,6 +362,8 @@ def train(
             line = {"step": state.step, "seconds": state.seconds, **metrics}
             run.log_metrics({key: float(f"{value:.6g}") for key, value in line.items()})
             on_event(Logged(state.step, state.seconds, _progress(config, state), metrics))
+            if chooser:
+                torch.set_num_threads(chooser.after(metrics["images_per_second"]))
         if drawing.is_due(state.seconds):
             draw_grid()
         if saving.is_due(state.seconds):

@@ -5,13 +5,14 @@ import logging
 import threading
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 
 from ganlab import device
-from ganlab.device import Plan
+from ganlab.device import Plan, ThreadChooser
 from ganlab.device import measure as really_measure
 
 FOUND = Plan("cpu", "bf16", 3, 123.0)
@@ -223,3 +224,48 @@ def test_a_plan_sets_the_threads_of_whoever_computes():
     assert seen == [2]
     Plan("cpu", "fp32", 1).apply_threads()
     assert torch.get_num_threads() == 1
+
+
+# Choosing threads while training ------------------------------------------------------------
+
+
+def stretches(chooser: ThreadChooser, speeds: dict[int, float], n: int) -> list[int]:
+    """The threads of each of n stretches, when so many threads are so fast."""
+    used = [chooser.threads]
+    for _ in range(n - 1):
+        used.append(chooser.after(speeds[used[-1]]))
+    return used
+
+
+def test_half_of_the_threads_are_tried_and_kept_where_they_are_clearly_faster():
+    used = stretches(ThreadChooser(2), {2: 200.0, 1: 600.0}, 40)
+    assert used[:3] == [2, 2, 2]
+    assert used[3] == 1
+    assert used.count(1) > 30
+
+
+def test_threads_that_lose_are_tried_ever_more_rarely():
+    used = stretches(ThreadChooser(4), {4: 500.0, 2: 400.0}, 400)
+    trials = [place for place, threads in enumerate(used) if threads == 2]
+    assert trials[0] == 3
+    waits = [after - before for before, after in pairwise(trials)]
+    assert waits == sorted(waits)
+    assert len(trials) / len(used) < 0.04
+
+
+def test_a_gain_that_may_be_noise_changes_nothing():
+    chooser = ThreadChooser(2)
+    stretches(chooser, {2: 500.0, 1: 530.0}, 30)
+    assert chooser.threads == 2
+
+
+def test_all_threads_come_back_when_the_other_core_is_free_again():
+    chooser = ThreadChooser(2)
+    stretches(chooser, {2: 200.0, 1: 600.0}, 10)
+    assert chooser.threads == 1
+    used = stretches(chooser, {2: 900.0, 1: 600.0}, 60)
+    assert used[-1] == 2
+
+
+def test_one_thread_stays_one():
+    assert set(stretches(ThreadChooser(1), {1: 100.0}, 20)) == {1}

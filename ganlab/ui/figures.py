@@ -181,6 +181,11 @@ def notice(text: str) -> str:
     return f'<p class="gl-note" role="status">{escape(text)}</p>'
 
 
+def mistake(text: str) -> str:
+    """What is wrong and what to do, as a sentence."""
+    return f'<p class="gl-mistake" role="alert">{escape(text[:1].upper() + text[1:])}</p>'
+
+
 # Plots: long frames of step, value and series.
 
 LOSS_SERIES = {"loss_g": "G", "loss_d": "D"}

@@ -127,7 +127,7 @@ def build_form() -> Form:
         with gr.Accordion("The same in the shell", open=False, elem_id="shell"):
             command = gr.Code(
                 first.command(), language="shell", interactive=False, show_label=False,
-                elem_id="command", wrap_lines=True,
+                elem_id="command", wrap_lines=True, lines=1,
             )  # fmt: skip
     form = Form(
         data, card, tasks, preset, preset_note, amount, unit, advanced, estimate, start, command
@@ -158,8 +158,16 @@ def _advanced_inputs(config: TrainConfig) -> dict[str, gr.components.Component]:
             choices = [(title, key) for key, title in meta["choices"].items()]
             inputs[spec.name] = gr.Dropdown(choices, value=value, filterable=False, **common)
         else:
-            inputs[spec.name] = gr.Number(value, **common)  # rounds nothing, bounds nothing
+            # It rounds nothing and bounds nothing: the checks of `TrainConfig` say more.
+            inputs[spec.name] = gr.Number(value, step=_arrow_step(spec), **common)
     return inputs
+
+
+def _arrow_step(spec: Any) -> float:
+    """How far the arrows of a number's field move it."""
+    if spec.type is int or spec.default >= 1:
+        return 1
+    return spec.default / 10 or 0.1
 
 
 def _card(name: str) -> str:
@@ -184,7 +192,7 @@ def describe(*values: Any) -> tuple[str, str]:
     try:
         config = read_form(values)
     except ValueError as error:
-        return figures.notice(str(error)), ""
+        return figures.mistake(str(error)), ""
     return _estimate(config), config.command()
 
 
@@ -206,7 +214,7 @@ def _fetch(name: Any, progress: gr.Progress = PROGRESS) -> Any:
         catalog.load(name, on_progress=lambda fraction, text: progress(fraction, desc=text))
     except ValueError as error:
         entry = CATALOG[name]
-        return figures.data_card(entry, None) + figures.notice(str(error))
+        return figures.data_card(entry, None) + figures.mistake(str(error))
     return _card(name)
 
 
