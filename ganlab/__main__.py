@@ -6,6 +6,7 @@ same settings by the same names.
 
 import argparse
 import json
+import shutil
 import signal
 import sys
 from dataclasses import fields
@@ -20,8 +21,8 @@ from ganlab import __version__, bench, device, sampling
 from ganlab.config import PRESETS, TrainConfig
 from ganlab.data import catalog
 from ganlab.export import open_model
-from ganlab.jobs import perform, reason
 from ganlab.paths import runs_dir
+from ganlab.perform import perform, reason
 from ganlab.runs import Run
 from ganlab.training import Diverged, Event, Logged
 
@@ -104,10 +105,19 @@ def _train(args: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(args).items() if name in known}
     config = TrainConfig.from_preset(getattr(args, "preset", "quick"), **given)
     if args.out:
+        _clear_failed_start(args.out)
         run, _ = Run.create(config, path=args.out)
     else:
         run, _ = Run.create(config, runs=runs_dir())
     return _perform(run, as_json=args.json)
+
+
+def _clear_failed_start(folder: Path) -> None:
+    """Makes room where an earlier try failed before it learnt anything."""
+    if (folder / "run.json").exists() and (folder / "status.json").exists():
+        run = Run(folder)
+        if run.status.state == "failed" and not run.snapshot_steps():
+            shutil.rmtree(folder)
 
 
 def _resume(args: argparse.Namespace) -> int:

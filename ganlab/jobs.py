@@ -10,17 +10,17 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from ganlab import estimates
 from ganlab.config import TrainConfig
-from ganlab.data import catalog
+from ganlab.perform import perform
 from ganlab.runs import UNDER_WAY, IllegalMove, Run, RunIsHeld, all_runs
-from ganlab.training import Diverged, Event, GridSaved, Logged, train
+from ganlab.training import Event, GridSaved, Logged
+from ganlab.views import JobView, share_done, view_of
 
 log = logging.getLogger(__name__)
 
@@ -40,139 +40,15 @@ class QueueFull(ValueError):
     """Too many runs wait already."""
 
 
-class _Stopped(Exception):
-    """Breaks off the loading of data when a stop is asked for."""
-
-
-def perform(
-    run: Run,
-    *,
-    on_event: Callable[[Event], None] = lambda event: None,
-    on_loading: Callable[[str], None] = lambda message: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> str:
-    """Takes a queued run to its end, in this thread: loads the data, trains, keeps the state true.
-
-    Returns:
-        the state in which it ended: "finished" or "stopped".
-
-    Raises:
-        whatever went wrong, after the run was marked as failed with the reason.
-    """
-
-    def on_progress(fraction: float, message: str) -> None:
-        on_loading(message)
-        if should_stop():
-            raise _Stopped
-
-    with run.held():
-        run.move("running")
-        message = ""
-        try:
-            config = run.config
-            on_loading("Reading the pictures")
-            dataset = catalog.load(
-                config.data,
-                size=config.size or None,
-                tasks=config.tasks or None,
-                on_progress=on_progress,
-            )
-            outcome = train(run, dataset, on_event=on_event, should_stop=should_stop)
-        except _Stopped:
-            outcome = "stopped"
-            if not run.snapshot_steps():
-                message = "Stopped before it began to learn."
-        except BaseException as error:
-            run.move("failed", reason(run, error))
-            raise
-        run.move(outcome, message)
-    estimates.remember(run)
-    return outcome
-
-
-def reason(run: Run, error: BaseException) -> str:
-    """What went wrong and what to do, in words for the visitor."""
-    if isinstance(error, Diverged):
-        steps = run.snapshot_steps()
-        advice = "Start again with a lower learning rate, or with R1 and R2 switched on."
-        if steps:
-            advice = f"The snapshot at step {steps[-1]} from before is kept. {advice}"
-        return f"The training exploded: {error}. {advice}"
-    if isinstance(error, MemoryError):
-        return "The machine ran out of memory. Choose a smaller width or batch size."
-    if isinstance(error, OSError):
-        return f"The disk refused to read or write: {error.strerror or error}."
-    if isinstance(error, KeyboardInterrupt | SystemExit):
-        return "The program was ended from outside."
-    if isinstance(error, ValueError):
-        return str(error)
-    return f"ganlab made a mistake ({type(error).__name__}: {error}). The server's log tells more."
-
-
-@dataclass(frozen=True)
-class JobView:
-    """What a page sees of a run."""
-
-    run_id: str
-    version: int  # rises with each change
-    config: TrainConfig
-    tasks: tuple[str, ...]  # rows of the grid; () before the data is read
-    state: str
-    message: str = ""
-    step: int = 0
-    seconds: float = 0.0
-    progress: float = 0.0
-    images_per_second: float = 0.0
-    queue_place: int = 0  # 1 = next; 0 = not waiting
-    seconds_to_start: float = 0.0  # while waiting
-    grid_steps: tuple[int, ...] = ()
-    has_snapshot: bool = False
-
-    @property
-    def is_under_way(self) -> bool:
-        return self.state in UNDER_WAY
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Of training; None = too early to say."""
-        if self.config.seconds is not None and self.config.steps is None:
-            return max(self.config.seconds - self.seconds, 0.0)
-        if self.progress < 0.01:
-            return None
-        return self.seconds * (1 - self.progress) / self.progress
-
-
 class _Job:
     """A run that this process knows, with the latest view of it. Jobs alone touches these."""
 
     def __init__(self, run: Run):
-        about, status, snapshots = run.about, run.status, run.snapshot_steps()
-        step = max([status.step, *snapshots])  # killed between saving and noting it
         self.run = run
         self.stop = threading.Event()
         self.curve: list[dict[str, float]] = run.metrics()
-        config = TrainConfig.from_dict(about["config"])
-        speed = self.curve[-1]["images_per_second"] if self.curve else 0.0
-        self.view = JobView(
-            run_id=run.id,
-            version=0,
-            config=config,
-            tasks=tuple(about.get("model", {}).get("tasks", ())),
-            state=status.state,
-            message=status.message,
-            step=step,
-            seconds=status.seconds,
-            progress=_share(config, step, status.seconds),
-            images_per_second=speed,
-            grid_steps=tuple(run.grid_steps()),
-            has_snapshot=bool(snapshots),
-        )
-
-
-def _share(config: TrainConfig, step: int, seconds: float) -> float:
-    by_steps = step / config.steps if config.steps else 0.0
-    by_time = seconds / config.seconds if config.seconds else 0.0
-    return min(max(by_steps, by_time), 1.0)
+        self.view = view_of(run)
+        self.looked_at = time.monotonic()  # when the folder was last read
 
 
 class Jobs:
@@ -198,19 +74,22 @@ class Jobs:
             thread.start()
 
     def _mark_interrupted(self) -> None:
-        under_way = list(UNDER_WAY)
         try:
             self._folder_lock.acquire()
-        except Timeout:  # what waits here, waits in the queue of another server
-            under_way.remove("queued")
+        except Timeout:
+            log.info("another server uses %s, too: what waits may wait in its queue", self.folder)
         for run in all_runs(self.folder):
-            if run.status.state not in under_way:
-                continue
-            try:
-                with run.held():
+            if run.status.state in UNDER_WAY:
+                self._mark_if_broken_off(run)
+
+    def _mark_if_broken_off(self, run: Run) -> None:
+        """Of a run that is under way but that no process holds."""
+        try:
+            with run.held():
+                if run.status.state in ("running", "stopping") or self._folder_lock.is_locked:
                     run.move("interrupted", "The server stopped while this run was under way.")
-            except RunIsHeld:
-                log.info("run %s is trained by another process", run.id)
+        except (RunIsHeld, IllegalMove):
+            log.info("run %s is trained by another process", run.id)
 
     # For visitors.
 
@@ -269,7 +148,9 @@ class Jobs:
     def view(self, run_id: str) -> JobView:
         """The latest view of a run. Costs microseconds once the run is known."""
         with self._changed:
-            return self._job(run_id).view
+            job = self._job(run_id)
+            self._look_again(job)
+            return job.view
 
     def curve(self, run_id: str) -> list[dict[str, float]]:
         """At most `MAX_CURVE_POINTS` logged lines, evenly chosen, the last one among them."""
@@ -316,6 +197,20 @@ class Jobs:
                 log.warning("%s is damaged: %r", run.path, error)
                 raise UnknownRun("this run cannot be read: its folder is damaged") from None
         return self._known[run_id]
+
+    def _look_again(self, job: _Job) -> None:
+        """Rereads a run that another process trains, once a second; if that process has died, the
+        run was broken off."""
+        ours = job in self._active or job in self._waiting
+        now = time.monotonic()
+        if ours or not job.view.is_under_way or now - job.looked_at < 1:
+            return
+        job.looked_at = now
+        self._mark_if_broken_off(job.run)
+        job.curve = job.run.metrics()
+        fresh = replace(view_of(job.run), version=job.view.version)
+        if fresh != job.view:
+            job.view = replace(fresh, version=fresh.version + 1)
 
     def _owned(self, run_id: object, token: object) -> _Job:
         job = self._job(run_id)
@@ -415,6 +310,7 @@ class Jobs:
                     progress=event.progress,
                     images_per_second=event.metrics["images_per_second"],
                 )
+                self._publish_places()
             elif isinstance(event, GridSaved):
                 earlier = (step for step in view.grid_steps if step < event.step)
                 self._publish(job, grid_steps=(*earlier, event.step))
@@ -424,7 +320,7 @@ class Jobs:
                     has_snapshot=True,
                     step=event.step,
                     seconds=event.seconds,
-                    progress=_share(view.config, event.step, event.seconds),
+                    progress=share_done(view.config, event.step, event.seconds),
                 )
             self._changed.notify_all()
 

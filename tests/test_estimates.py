@@ -8,8 +8,8 @@ from conftest import tiny
 from ganlab import device, estimates
 from ganlab.config import PRESETS, TrainConfig
 from ganlab.device import Plan
-from ganlab.jobs import perform
 from ganlab.paths import cache_dir
+from ganlab.perform import perform
 from ganlab.runs import Run
 
 MEASURE = device.measure  # every test finds a pretended timing in its place

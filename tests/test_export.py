@@ -15,8 +15,8 @@ from ganlab.checkpoints import load_generator
 from ganlab.config import ModelConfig
 from ganlab.data.catalog import CATALOG
 from ganlab.export import download_name, export, open_model
-from ganlab.jobs import perform
 from ganlab.paths import runs_dir
+from ganlab.perform import perform
 from ganlab.runs import Run
 
 

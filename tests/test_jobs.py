@@ -18,7 +18,7 @@ import pytest
 from conftest import tiny
 
 from ganlab import device, estimates
-from ganlab import jobs as jobs_module
+from ganlab import perform as perform_module
 from ganlab.config import TrainConfig
 from ganlab.data import catalog
 from ganlab.jobs import (
@@ -174,13 +174,15 @@ def test_versions_rise_with_each_change_and_rest_when_nothing_happens(jobs, endl
     assert jobs.view(run_id) is last
 
 
-def test_a_run_that_waits_does_not_change_while_another_learns(jobs, endless, short):
+def test_the_time_until_a_waiting_run_begins_counts_down(jobs, endless, short):
     first, _ = jobs.submit(endless)
     wait_until_learning(jobs, first)
     waiting, _ = jobs.submit(short)
     view, step = jobs.view(waiting), jobs.view(first).step
-    wait_until_learning(jobs, first, past_step=step)
-    assert jobs.view(waiting) is view
+    wait_until_learning(jobs, first, past_step=step + 20)
+    later = jobs.view(waiting)
+    assert later.seconds_to_start < view.seconds_to_start
+    assert (later.state, later.queue_place) == (view.state, view.queue_place) == ("queued", 1)
 
 
 def test_time_left_is_known_at_once_for_a_budget_in_time(jobs, endless):
@@ -619,13 +621,13 @@ def test_a_run_that_explodes_keeps_the_snapshot_from_before(jobs, picture_folder
 def test_whatever_goes_wrong_is_told_and_the_next_run_goes_on(
     jobs, short, monkeypatch, error, message
 ):
-    train = jobs_module.train
+    train = perform_module.train
 
     def break_once(*args, **kwargs):
-        monkeypatch.setattr(jobs_module, "train", train)
+        monkeypatch.setattr(perform_module, "train", train)
         raise error
 
-    monkeypatch.setattr(jobs_module, "train", break_once)
+    monkeypatch.setattr(perform_module, "train", break_once)
     (first, token), (second, _) = jobs.submit(short), jobs.submit(short)
     view = ended(jobs, first)
     assert view.state == "failed"
@@ -799,3 +801,22 @@ def test_many_visitors_at_once_leave_every_run_in_a_lawful_state(open_jobs, shor
             assert jobs.view(run_id).step >= short.steps
     run_id, _ = jobs.submit(short)  # the workers are still there
     assert ended(jobs, run_id).state == "finished"
+
+
+def test_a_run_whose_process_dies_is_seen_as_interrupted_without_a_restart(
+    open_jobs, endless, tmp_path
+):
+    folder = tmp_path / "runs"
+    device.plan()
+    arguments = [sys.executable, "-c", SERVER, str(folder), json.dumps(endless.to_dict())]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            (learning, _), _ = json.loads(process.stdout.readline())
+            wait_for(lambda: len(Run(folder / learning).snapshot_steps()) >= 1)
+            beside = open_jobs()
+            step = beside.view(learning).step
+            wait_for(lambda: beside.view(learning).step > step)
+            assert beside.view(learning).state == "running"
+        finally:
+            process.kill()
+    wait_for(lambda: beside.view(learning).state == "interrupted")

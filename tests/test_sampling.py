@@ -177,3 +177,10 @@ def test_an_image_has_exactly_the_pixels_it_was_made_of(channels, mode):
     image = sampling.to_image(smooth(channels))
     assert image.mode == mode
     assert np.array_equal(np.asarray(image).reshape(64, 96, channels), smooth(channels))
+
+
+@pytest.mark.parametrize("z_dim", [1, 7, 100, 128])
+def test_the_latents_of_fewer_are_the_first_of_more(z_dim):
+    many = sampling.latents(50, z_dim, seed=3)
+    for n in (1, 2, 3, 17, 49):
+        assert torch.equal(sampling.latents(n, z_dim, seed=3), many[:n])

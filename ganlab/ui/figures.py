@@ -9,8 +9,8 @@ from PIL import Image
 
 from ganlab.config import PRESETS, TrainConfig
 from ganlab.data.catalog import CATALOG, CatalogEntry
-from ganlab.jobs import JobView
 from ganlab.losses import LOSSES
+from ganlab.views import JobView
 
 STATE_WORDS = {
     "queued": "Waiting",

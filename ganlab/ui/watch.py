@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from ganlab.jobs import Jobs, JobView
+from ganlab.jobs import Jobs
 from ganlab.ui import figures
 from ganlab.ui.theme import DISCRIMINATOR, GENERATOR
+from ganlab.views import JobView
 
 # Drawing three plots costs a browser far more than sending them costs the server, and on a laptop
 # the browser draws on the cores that train.

@@ -116,7 +116,7 @@ def test_the_scripts_name_no_download_host_and_no_path_of_a_machine():
     for path in (ROOT / "scripts").glob("**/*"):
         if path.is_file() and "node_modules" not in path.parts:
             text = path.read_text(encoding="utf-8")
-            assert '"resolved"' not in text and "http" not in text and "/home/" not in text
+            assert '"resolved":' not in text and "https:" not in text and "/home/" not in text
 
 
 # Loading -------------------------------------------------------------------------------------

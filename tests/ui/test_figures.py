@@ -12,11 +12,11 @@ from PIL import Image
 from ganlab.config import PRESETS, TrainConfig
 from ganlab.data import catalog
 from ganlab.data.catalog import CATALOG
-from ganlab.jobs import JobView
 from ganlab.losses import LOSSES
 from ganlab.runs import MOVES
 from ganlab.sampling import to_jpeg
 from ganlab.ui import figures
+from ganlab.views import JobView
 
 HOSTILE = [
     "<script>alert(1)</script>",

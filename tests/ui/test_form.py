@@ -122,7 +122,7 @@ def test_rubbish_in_any_field_is_shown_in_place_of_the_estimate(name):
         values = filled(**{name: rubbish})
         estimate, command = describe(*values)
         if said := complaint(values):
-            assert estimate.startswith('<p class="gl-note"')
+            assert estimate.startswith('<p class="gl-mistake"')
             assert command == ""
             assert "<" not in said or "&lt;" in estimate
         else:

@@ -1,0 +1,68 @@
+"""What a page may see of a run: a small immutable picture of it, taken from its folder."""
+
+from dataclasses import dataclass
+
+from ganlab.config import TrainConfig
+from ganlab.runs import UNDER_WAY, Run
+
+
+@dataclass(frozen=True)
+class JobView:
+    """What a page sees of a run."""
+
+    run_id: str
+    version: int  # rises with each change
+    config: TrainConfig
+    tasks: tuple[str, ...]  # rows of the grid; () before the data is read
+    state: str
+    message: str = ""
+    step: int = 0
+    seconds: float = 0.0
+    progress: float = 0.0
+    images_per_second: float = 0.0
+    queue_place: int = 0  # 1 = next; 0 = not waiting
+    seconds_to_start: float = 0.0  # while waiting
+    grid_steps: tuple[int, ...] = ()
+    has_snapshot: bool = False
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.state in UNDER_WAY
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of training; None = too early to say."""
+        if self.config.seconds is not None and self.config.steps is None:
+            return max(self.config.seconds - self.seconds, 0.0)
+        if self.progress < 0.01:
+            return None
+        return self.seconds * (1 - self.progress) / self.progress
+
+
+def view_of(run: Run) -> JobView:
+    """The view of a run that nobody trains just now."""
+    about, status, snapshots = run.about, run.status, run.snapshot_steps()
+    config = TrainConfig.from_dict(about["config"])
+    step = max([status.step, *snapshots])  # killed between saving and noting it
+    curve = run.metrics()
+    return JobView(
+        run_id=run.id,
+        version=0,
+        config=config,
+        tasks=tuple(about.get("model", {}).get("tasks", ())),
+        state=status.state,
+        message=status.message,
+        step=step,
+        seconds=status.seconds,
+        progress=share_done(config, step, status.seconds),
+        images_per_second=curve[-1]["images_per_second"] if curve else 0.0,
+        grid_steps=tuple(run.grid_steps()),
+        has_snapshot=bool(snapshots),
+    )
+
+
+def share_done(config: TrainConfig, step: int, seconds: float) -> float:
+    """Of the budget, whichever of steps and time is nearer its end."""
+    by_steps = step / config.steps if config.steps else 0.0
+    by_time = seconds / config.seconds if config.seconds else 0.0
+    return min(max(by_steps, by_time), 1.0)
