@@ -152,6 +152,13 @@ class Jobs:
             self._look_again(job)
             return job.view
 
+    def wait(self, run_id: str, seconds: float) -> JobView:
+        """The view once the run has ended, or as it is after so many seconds."""
+        with self._changed:
+            job = self._job(run_id)
+            self._changed.wait_for(lambda: not job.view.is_under_way, timeout=seconds)
+            return job.view
+
     def curve(self, run_id: str) -> list[dict[str, float]]:
         """At most `MAX_CURVE_POINTS` logged lines, evenly chosen, the last one among them."""
         with self._changed:
@@ -230,7 +237,7 @@ class Jobs:
         job.curve, job.view = fresh.curve, replace(fresh.view, version=job.view.version)
         self._publish(job)
         self._publish_places()
-        self._changed.notify()
+        self._changed.notify_all()
 
     def _publish(self, job: _Job, **changes: object) -> None:
         """Replaces a job's view; the state always comes from the run's folder."""
@@ -285,6 +292,7 @@ class Jobs:
                     version = job.view.version + 1
                     job.view = replace(job.view, state="failed", message=message, version=version)
                 self._publish_places()
+                self._changed.notify_all()
 
     def _publish_end(self, job: _Job) -> None:
         if job.run.status.state in UNDER_WAY:  # failed before its state could be written
@@ -326,10 +334,8 @@ class Jobs:
 
 
 def wait_until_ended(jobs: Jobs, run_id: str, seconds: float) -> JobView:
-    """Waits for a run to end; for tests and scripts."""
-    end = time.monotonic() + seconds
-    while (view := jobs.view(run_id)).is_under_way:
-        if time.monotonic() > end:
-            raise TimeoutError(f"the run is still {view.state} after {seconds:g} s")
-        time.sleep(0.02)
+    """Waits for a run to end, or raises TimeoutError; for tests and scripts."""
+    view = jobs.wait(run_id, seconds)
+    if view.is_under_way:
+        raise TimeoutError(f"the run is still {view.state} after {seconds:g} s")
     return view

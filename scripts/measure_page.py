@@ -10,16 +10,18 @@ anything changed, sent again and again from one connection.
 import argparse
 import json
 import os
+import secrets
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import BrowserContext, Page, Request, sync_playwright
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = 3
@@ -60,7 +62,8 @@ def measure(url: str, home: Path, seconds: float, rounds: int) -> None:
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page()
+        visitor = browser.new_context()  # keeps the owner's token, whichever page is open
+        page = visitor.new_page()
         ticks: list[Request] = []
         page.goto(url)
         page.get_by_role("spinbutton", name="Train for").fill(str(2 * seconds * rounds + 120))
@@ -68,11 +71,12 @@ def measure(url: str, home: Path, seconds: float, rounds: int) -> None:
         page.locator("#begin").click()
         page.wait_for_selector("#grid img")
         print(f"Start to first grid: {time.monotonic() - began:.2f} s")
-        run_url, run = page.url, next((home / "runs").iterdir())
+        run_url, run = page.url, next((home / "runs").glob("*/run.json")).parent
         page.on("request", lambda request: ticks.append(request) if request.post_data else None)
         page.wait_for_timeout(3000)
-        compare(browser, page, run_url, run, seconds, rounds)
-        page = open_page(browser, run_url)
+        page.close()
+        compare(visitor, ticks[-1], run_url, run, seconds, rounds)
+        page = open_page(visitor, run_url)
         began = time.monotonic()
         page.locator("#stop").click()
         page.wait_for_selector(".gl-stopped")
@@ -81,32 +85,47 @@ def measure(url: str, home: Path, seconds: float, rounds: int) -> None:
         browser.close()
 
 
-def open_page(browser: Browser, url: str) -> Page:
-    """As the owner would: the owner's token is in the browser's storage, per context."""
-    page = browser.contexts[0].new_page()
+def open_page(visitor: BrowserContext, url: str) -> Page:
+    page = visitor.new_page()
     page.goto(url)
     page.wait_for_selector("#grid img")
     return page
 
 
-def compare(browser: Browser, page: Page, url: str, run: Path, seconds: float, rounds: int) -> None:
-    without, with_pages = [], []
-    keeper = page.context
-    page.close()
+def compare(
+    visitor: BrowserContext, tick: Request, url: str, run: Path, seconds: float, rounds: int
+) -> None:
+    """Without pages; with what three pages on other machines ask; with three in a browser here."""
+    alone, asked, watched = [], [], []
     for _ in range(rounds):
-        without.append(speed(run, seconds))
-        pages = [keeper.new_page() for _ in range(PAGES)]
-        for each in pages:
-            each.goto(url)
-            each.wait_for_selector("#grid img")
-        with_pages.append(speed(run, seconds))
-        for each in pages:
-            each.close()
-    alone, watched = statistics.median(without), statistics.median(with_pages)
-    print(
-        f"images/s with no page: {alone:.0f}; with {PAGES}: {watched:.0f} "
-        f"({watched / alone:.0%}; the browser runs on the same cores)"
+        alone.append(speed(run, seconds))
+        done = threading.Event()
+        threads = [threading.Thread(target=ask, args=(tick, done)) for _ in range(PAGES)]
+        for thread in threads:
+            thread.start()
+        asked.append(speed(run, seconds))
+        done.set()
+        pages = [open_page(visitor, url) for _ in range(PAGES)]
+        watched.append(speed(run, seconds))
+        for page in pages:
+            page.close()
+    base = statistics.median(alone)
+    print(f"images/s with no page: {base:.0f}")
+    for name, speeds in (("on other machines", asked), ("in a browser on these cores", watched)):
+        print(f"with {PAGES} pages {name}: {statistics.median(speeds) / base:.0%} of that")
+
+
+def ask(tick: Request, done: threading.Event) -> None:
+    """Ticks once a second as a page that has seen nothing, so that it is sent everything."""
+    while not done.wait(1.0):
+        send({**tick.post_data_json, "session_hash": secrets.token_hex(8)}, tick.url)
+
+
+def send(body: dict, url: str) -> None:
+    request = urllib.request.Request(
+        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
+    urllib.request.urlopen(request, timeout=10).read()
 
 
 def speed(run: Path, seconds: float) -> float:
@@ -121,11 +140,8 @@ def time_ticks(tick: Request) -> None:
     """Sends a page's last tick again: the answer is that nothing changed."""
     spent = []
     for _ in range(TICKS):
-        request = urllib.request.Request(
-            tick.url, tick.post_data.encode(), {"Content-Type": "application/json"}
-        )
         began = time.perf_counter()
-        urllib.request.urlopen(request, timeout=10).read()
+        send(tick.post_data_json, tick.url)
         spent.append(time.perf_counter() - began)
     print(f"a tick: {1000 * statistics.median(spent):.1f} ms (median of {TICKS})")
 

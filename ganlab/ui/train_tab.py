@@ -24,6 +24,7 @@ from ganlab.ui.watch import Seen, Watch, build_watch, grid_at, show, show_empty
 log = logging.getLogger(__name__)
 
 MAX_TOKENS = 20
+SECONDS_TO_STOP = 1.0
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # Only a queued event can show a gr.Error: one that skips the queue fails without a word.
 ACT = {"show_progress": "hidden", "api_visibility": "private"}
@@ -104,6 +105,7 @@ def _wire(
     def stop(run_id: str, store: Any) -> None:
         try:
             jobs.stop(run_id, _token(store, run_id))
+            jobs.wait(run_id, SECONDS_TO_STOP)  # mostly over before the next tick would tell
         except ValueError as error:
             raise _refusal("Cannot stop", error) from None
 
