@@ -126,7 +126,9 @@ def _sentence(view: JobView, is_owner: bool) -> str:
         when = f" Starts in about {duration(view.seconds_to_start)}." * (view.queue_place > 0)
         return f"Place {max(view.queue_place, 1)} in the queue.{when}"
     if view.state == "running":
-        return (view.message or "Reading the pictures") if not view.grid_steps else ""
+        if not view.grid_steps:
+            return view.message or "Reading the pictures"
+        return "" if is_owner else "You are watching; the browser that started it can stop it."
     if view.state == "stopping":
         return "Saving a snapshot."
     if view.state == "stopped":
