@@ -302,7 +302,7 @@ def test_a_data_set_that_cannot_be_downloaded_is_explained_and_another_one_train
 ):
     choose_data(page, "MNIST")
     card = page.locator("#data-card")
-    expect(card.get_by_role("status")).to_have_text(
+    expect(card.get_by_role("alert")).to_have_text(
         "MNIST (12 MB) is not on this machine and could not be downloaded, because there is no "
         "connection to its server; choose a bundled data set (avatars, fashion) or pictures of "
         "your own, or try again later."
@@ -313,7 +313,7 @@ def test_a_data_set_that_cannot_be_downloaded_is_explained_and_another_one_train
     expect(page.get_by_role("button", name="Download", exact=True)).to_be_disabled()
 
     choose_fashion(page)
-    expect(card.get_by_role("status")).to_have_count(0)
+    expect(card.get_by_role("alert")).to_have_count(0)
     page.get_by_role("button", name="Start", exact=True).click()
     wait_for_grid(page)
     expect_state(page, "Learning")
