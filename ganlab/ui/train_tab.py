@@ -6,7 +6,6 @@ tokens in the browser, so that a reload, a link and a restarted server all find 
 """
 
 import atexit
-import logging
 import shutil
 import tempfile
 from html import escape
@@ -20,8 +19,6 @@ from ganlab.jobs import Jobs, UnknownRun
 from ganlab.ui.form import Form, build_form, read_form, show_config
 from ganlab.ui.history import CONFIRM, History, build_history, delete_run, list_runs
 from ganlab.ui.watch import Seen, Watch, build_watch, grid_at, show, show_empty
-
-log = logging.getLogger(__name__)
 
 MAX_TOKENS = 20
 SECONDS_TO_STOP = 1.0
