@@ -6,6 +6,7 @@ same settings by the same names.
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import sys
@@ -26,10 +27,20 @@ from ganlab.perform import perform, reason
 from ganlab.runs import Run
 from ganlab.training import Diverged, Event, Logged
 
+# The same as the environment variables GANLAB_DEVICE, GANLAB_THREADS and GANLAB_LAYOUT.
+MACHINE_FLAGS = {
+    "device": "cpu or cuda",
+    "threads": "of the CPU, within one operation",
+    "layout": "of pictures in memory: channels_last or contiguous",
+}
+
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; gives the exit status. Mistakes of the user end in one line, not a trace."""
     args = parser().parse_args(argv)
+    for name in MACHINE_FLAGS:
+        if getattr(args, name, None) is not None:
+            os.environ[f"GANLAB_{name.upper()}"] = getattr(args, name)
     try:
         return args.command(args)
     except (ValueError, OSError) as error:
@@ -73,6 +84,10 @@ def parser() -> argparse.ArgumentParser:
     measure.add_argument("--seconds", type=float, default=20, help="for each preset (default: 20)")
     measure.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     measure.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    for command in (train, resume, sample, measure):
+        group = command.add_argument_group("Machine, instead of what the timing chose")
+        for name, help_text in MACHINE_FLAGS.items():
+            group.add_argument(f"--{name}", help=help_text)
     return top
 
 
@@ -204,7 +219,8 @@ def _sample(args: argparse.Namespace) -> int:
     else:
         raise ValueError(f"--task is {args.task!r}: this model has {', '.join(config.tasks)}")
     z = sampling.latents(args.n, config.z_dim, args.seed)
-    images = sampling.sample(generator.to(plan.device), z, tasks)
+    generator.to(plan.device, memory_format=plan.memory_format)
+    images = sampling.sample(generator, z, tasks)
     if args.out.suffix == ".npz":
         args.out.parent.mkdir(parents=True, exist_ok=True)
         np.savez(args.out, images=images, task_ids=tasks.numpy(), tasks=np.array(config.tasks))

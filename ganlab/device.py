@@ -1,8 +1,8 @@
 """How this machine computes fastest: device, number format and threads, found by a short timing.
 
 The winner is kept in a file for the machine, so that the timing (under two seconds) is paid once.
-Environment variables override it: GANLAB_DEVICE (cpu, cuda), GANLAB_PRECISION (fp32, bf16) and
-GANLAB_THREADS (a number).
+Environment variables override it: GANLAB_DEVICE (cpu, cuda), GANLAB_PRECISION (fp32, bf16),
+GANLAB_LAYOUT (channels_last, contiguous) and GANLAB_THREADS (a number).
 """
 
 import logging
@@ -23,6 +23,7 @@ from ganlab.paths import cache_dir
 log = logging.getLogger(__name__)
 
 _SECONDS_PER_CANDIDATE = 0.25
+LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 # Two convolutions of 16x64 channels, 4x4 taps, 16x16 places and 16 pictures; a multiplication and
 # an addition each; forward, and twice that backward.
 FLOPS_OF_TIMED_STEP = 2 * (16 * 64 * 16 * 256 * 16) * 2 * 3
@@ -36,6 +37,11 @@ class Plan:
     precision: str  # "fp32" or "bf16"
     threads: int  # of the CPU, within one operation
     steps_per_second: float = 0.0  # of the timed model; 0 = not timed
+    layout: str = "channels_last"  # a name in LAYOUTS: how pictures and kernels lie in memory
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return LAYOUTS[self.layout]
 
     def autocast(self) -> AbstractContextManager:
         """A fresh context in which convolutions and products run in this plan's precision."""
@@ -106,9 +112,9 @@ def _timed_step() -> Callable[[Plan], None]:
     x = torch.randn(16, 16, 32, 32)
 
     def step(plan: Plan) -> None:
-        net.to(plan.device, memory_format=torch.channels_last)
+        net.to(plan.device, memory_format=plan.memory_format)
         with plan.autocast():
-            y = net(x.to(plan.device).contiguous(memory_format=torch.channels_last))
+            y = net(x.to(plan.device).contiguous(memory_format=plan.memory_format))
         F.mse_loss(y.float(), torch.zeros_like(y, dtype=torch.float32)).backward()
 
     return step
@@ -135,16 +141,18 @@ def measure() -> Plan:
     threads_before = torch.get_num_threads()
     cores = available_cores()
     step = _timed_step()
-    if torch.cuda.is_available():
-        precisions = ["fp32", "bf16"] if torch.cuda.is_bf16_supported() else ["fp32"]
-        candidates = [Plan("cuda", precision, cores) for precision in precisions]
-    else:
-        candidates = [Plan("cpu", precision, cores) for precision in ("fp32", "bf16")]
-        if cores > 2:  # two threads on one core's two halves help some machines and hurt others
-            candidates += [replace(plan, threads=cores // 2) for plan in candidates]
-    timed = [_time(plan, step) for plan in candidates]
-    torch.set_num_threads(threads_before)
+    on_cuda = torch.cuda.is_available()
+    precisions = ["fp32"] if on_cuda and not torch.cuda.is_bf16_supported() else ["fp32", "bf16"]
+    timed = [
+        _time(Plan("cuda" if on_cuda else "cpu", precision, cores, layout=layout), step)
+        for precision in precisions
+        for layout in LAYOUTS
+    ]
     best = max(timed, key=lambda plan: plan.steps_per_second)
+    if not on_cuda and cores > 2:  # two threads on one core's halves help some machines only
+        timed.append(_time(replace(best, threads=cores // 2), step))
+        best = max(timed, key=lambda plan: plan.steps_per_second)
+    torch.set_num_threads(threads_before)
     log.info("device timing: %s", timed)
     return best
 
@@ -186,4 +194,12 @@ def _overridden(found: Plan, precision: str) -> Plan:
     threads = os.environ.get("GANLAB_THREADS", str(found.threads))
     if not threads.isdecimal() or int(threads) < 1:
         raise ValueError(f"GANLAB_THREADS is {threads!r}: set it to a whole number from 1")
-    return replace(found, device=device, precision=precision, threads=int(threads))
+    layout = os.environ.get("GANLAB_LAYOUT", found.layout)
+    if layout not in LAYOUTS:
+        raise ValueError(f"GANLAB_LAYOUT is {layout!r}: set it to {' or '.join(LAYOUTS)}")
+    return replace(found, device=device, precision=precision, threads=int(threads), layout=layout)
+
+
+def threads_are_fixed() -> bool:
+    """Whether the user has said how many."""
+    return "GANLAB_THREADS" in os.environ

@@ -52,11 +52,9 @@ def to_uint8(images: Tensor) -> Tensor:
     return images.float().add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def from_uint8(images: Tensor) -> Tensor:
+def from_uint8(images: Tensor, memory_format: torch.memory_format = torch.channels_last) -> Tensor:
     """0...255 to [-1, 1], laid out as convolutions like it."""
-    return (
-        images.to(torch.float32).div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
-    )
+    return images.to(torch.float32).div_(127.5).sub_(1).contiguous(memory_format=memory_format)
 
 
 def grid(images: np.ndarray, columns: int) -> np.ndarray:

@@ -103,7 +103,7 @@ def fresh_state(config: TrainConfig, model: ModelConfig, plan: Plan) -> State:
         torch.manual_seed(config.seed)
         generator, discriminator = build_generator(model), build_discriminator(model)
     for network in (generator, discriminator):
-        network.to(plan.device, memory_format=torch.channels_last)
+        network.to(plan.device, memory_format=plan.memory_format)
     ema = copy.deepcopy(generator).eval().requires_grad_(False)
     opt_g, opt_d = (
         torch.optim.Adam(
@@ -185,7 +185,7 @@ def train_step(
     # Draw a batch.
     pictures, tasks = dataset.draw(batch, rng)
     pictures, tasks = pictures.to(plan.device), tasks.to(plan.device)
-    real = sampling.from_uint8(pictures)
+    real = sampling.from_uint8(pictures, plan.memory_format)
     real = shown(augment.random_flips(real, rng) if config.flips else real)
     z = torch.randn(batch, generator.z_dim, generator=rng).to(plan.device)
     with plan.autocast():
@@ -304,7 +304,8 @@ def train(
     plan = device.plan(config.precision)
     plan.apply_threads()
     # Another number of threads rounds differently: only where the clock decides anyway.
-    chooser = ThreadChooser(plan.threads) if plan.device == "cpu" and not config.steps else None
+    may_choose = plan.device == "cpu" and not config.steps and not device.threads_are_fixed()
+    chooser = ThreadChooser(plan.threads) if may_choose else None
     if not HAS_HEADS[config.architecture]:
         dataset = dataset.merged()
     model = ModelConfig.for_dataset(config, dataset)

@@ -159,6 +159,14 @@ def test_an_unknown_precision_is_named_together_with_the_remedy(timings):
         device.plan("fp8")
 
 
+def test_the_layout_can_be_set_and_an_unknown_one_is_named(timings, monkeypatch):
+    monkeypatch.setenv("GANLAB_LAYOUT", "contiguous")
+    assert device.plan().memory_format is torch.contiguous_format
+    monkeypatch.setenv("GANLAB_LAYOUT", "diagonal")
+    with pytest.raises(ValueError, match="GANLAB_LAYOUT is 'diagonal': set it to channels_last or"):
+        device.plan()
+
+
 # Measured -----------------------------------------------------------------------------------
 
 
@@ -177,15 +185,22 @@ def test_measuring_takes_under_two_seconds_and_leaves_the_threads_alone():
 def test_the_fastest_candidate_wins(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(device, "available_cores", lambda: 8)
-    speeds = {("fp32", 8): 1.0, ("bf16", 8): 3.0, ("fp32", 4): 2.0, ("bf16", 4): 5.0}
+    last, plain = device.LAYOUTS
+    speeds = {
+        ("fp32", 8, last): 1.0,
+        ("bf16", 8, last): 3.0,
+        ("fp32", 8, plain): 2.0,
+        ("bf16", 8, plain): 4.0,
+        ("bf16", 4, plain): 5.0,  # half of the threads: only of the best so far
+    }
     tried = []
 
     def timed(plan: Plan, step) -> Plan:
-        tried.append((plan.precision, plan.threads))
-        return replace(plan, steps_per_second=speeds[plan.precision, plan.threads])
+        tried.append((plan.precision, plan.threads, plan.layout))
+        return replace(plan, steps_per_second=speeds[tried[-1]])
 
     monkeypatch.setattr(device, "_time", timed)
-    assert really_measure() == Plan("cpu", "bf16", 4, 5.0)
+    assert really_measure() == Plan("cpu", "bf16", 4, 5.0, plain)
     assert sorted(tried) == sorted(speeds)
 
 

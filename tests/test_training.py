@@ -708,3 +708,19 @@ def test_an_explosion_in_the_very_last_step_is_noticed(new_run, dataset, monkeyp
         train(run, dataset)
     assert run.metrics() == []
     assert run.snapshot_steps() == []
+
+
+@pytest.mark.parametrize("architecture", ["multihead", "dcgan"])
+def test_the_layout_in_memory_is_the_plans_and_changes_nothing_but_rounding(
+    new_run, dataset, monkeypatch, architecture
+):
+    made = []
+    for layout in ("channels_last", "contiguous"):
+        monkeypatch.setenv("GANLAB_LAYOUT", layout)
+        run = new_run(steps=2, architecture=architecture)
+        train(run, dataset)
+        assert run.about["plan"]["layout"] == layout
+        made.append(saved(run))
+    for key, value in made[0].items():
+        if key.startswith("generator:"):
+            torch.testing.assert_close(made[1][key], value, atol=2e-3, rtol=1e-3)

@@ -6,8 +6,9 @@ Both know nothing of tasks; they take task ids for the sake of one call signatur
 from itertools import pairwise
 from math import prod
 
-import torch
 from torch import Tensor, nn
+
+from ganlab.models.generator import like_kernel
 
 
 class MlpGenerator(nn.Module):
@@ -72,8 +73,7 @@ class DcganGenerator(nn.Module):
         self.apply(_dcgan_init)
 
     def forward(self, z: Tensor, tasks: Tensor | None = None) -> Tensor:
-        x = z[:, :, None, None].contiguous(memory_format=torch.channels_last)
-        return self.layers(x)
+        return self.layers(like_kernel(z[:, :, None, None], self.layers[0].weight))
 
 
 class DcganDiscriminator(nn.Module):

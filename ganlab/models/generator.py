@@ -21,6 +21,12 @@ def block_widths(size: int, width: int) -> list[int]:
     return [width * min(2**i, 4) for i in range((size // 8).bit_length())]
 
 
+def like_kernel(x: Tensor, kernel: Tensor) -> Tensor:
+    """x (B, C, H, W) in the memory layout of the kernel that it will meet."""
+    last = kernel.is_contiguous(memory_format=torch.channels_last)
+    return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+
+
 def blend(weights: Tensor, stacked: Tensor) -> Tensor:
     """Weighted sum of parameters stacked by task: (..., n_tasks) and (n_tasks, P) to (..., P).
 
@@ -152,7 +158,7 @@ class Generator(nn.Module):
                 (n_blocks, n_tasks) for the whole batch, coarse blocks first.
         """
         weights = self.block_weights(tasks)
-        x = self.start(z).unflatten(1, (-1, 4, 4)).contiguous(memory_format=torch.channels_last)
+        x = like_kernel(self.start(z).unflatten(1, (-1, 4, 4)), self.ups[0].weight)
         x = F.relu(self.norms[0](x, weights[0]))
         for up, norm, w in zip(self.ups, self.norms[1:], weights[1:], strict=True):
             x = F.relu(norm(up(x), w))
