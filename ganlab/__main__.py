@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument("--n", type=int, default=64, help="how many pictures (default: 64)")
     sample.add_argument("--seed", type=int, default=0, help="of the latents (default: 0)")
     sample.add_argument("--task", help="one of the model's tasks (default: all in turn)")
-    sample.add_argument("--step", type=int, help="a run's snapshot (default: the newest)")
+    sample.add_argument("--step", type=int, help="a run's snapshot (default: the best)")
     sample.add_argument(
         "--out", type=Path, required=True, help="FILE.npz, or a folder for PNG files"
     )

@@ -25,6 +25,7 @@ from ganlab.files import write_atomically, write_json
 from ganlab.models import build_generator
 
 FORMAT = 1
+SHIPPED = Path(__file__).parents[1] / "checkpoints"
 MAX_JSON_BYTES = 1_000_000
 MAX_TENSOR_BYTES = 2_000_000_000
 
@@ -104,6 +105,11 @@ def read_model_json(source: Path) -> tuple[ModelConfig, dict[str, Any]]:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{source.name}: model.json is damaged ({error!r})") from None
+
+
+def shipped() -> list[Path]:
+    """The folders of the checkpoints that come with ganlab, by name."""
+    return sorted(path.parent for path in SHIPPED.glob("*/model.json"))
 
 
 def load_generator(source: Path) -> tuple[nn.Module, ModelConfig, dict[str, Any]]:

@@ -16,7 +16,7 @@ def open_model(source: str, step: int | None = None) -> tuple[nn.Module, ModelCo
     """A generator in eval mode from a run (id or folder), a checkpoint folder or a zip.
 
     Args:
-        step: which snapshot of a run; None = the newest.
+        step: which snapshot of a run; None = the best one measured.
 
     Raises:
         ValueError: nothing there, or not a model.
@@ -30,7 +30,7 @@ def open_model(source: str, step: int | None = None) -> tuple[nn.Module, ModelCo
         generator, config, _ = load_generator(path)
         return generator, config
     run = Run(path)
-    snapshot = run.snapshot(step)
+    snapshot = run.snapshot(run.best_step() if step is None else step)
     config = ModelConfig.from_dict(run.about["model"])
     return checkpoints.restore_generator(config, snapshot), config
 
@@ -40,16 +40,16 @@ def download_name(run: Run) -> str:
     config = run.config
     words = [Path(config.data).stem, *(config.tasks if len(config.tasks) <= 2 else ())]
     text = "".join(c if c.isalnum() or c in "-_" else "-" for c in "-".join(["ganlab", *words]))
-    return f"{text[:60]}-step{run.snapshot_steps()[-1]}.zip"
+    return f"{text[:60]}-step{run.best_step()}.zip"
 
 
 def export(run: Run, folder: Path) -> Path:
-    """Writes the newest snapshot as a checkpoint zip with its card and a preview; gives its path.
+    """Writes the best snapshot as a checkpoint zip with its card and a preview; gives its path.
 
     Raises:
         ValueError: the run has no snapshot yet.
     """
-    snapshot = run.snapshot()
+    snapshot = run.snapshot(run.best_step())
     step = int(snapshot.name)
     about, config = run.about, run.config
     model = ModelConfig.from_dict(about["model"])

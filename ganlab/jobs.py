@@ -17,14 +17,16 @@ from filelock import FileLock, Timeout
 
 from ganlab import estimates
 from ganlab.config import TrainConfig
+from ganlab.health import diagnose
 from ganlab.perform import perform
 from ganlab.runs import UNDER_WAY, IllegalMove, Run, RunIsHeld, all_runs
-from ganlab.training import Event, GridSaved, Logged
+from ganlab.training import Event, GridSaved, Logged, Looked
 from ganlab.views import JobView, share_done, view_of
 
 log = logging.getLogger(__name__)
 
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{16}")
+SECONDS_TO_END = 10.0  # that a run may take to stop and save before a remedy
 MAX_CURVE_POINTS = 200  # two series a plot: 400 rows, which cost the page 2 ms
 
 
@@ -47,6 +49,7 @@ class _Job:
         self.run = run
         self.stop = threading.Event()
         self.curve: list[dict[str, float]] = run.metrics()
+        self.quality: list[dict[str, float]] = run.quality()
         self.view = view_of(run)
         self.looked_at = time.monotonic()  # when the folder was last read
 
@@ -58,7 +61,7 @@ class Jobs:
         """Finds the folder's runs again; those that were under way are marked as interrupted."""
         self.folder = folder
         self.max_waiting = max_waiting
-        self._changed = threading.Condition()  # guards everything below
+        self._changed = threading.Condition()  # reentrant; guards everything below
         self._known: dict[str, _Job] = {}
         self._waiting: list[_Job] = []
         self._active: list[_Job] = []
@@ -135,6 +138,28 @@ class Jobs:
             job.stop.clear()
             self._enqueue(job)
 
+    def remedy(self, run_id: str, token: object) -> tuple[str, str]:
+        """Does what the run's health light advises: ends the run and queues a new one that goes on
+        from its best snapshot with other settings. Gives the new one's id and owner's token."""
+        with self._changed:
+            job = self._owned(run_id, token)
+            verdict = job.view.verdict
+            if verdict is None or verdict.remedy is None:
+                raise IllegalMove("there is nothing to remedy in this run just now")
+            self._refuse_if_full()
+            if job.view.is_under_way:
+                self.stop(run_id, token)
+        if self.wait(run_id, SECONDS_TO_END).is_under_way:
+            raise IllegalMove("the run is still saving: try again in a few seconds")
+        with self._changed:
+            remedy, run = verdict.remedy, job.run
+            config = replace(run.config, **remedy.changes)
+            step = run.best_step() if remedy.from_best else None
+            new, token = run.branch(config, self.folder, step)
+            self._known[new.id] = _Job(new)
+            self._enqueue(self._known[new.id])
+        return new.id, token
+
     def delete(self, run_id: str, token: object) -> None:
         """Removes an ended run from the disk."""
         with self._changed:
@@ -165,6 +190,11 @@ class Jobs:
             curve = self._job(run_id).curve
             stride = -(-len(curve) // MAX_CURVE_POINTS) or 1
             return curve[::-1][::stride][::-1]
+
+    def quality(self, run_id: str) -> list[dict[str, float]]:
+        """What was measured of the run's snapshots, by step."""
+        with self._changed:
+            return list(self._job(run_id).quality)
 
     def grid(self, run_id: str, step: int) -> bytes:
         """The sample grid of a step, as JPEG."""
@@ -214,7 +244,7 @@ class Jobs:
             return
         job.looked_at = now
         self._mark_if_broken_off(job.run)
-        job.curve = job.run.metrics()
+        job.curve, job.quality = job.run.metrics(), job.run.quality()
         fresh = replace(view_of(job.run), version=job.view.version)
         if fresh != job.view:
             job.view = replace(fresh, version=fresh.version + 1)
@@ -234,7 +264,8 @@ class Jobs:
     def _enqueue(self, job: _Job) -> None:
         self._waiting.append(job)
         fresh = _Job(job.run)
-        job.curve, job.view = fresh.curve, replace(fresh.view, version=job.view.version)
+        job.curve, job.quality = fresh.curve, fresh.quality
+        job.view = replace(fresh.view, version=job.view.version)
         self._publish(job)
         self._publish_places()
         self._changed.notify_all()
@@ -322,6 +353,11 @@ class Jobs:
             elif isinstance(event, GridSaved):
                 earlier = (step for step in view.grid_steps if step < event.step)
                 self._publish(job, grid_steps=(*earlier, event.step))
+            elif isinstance(event, Looked):
+                line = {"step": event.step, "seconds": event.seconds, **event.quality}
+                job.quality = [*(q for q in job.quality if q["step"] < event.step), line]
+                verdict = diagnose(view.config, job.curve, job.quality, view.progress)
+                self._publish(job, best_step=job.run.best_step(), verdict=verdict)
             else:
                 self._publish(
                     job,

@@ -4,8 +4,9 @@ run.json            config, the data's manifest, the model's shape, versions
 status.json         state, step, seconds, message      (replaced atomically)
 owner.json          a hash of the owner's token
 metrics.jsonl       one line per logged step
+quality.jsonl       one line per look at the quality of a snapshot
 samples/NNNNNN.jpg  the same latents every time
-snapshots/NNNNNN/   generator.safetensors (EMA); the newest also training.safetensors
+snapshots/NNNNNN/   generator.safetensors (EMA); the newest and the best also training.safetensors
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import hmac
 import json
 import logging
 import secrets
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -160,12 +162,27 @@ class Run:
     # Curves.
 
     def log_metrics(self, values: Mapping[str, float]) -> None:
-        with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(values, allow_nan=False) + "\n")
+        self._append("metrics.jsonl", values)
 
     def metrics(self) -> list[dict[str, float]]:
         """All logged lines. A line cut short by a crash is left out."""
-        path = self.path / "metrics.jsonl"
+        return self._lines("metrics.jsonl")
+
+    def log_quality(self, values: Mapping[str, float]) -> None:
+        self._append("quality.jsonl", values)
+
+    def quality(self) -> list[dict[str, float]]:
+        """What `quality.Gauge` saw, by step."""
+        return self._lines("quality.jsonl")
+
+    def _append(self, name: str, values: Mapping[str, float]) -> None:
+        line = {key: float(f"{value:.6g}") for key, value in values.items()}
+        line["step"] = int(values["step"])
+        with open(self.path / name, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+
+    def _lines(self, name: str) -> list[dict[str, float]]:
+        path = self.path / name
         if not path.exists():
             return []
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -185,7 +202,8 @@ class Run:
     # Snapshots.
 
     def save_snapshot(self, step: int, generator: bytes, training: bytes) -> None:
-        """Writes a snapshot; older ones stay to be sampled, but only the newest can resume.
+        """Writes a snapshot; older ones stay to be sampled, but only the newest and the best can
+        be trained on.
 
         A step that is saved already is left as it is: the same step is the same state.
         """
@@ -194,13 +212,20 @@ class Run:
         with folder_written_atomically(self._snapshot(step)) as folder:
             (folder / "generator.safetensors").write_bytes(generator)
             (folder / "training.safetensors").write_bytes(training)
-        steps = self.snapshot_steps()
+        steps, best = self.snapshot_steps(), self.best_step()
         for old in steps[:-1]:
-            (self._snapshot(old) / "training.safetensors").unlink(missing_ok=True)
+            if old != best:
+                (self._snapshot(old) / "training.safetensors").unlink(missing_ok=True)
         if len(steps) > KEPT_SNAPSHOTS:  # drop the one whose neighbours are closest together
             spans = zip(steps, steps[1:], steps[2:], strict=False)
-            gaps = {old: after - before for before, old, after in spans}
+            gaps = {old: after - before for before, old, after in spans if old != best}
             self._delete_snapshot(min(gaps, key=gaps.__getitem__))
+
+    def best_step(self) -> int | None:
+        """The snapshot of the lowest KID, or the newest if none was measured, or None."""
+        steps = self.snapshot_steps()
+        measured = {line["step"]: line["kid"] for line in self.quality() if line["step"] in steps}
+        return min(measured, key=measured.__getitem__) if measured else max(steps, default=None)
 
     def _snapshot(self, step: int) -> Path:
         return self.path / "snapshots" / f"{step:06d}"
@@ -224,11 +249,37 @@ class Run:
             raise ValueError(f"there is no snapshot at step {step}: choose one of {steps}")
         return self._snapshot(step)
 
+    def branch(self, config: TrainConfig, runs: Path, step: int | None) -> tuple["Run", str]:
+        """A new queued run under `runs` with other settings that goes on from a snapshot of this
+        one, which stays as it is; None = from nothing. Gives it with its owner's token.
+
+        Raises:
+            ValueError: no such snapshot, or only its generator is left.
+        """
+        if step is not None and not (self.snapshot(step) / "training.safetensors").exists():
+            raise ValueError(f"the snapshot at step {step} can be sampled, but not trained on")
+        new, token = Run.create(config, runs=runs)
+        if step is None:
+            return new, token
+        new.describe(lineage={"run": self.id, "step": step})
+        shutil.copytree(self.snapshot(step), new._snapshot(step))
+        for name in ("metrics.jsonl", "quality.jsonl"):
+            for line in self._lines(name):
+                if line["step"] <= step:
+                    new._append(name, line)
+        for grid in self.grid_steps():
+            if grid <= step:
+                new.save_grid(grid, self.grid(grid))
+        seconds = [line["seconds"] for line in new.metrics()]
+        new.note_progress(step, max(seconds, default=0.0))
+        return new, token
+
     def forget_after(self, step: int) -> None:
         """Drops curves and grids past a step, from which the run will go on."""
-        kept = [line for line in self.metrics() if line["step"] <= step]
-        text = "".join(json.dumps(line) + "\n" for line in kept)
-        write_atomically(self.path / "metrics.jsonl", text)
+        for name in ("metrics.jsonl", "quality.jsonl"):
+            kept = [line for line in self._lines(name) if line["step"] <= step]
+            text = "".join(json.dumps(line) + "\n" for line in kept)
+            write_atomically(self.path / name, text)
         for later in self.grid_steps():
             if later > step:
                 (self.path / "samples" / f"{later:06d}.jpg").unlink()

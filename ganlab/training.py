@@ -24,6 +24,7 @@ from ganlab.data.dataset import Dataset
 from ganlab.device import Plan, ThreadChooser
 from ganlab.losses import LOSSES, squared_slope
 from ganlab.models import HAS_HEADS, build_discriminator, build_generator
+from ganlab.quality import FIRST_LOOK_SECONDS, Gauge
 from ganlab.runs import Run
 
 GRID_COLUMNS = 8
@@ -59,7 +60,16 @@ class SnapshotSaved:
     seconds: float
 
 
-Event = Logged | GridSaved | SnapshotSaved
+@dataclass(frozen=True)
+class Looked:
+    """The quality of the snapshot that was just saved."""
+
+    step: int
+    seconds: float
+    quality: dict[str, float]
+
+
+Event = Logged | GridSaved | SnapshotSaved | Looked
 
 
 class Diverged(RuntimeError):
@@ -306,10 +316,14 @@ def train(
     # Another number of threads rounds differently: only where the clock decides anyway.
     may_choose = plan.device == "cpu" and not config.steps and not device.threads_are_fixed()
     chooser = ThreadChooser(plan.threads) if may_choose else None
+    trained, held_out = dataset.split()
     if not HAS_HEADS[config.architecture]:
-        dataset = dataset.merged()
+        dataset, trained = dataset.merged(), trained.merged()
+        held_out = held_out and held_out.merged()
     model = ModelConfig.for_dataset(config, dataset)
-    run.describe(model=asdict(model), data=dataset.manifest(), plan=asdict(plan))
+    manifest = {**dataset.manifest(), "held_out": len(dataset) - len(trained)}
+    run.describe(model=asdict(model), data=manifest, plan=asdict(plan))
+    gauge = Gauge(dataset, trained, held_out)
 
     # Start, or take up where the newest snapshot ends.
     state = fresh_state(config, model, plan)
@@ -338,6 +352,12 @@ def train(
         run.note_progress(state.step, state.seconds)
         on_event(SnapshotSaved(state.step, state.seconds))
 
+    def look() -> None:
+        quality = gauge.look(state.ema)
+        run.log_quality({"step": state.step, "seconds": state.seconds, **quality})
+        save()
+        on_event(Looked(state.step, state.seconds, quality))
+
     if drawing.is_due(state.seconds) and state.step not in run.grid_steps():
         draw_grid()
 
@@ -350,7 +370,7 @@ def train(
 
         enough = state.step + 1 - logged >= LEAST_STEPS_PER_LOG or state.step == 0
         measure = (enough and logging.is_due(state.seconds)) or _is_last_step(config, state)
-        metrics = train_step(state, config, plan, dataset, measure=measure)
+        metrics = train_step(state, config, plan, trained, measure=measure)
         now = time.perf_counter()
         state.seconds = before + now - began
 
@@ -361,18 +381,22 @@ def train(
             metrics["images_per_second"] = (state.images - images_from) / (now - speed_from)
             speed_from, images_from, logged = now, state.images, state.step
             line = {"step": state.step, "seconds": state.seconds, **metrics}
-            run.log_metrics({key: float(f"{value:.6g}") for key, value in line.items()})
+            run.log_metrics(line)
             on_event(Logged(state.step, state.seconds, _progress(config, state), metrics))
             if chooser:
                 torch.set_num_threads(chooser.after(metrics["images_per_second"]))
         if drawing.is_due(state.seconds):
             draw_grid()
-        if saving.is_due(state.seconds):
+        if gauge.is_due(state.seconds - before):
+            look()
+        elif saving.is_due(state.seconds):
             save()
 
     if state.step not in run.grid_steps():
         draw_grid()
-    save()
+    looked = run.quality()
+    is_new = not looked or looked[-1]["step"] != state.step
+    look() if is_new and state.seconds - before >= FIRST_LOOK_SECONDS else save()
     return "finished" if progress >= 1 else "stopped"
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ganlab.config import TrainConfig
+from ganlab.health import Verdict, diagnose
 from ganlab.runs import UNDER_WAY, Run
 
 
@@ -24,6 +25,8 @@ class JobView:
     seconds_to_start: float = 0.0  # while waiting
     grid_steps: tuple[int, ...] = ()
     has_snapshot: bool = False
+    best_step: int | None = None  # the snapshot of the lowest KID
+    verdict: Verdict | None = None  # of the health light; None = too early to tell
 
     @property
     def is_under_way(self) -> bool:
@@ -44,7 +47,7 @@ def view_of(run: Run) -> JobView:
     about, status, snapshots = run.about, run.status, run.snapshot_steps()
     config = TrainConfig.from_dict(about["config"])
     step = max([status.step, *snapshots])  # killed between saving and noting it
-    curve = run.metrics()
+    curve, progress = run.metrics(), share_done(config, step, status.seconds)
     return JobView(
         run_id=run.id,
         version=0,
@@ -54,10 +57,12 @@ def view_of(run: Run) -> JobView:
         message=status.message,
         step=step,
         seconds=status.seconds,
-        progress=share_done(config, step, status.seconds),
+        progress=progress,
         images_per_second=curve[-1]["images_per_second"] if curve else 0.0,
         grid_steps=tuple(run.grid_steps()),
         has_snapshot=bool(snapshots),
+        best_step=run.best_step(),
+        verdict=diagnose(config, curve, run.quality(), progress),
     )
 
 

@@ -32,7 +32,8 @@ from PIL import Image
 from torch import Tensor
 
 from ganlab import compat
-from ganlab.data.dataset import Dataset, Picture, check_size, open_source, read_pictures
+from ganlab.data.dataset import Dataset
+from ganlab.data.reading import Picture, check_size, open_source, read_pictures
 from ganlab.files import write_atomically
 from ganlab.paths import cache_dir
 

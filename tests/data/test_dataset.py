@@ -11,8 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ganlab.data import dataset as dataset_module
-from ganlab.data.dataset import Dataset, read_pictures
+from ganlab.data import reading
+from ganlab.data.dataset import Dataset
+from ganlab.data.reading import read_pictures
 
 
 def make_dataset(counts=(3, 5, 2), size=4, channels=1) -> Dataset:
@@ -324,7 +325,7 @@ def test_a_picture_with_too_many_pixels_is_named_and_not_decoded(tmp_path):
 
 
 def test_a_zip_entry_that_unpacks_to_far_too_much_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset_module, "MAX_FILE_BYTES", 1_000_000)
+    monkeypatch.setattr(reading, "MAX_FILE_BYTES", 1_000_000)
     files = {"bomb.png": bytes(2_000_000), "1.png": picture()}
     with pytest.raises(ValueError, match=r"bomb.png: unpacks to more than 1 MB"):
         read_pictures(write_zip(tmp_path / "x.zip", files))
