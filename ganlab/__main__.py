@@ -1,4 +1,4 @@
-"""The command line: `python -m ganlab train | resume | sample | bench`.
+"""The command line: `python -m ganlab train | resume | sample | evaluate | bench`.
 
 Flags of `train` are made from the fields of `TrainConfig`, so that the shell and the page know the
 same settings by the same names.
@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import sys
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,10 +18,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ganlab import __version__, bench, device, sampling
+from ganlab import __version__, bench, device, quality, race, sampling
 from ganlab.config import PRESETS, TrainConfig
 from ganlab.data import catalog
+from ganlab.data.dataset import Dataset
 from ganlab.export import open_model
+from ganlab.models import HAS_HEADS, features
+from ganlab.models.inception import EXTRACTORS
 from ganlab.paths import runs_dir
 from ganlab.perform import perform, reason
 from ganlab.runs import Run
@@ -76,15 +79,39 @@ def parser() -> argparse.ArgumentParser:
         "--out", type=Path, required=True, help="FILE.npz, or a folder for PNG files"
     )
 
-    measure = commands.add_parser("bench", help="measure this machine")
+    judge = commands.add_parser("evaluate", help="measure a run or a checkpoint against pictures")
+    judge.set_defaults(command=_evaluate)
+    judge.add_argument("source", help="a run (folder or id), a checkpoint folder or a zip")
+    judge.add_argument("--data", required=True, help="a catalogue name, a folder or a zip")
+    judge.add_argument("--task", help="one of the model's tasks (default: all)")
+    judge.add_argument("--n", type=int, default=1000, help="samples of each task (default: 1000)")
+    judge.add_argument("--step", type=int, help="a run's snapshot (default: the best)")
+    judge.add_argument(
+        "--features",
+        choices=list(EXTRACTORS),
+        default="lite0",
+        help="what KID and the like are computed in: EfficientNet-Lite0, or Inception by "
+        "torch-fidelity, which has to be installed and downloads its weights",
+    )
+    judge.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+    measure = commands.add_parser("bench", help="measure this machine and the recipes")
     measure.set_defaults(command=_bench)
-    measure.add_argument("what", choices=["speed"], help="speed: images/s of every preset")
+    measure.add_argument(
+        "what",
+        choices=["speed", "recipes"],
+        help="speed: images/s of every preset; recipes: how good each recipe gets how fast",
+    )
     measure.add_argument("--data", default="avatars", help="a catalogue name, a folder or a zip")
-    measure.add_argument("--tasks", nargs="+", metavar="TASK", default=["avataaars"])
-    measure.add_argument("--seconds", type=float, default=20, help="for each preset (default: 20)")
+    measure.add_argument(
+        "--tasks", nargs="+", metavar="TASK", help="default: those that the page suggests"
+    )
+    measure.add_argument("--seconds", type=float, help="for each (default: 20; recipes: 60)")
+    measure.add_argument("--seeds", type=int, default=3, help="of each recipe (default: 3)")
+    measure.add_argument("--recipes", nargs="+", metavar="RECIPE", help="default: all")
     measure.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     measure.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    for command in (train, resume, sample, measure):
+    for command in (train, resume, sample, judge, measure):
         group = command.add_argument_group("Machine, instead of what the timing chose")
         for name, help_text in MACHINE_FLAGS.items():
             group.add_argument(f"--{name}", help=help_text)
@@ -232,9 +259,52 @@ def _sample(args: argparse.Namespace) -> int:
     return 0
 
 
+def _evaluate(args: argparse.Namespace) -> int:
+    if args.n < 50:
+        raise ValueError(f"--n is {args.n}: give at least 50 for numbers that mean anything")
+    generator, config = open_model(args.source, args.step)
+    tasks = config.tasks
+    dataset = catalog.load(args.data, size=config.size)
+    if args.task is not None:
+        if args.task not in tasks:
+            raise ValueError(f"--task is {args.task!r}: this model has {', '.join(tasks)}")
+        dataset = dataset.subset([args.task])
+    elif not HAS_HEADS[config.architecture]:
+        dataset = dataset.subset(tasks[0].split(" + ")).merged()
+    plan = device.plan()
+    plan.apply_threads()
+    label, load_extractor = EXTRACTORS[args.features]
+    extract = load_extractor()
+    with tqdm(total=1.0, bar_format="{percentage:3.0f}% |{bar}|", leave=False) as bar:
+        rows = quality.evaluate(
+            generator,
+            tasks,
+            dataset,
+            n=args.n,
+            extract=extract,
+            on_progress=lambda fraction: bar.update(fraction - bar.n),
+        )
+    if args.json:
+        print(json.dumps({"features": label, "data": dataset.name, "tasks": rows}))
+        return 0
+    print(f"{args.n} samples per task against {dataset.name}; features: {label}")
+    print(" " * 16 + "".join(f"{task[:13]:>14}" for task in rows))
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    for name in names:
+        cells = "".join(f"{row.get(name, float('nan')):>14.4g}" for row in rows.values())
+        print(f"{name:<16}{cells}")
+    return 0
+
+
 def _bench(args: argparse.Namespace) -> int:
-    dataset = catalog.load(args.data, tasks=args.tasks)
-    rows = bench.speeds(dataset, seconds=args.seconds, precision=args.precision)
+    entry = catalog.CATALOG.get(args.data)
+    tasks = args.tasks or (entry.suggested if entry else None)
+    dataset = catalog.load(args.data, tasks=tasks)
+    return _bench_speed(args, dataset) if args.what == "speed" else _bench_recipes(args, dataset)
+
+
+def _bench_speed(args: argparse.Namespace, dataset: Dataset) -> int:
+    rows = bench.speeds(dataset, seconds=args.seconds or 20, precision=args.precision)
     if args.json:
         print(json.dumps(rows))
         return 0
@@ -246,6 +316,33 @@ def _bench(args: argparse.Namespace) -> int:
             f"{row['preset']:<10} {row['images_per_second']:>10.0f} {row['times_dcgan']:>9.2f}"
             f"   {row['slowest_round']:.0f} to {row['fastest_round']:.0f}"
         )
+    return 0
+
+
+def _bench_recipes(args: argparse.Namespace, dataset: Dataset) -> int:
+    def on_lap(recipe: str, seed: int, lap: race.Lap) -> None:
+        print(f"{recipe}, seed {seed}: KID {lap.kid[1]:.2f}", file=sys.stderr, flush=True)
+
+    seconds = args.seconds or 60
+    rows = race.race(
+        dataset, seconds=seconds, seeds=args.seeds, recipes=args.recipes, on_lap=on_lap
+    )
+    if args.json:
+        print(json.dumps([asdict(row) for row in rows]))
+        return 0
+    marks = list(rows[0].kid)
+    heads = [f"KID at {mark:g} s" for mark in marks]
+    print(
+        f"KID in {features.NAME} features, mean ± deviation of {args.seeds} seeds; "
+        f"{dataset.name} ({', '.join(dataset.tasks)}), {torch.get_num_threads()} threads\n"
+    )
+    print("| recipe | images/s | " + " | ".join(heads) + f" | s to {race.BASELINE}'s last KID |")
+    print("| --- " * (len(heads) + 3) + "|")
+    for row in rows:
+        kid = [f"{mean:.2f} ± {spread:.2f}" for mean, spread in row.kid.values()]
+        reached = "–" if row.to_baseline is None else f"{row.to_baseline:.1f}"
+        cells = [row.recipe, f"{row.images_per_second:.0f}", *kid, reached]
+        print("| " + " | ".join(cells) + " |")
     return 0
 
 

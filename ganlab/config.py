@@ -120,6 +120,13 @@ class TrainConfig:
         label="Own last layer per task",
         group="Model",
     )
+    z_in_blocks: bool = setting(
+        True,
+        "Lets the latent vector scale and shift every block, not only enter at the bottom: better "
+        "pictures in the same time.",
+        label="Latent into every block",
+        group="Model",
+    )
     loss: str = setting(
         "relativistic",
         "What G and D play for.",
@@ -148,6 +155,14 @@ class TrainConfig:
         "Both networks learn from one look of D at the pictures, which is faster; off, G learns "
         "against the D of a moment later, as in the classics.",
         label="Simultaneous steps",
+        group="Loss",
+    )
+    d_steps: int = setting(
+        1,
+        "Steps of D for each step of G: more make D the stronger player, and training slower.",
+        label="D steps per G step",
+        low=1,
+        high=20,
         group="Loss",
     )
     penalty_every: int = setting(
@@ -306,6 +321,7 @@ class ModelConfig:
     z_dim: int
     width: int
     own_last_layer: bool = False
+    z_in_blocks: bool = False
     spectral_norm: bool = False
 
     @classmethod
@@ -318,6 +334,7 @@ class ModelConfig:
             z_dim=config.z_dim,
             width=config.width,
             own_last_layer=config.own_last_layer,
+            z_in_blocks=config.z_in_blocks,
             spectral_norm=config.spectral_norm,
         )
 

@@ -31,7 +31,14 @@ def _key(config: TrainConfig) -> str:
     """What the speed depends on."""
     size, channels = _shape(config)
     names = ("architecture", "width", "batch_size", "penalty_every", "loss", "precision")
-    names += ("own_last_layer", "spectral_norm", "diffaugment", "simultaneous")
+    names += (
+        "own_last_layer",
+        "spectral_norm",
+        "diffaugment",
+        "simultaneous",
+        "z_in_blocks",
+        "d_steps",
+    )
     values = [getattr(config, name) for name in names]
     return "|".join(map(str, [*values, size, channels, config.r1 + config.r2 > 0]))
 
@@ -72,7 +79,7 @@ def images_per_second(config: TrainConfig) -> float:
     flops = _flops_per_image(
         config.architecture, size, channels, config.z_dim, config.width, config.penalty_every,
         config.r1 + config.r2 > 0,
-    )  # fmt: skip
+    ) * (1 + 0.5 * (config.d_steps - 1))  # fmt: skip  # a step of D alone is half of a whole one
     return plan.steps_per_second * device.FLOPS_OF_TIMED_STEP * _SHARE_OF_PEAK / flops
 
 

@@ -177,10 +177,23 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k[start:]: v for k, v in tensors.items() if k.startswith(prefix + "/")}
 
 
+@dataclass
+class _Meeting:
+    """D's view of a batch of real and one of generated pictures."""
+
+    fake: Tensor  # as G made it, with its graph
+    real: Tensor  # as D saw it
+    fake_copy: Tensor  # cut off from G; its gradient shows G the way
+    fake_shown: Tensor  # the same as D saw it
+    tasks: Tensor
+    real_logits: Tensor
+    fake_logits: Tensor
+
+
 def train_step(
     state: State, config: TrainConfig, plan: Plan, dataset: Dataset, *, measure: bool
 ) -> dict[str, float]:
-    """One step of D and one of G. With `measure`, gives what the curves show of it."""
+    """One step of G and `d_steps` of D. With `measure`, gives what the curves show of it."""
     loss, batch = LOSSES[config.loss], config.batch_size
     generator, discriminator, rng = state.generator, state.discriminator, state.rng
     penalised = (config.r1 > 0 or config.r2 > 0) and state.step % config.penalty_every == 0
@@ -188,54 +201,62 @@ def train_step(
     def shown(images: Tensor) -> Tensor:
         return augment.diffaugment(images, rng) if config.diffaugment else images
 
-    def judge(images: Tensor) -> Tensor:
+    def judge(images: Tensor, tasks: Tensor) -> Tensor:
         with plan.autocast():
             return discriminator(images, tasks).float()
 
-    # Draw a batch.
-    pictures, tasks = dataset.draw(batch, rng)
-    pictures, tasks = pictures.to(plan.device), tasks.to(plan.device)
-    real = sampling.from_uint8(pictures, plan.memory_format)
-    real = shown(augment.random_flips(real, rng) if config.flips else real)
-    z = torch.randn(batch, generator.z_dim, generator=rng).to(plan.device)
-    with plan.autocast():
-        fake = generator(z, tasks)
+    def meet() -> _Meeting:
+        """Draws a batch and lets D judge it, so that its slope can be taken at these pictures."""
+        pictures, tasks = dataset.draw(batch, rng)
+        pictures, tasks = pictures.to(plan.device), tasks.to(plan.device)
+        real = sampling.from_uint8(pictures, plan.memory_format)
+        real = shown(augment.random_flips(real, rng) if config.flips else real).detach()
+        z = torch.randn(batch, generator.z_dim, generator=rng).to(plan.device)
+        with plan.autocast():
+            fake = generator(z, tasks)
+        copy = fake.detach().float()
+        real.requires_grad_(penalised and config.r1 > 0)
+        copy.requires_grad_(config.simultaneous or (penalised and config.r2 > 0))
+        seen = shown(copy)
+        return _Meeting(fake, real, copy, seen, tasks, judge(real, tasks), judge(seen, tasks))
 
-    # Let D judge. At these pictures its slope is taken, for the penalties and for G.
-    real_d, fake_d = real.detach(), fake.detach().float()
-    real_d.requires_grad_(penalised and config.r1 > 0)
-    fake_d.requires_grad_(config.simultaneous or (penalised and config.r2 > 0))
-    fake_shown = shown(fake_d)
-    real_logits, fake_logits = judge(real_d), judge(fake_shown)
+    def step_d(met: _Meeting) -> Tensor:
+        loss_d = objective = loss.d(met.real_logits, met.fake_logits)
+        if penalised:  # computed rarely, so weighted by how rarely ("lazy", StyleGAN2)
+            weight = config.penalty_every / 2
+            if config.r1 > 0:
+                slope = squared_slope(met.real, met.real_logits).mean()
+                objective = objective + config.r1 * weight * slope
+            if config.r2 > 0:
+                slope = squared_slope(met.fake_shown, met.fake_logits).mean()
+                objective = objective + config.r2 * weight * slope
+        state.opt_d.zero_grad()
+        objective.backward(inputs=list(discriminator.parameters()))
+        state.opt_d.step()
+        return loss_d
+
+    for _ in range(config.d_steps - 1):
+        step_d(meet())
 
     # Step D, but for a simultaneous G, which learns against D as it is, first find G's way.
+    met = meet()
     if config.simultaneous:
-        loss_g = loss.g(real_logits.detach(), fake_logits)
-        (way,) = torch.autograd.grad(loss_g, fake_d, retain_graph=True)
-    loss_d = loss.d(real_logits, fake_logits)
-    objective = loss_d
-    if penalised:  # computed rarely, so weighted by how rarely ("lazy", StyleGAN2)
-        weight = config.penalty_every / 2
-        if config.r1 > 0:
-            slope = squared_slope(real_d, real_logits).mean()
-            objective = objective + config.r1 * weight * slope
-        if config.r2 > 0:
-            slope = squared_slope(fake_shown, fake_logits).mean()
-            objective = objective + config.r2 * weight * slope
-    state.opt_d.zero_grad()
-    objective.backward(inputs=list(discriminator.parameters()))
+        loss_g = loss.g(met.real_logits.detach(), met.fake_logits)
+        (way,) = torch.autograd.grad(loss_g, met.fake_copy, retain_graph=True)
+    loss_d = step_d(met)
     norm_d = _gradient_norm(discriminator) if measure else 0.0
-    state.opt_d.step()
 
     # Step G.
     state.opt_g.zero_grad()
     if config.simultaneous:
-        fake.backward(way.to(fake.dtype))
+        met.fake.backward(way.to(met.fake.dtype))
     else:  # against the new D, whose own gradients are not needed
         discriminator.requires_grad_(False)
-        with torch.no_grad():
-            new_real_logits = judge(real_d) if loss.g_sees_real else real_logits
-        loss_g = loss.g(new_real_logits, judge(shown(fake.float())))
+        real_logits = met.real_logits
+        if loss.g_sees_real:
+            with torch.no_grad():
+                real_logits = judge(met.real.detach(), met.tasks)
+        loss_g = loss.g(real_logits, judge(shown(met.fake.float()), met.tasks))
         loss_g.backward()
         discriminator.requires_grad_(True)
     norm_g = _gradient_norm(generator) if measure else 0.0
@@ -250,9 +271,9 @@ def train_step(
     parts = {
         "loss_g": loss_g,
         "loss_d": loss_d,
-        "score_real": real_logits.mean(),
-        "score_fake": fake_logits.mean(),
-        "d_right": (real_logits > fake_logits).float().mean(),
+        "score_real": met.real_logits.mean(),
+        "score_fake": met.fake_logits.mean(),
+        "d_right": (met.real_logits > met.fake_logits).float().mean(),
         "steps": torch.ones(()),
     }
     for name, value in parts.items():
@@ -366,7 +387,7 @@ def train(
         stopping = should_stop()
         if progress >= 1 or stopping:
             break
-        _set_learning_rate(state, config, progress)
+        set_learning_rate(state, config, progress)
 
         enough = state.step + 1 - logged >= LEAST_STEPS_PER_LOG or state.step == 0
         measure = (enough and logging.is_due(state.seconds)) or _is_last_step(config, state)
@@ -418,7 +439,8 @@ def _is_last_step(config: TrainConfig, state: State) -> bool:
     return config.steps is not None and state.step + 1 >= config.steps
 
 
-def _set_learning_rate(state: State, config: TrainConfig, progress: float) -> None:
+def set_learning_rate(state: State, config: TrainConfig, progress: float) -> None:
+    """As the schedule has it at this share of the budget."""
     factor = 1.0
     if config.lr_decay and progress > 0.5:
         factor = 1 - 0.9 * (progress - 0.5) / 0.5

@@ -22,7 +22,8 @@ def build_generator(config: ModelConfig) -> nn.Module:
         return MlpGenerator(size, channels, z_dim)
     if config.architecture == "dcgan":
         return DcganGenerator(size, channels, z_dim, config.width)
-    return Generator(len(config.tasks), size, channels, z_dim, config.width, config.own_last_layer)
+    own, styled = config.own_last_layer, config.z_in_blocks
+    return Generator(len(config.tasks), size, channels, z_dim, config.width, own, styled)
 
 
 def build_discriminator(config: ModelConfig) -> nn.Module:

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+STYLE_DEVIATION = 0.02  # of the first weights: at the start z moves scales by a fifth or so
+
 
 def block_widths(size: int, width: int) -> list[int]:
     """Channels at half the picture's size, a quarter, and so on down to 4 px.
@@ -49,9 +51,18 @@ class TaskBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
         self.momentum, self.eps = momentum, eps
 
-    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        """x: (B, C, H, W); weights: (n_tasks,) for the whole batch or (B, n_tasks)."""
+    def forward(self, x: Tensor, weights: Tensor, style: Tensor | None = None) -> Tensor:
+        """Normalises, scales and shifts.
+
+        Args:
+            x: (B, C, H, W).
+            weights: (n_tasks,) for the whole batch or (B, n_tasks).
+            style: (B, 2C), a second scale, as what it adds to one, and a second shift.
+        """
         scale, shift = blend(weights, self.scale), blend(weights, self.shift)
+        if style is not None:
+            more, then = style.float().chunk(2, dim=1)
+            scale, shift = scale * (1 + more), shift * (1 + more) + then
         per_batch = scale.ndim == 1
         x = F.batch_norm(
             x,
@@ -116,10 +127,13 @@ class Generator(nn.Module):
         z_dim: int = 128,
         width: int = 32,
         own_last_layer: bool = False,
+        z_in_blocks: bool = False,
     ):
         """`width` is the number of channels at half the output's size.
 
         With `own_last_layer` a head also has its own last layer: sharper alone, softer in blends.
+        With `z_in_blocks` the latent also scales and shifts the channels of every block, the same
+        way in all heads (as in BigGAN, Brock et al. 2018, https://arxiv.org/abs/1809.11096).
         """
         super().__init__()
         widths = block_widths(size, width)[::-1]  # 64 px: blocks at 4, 8, 16 and 32 px
@@ -130,9 +144,15 @@ class Generator(nn.Module):
             nn.ConvTranspose2d(a, b, 4, stride=2, padding=1, bias=False)
             for a, b in pairwise(widths)
         )
+        self.styles = (
+            nn.ModuleList(nn.Linear(z_dim, 2 * w) for w in widths) if z_in_blocks else None
+        )
         self.last = TaskConvTranspose(width, channels, n_tasks if own_last_layer else 1)
         for up in self.ups:
             nn.init.normal_(up.weight, std=(up.in_channels * 4 / 2) ** -0.5)
+        for style in self.styles or ():
+            nn.init.normal_(style.weight, std=STYLE_DEVIATION)
+            nn.init.zeros_(style.bias)
 
     def block_weights(self, tasks: Tensor) -> list[Tensor]:
         """Task ids or weights, as `forward` takes them, to one weight tensor per block."""
@@ -159,7 +179,10 @@ class Generator(nn.Module):
         """
         weights = self.block_weights(tasks)
         x = like_kernel(self.start(z).unflatten(1, (-1, 4, 4)), self.ups[0].weight)
-        x = F.relu(self.norms[0](x, weights[0]))
-        for up, norm, w in zip(self.ups, self.norms[1:], weights[1:], strict=True):
-            x = F.relu(norm(up(x), w))
+        styles = [style(z) for style in self.styles] if self.styles else [None] * self.n_blocks
+        x = F.relu(self.norms[0](x, weights[0], styles[0]))
+        for up, norm, w, style in zip(
+            self.ups, self.norms[1:], weights[1:], styles[1:], strict=True
+        ):
+            x = F.relu(norm(up(x), w, style))
         return torch.tanh(self.last(x, weights[-1]))

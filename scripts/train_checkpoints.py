@@ -1,0 +1,201 @@
+"""Trains the checkpoints that ship with ganlab, and what their cards compare them with.
+
+    python scripts/train_checkpoints.py train avatars64    the checkpoint itself: hours
+    python scripts/train_checkpoints.py quick avatars64    the minute that a visitor gets, per task
+    python scripts/train_checkpoints.py single avatars64   each task alone, in its share of the time
+    python scripts/train_checkpoints.py export avatars64   measures all, writes the checkpoint
+
+Each part goes on where it was broken off (Ctrl-C saves). `--hours` gives a finished training more.
+"""
+
+import argparse
+from dataclasses import replace
+
+import torch
+from safetensors.torch import save as tensors_to_bytes
+
+from ganlab import __version__, checkpoints, quality, sampling
+from ganlab.config import ModelConfig, TrainConfig
+from ganlab.data import catalog
+from ganlab.export import open_model
+from ganlab.models import features
+from ganlab.paths import runs_dir
+from ganlab.perform import perform
+from ganlab.runs import Run
+
+LONG = {
+    "width": 48,
+    "learning_rate": 1e-3,
+    "lr_decay": True,
+    "ema_halflife_kimg": 20.0,
+    "seconds": 2 * 3600.0,
+}
+CONFIGS = {
+    "avatars64": TrainConfig.from_preset("quick", data="avatars", batch_size=40, **LONG),
+    "fashion32": TrainConfig.from_preset("quick", data="fashion", batch_size=40, **LONG),
+}
+SAMPLES = 1000  # per head
+COLUMNS = 10
+
+
+def run_of(name: str, part: str, task: str = "") -> Run:
+    return Run(runs_dir() / "-".join(filter(None, ("checkpoint", name, part, task))))
+
+
+def go_on(run: Run, config: TrainConfig) -> None:
+    """Trains a run to the end of its budget, from wherever it stands."""
+    if not (run.path / "run.json").exists():
+        run, _ = Run.create(config, path=run.path)
+    elif run.status.state in ("running", "stopping", "queued"):
+        with run.held():  # nobody trains it, so it was broken off
+            run.move("interrupted")
+    if run.status.state == "finished" and run.status.seconds >= config.seconds:
+        print(f"{run.id} is finished: KID {best(run):.3f}")
+        return
+    if run.status.state != "queued":
+        run.describe(config=config.to_dict())
+        run.move("queued")
+    print(f"{run.id}: from {run.status.seconds:.0f} s to {config.seconds:.0f} s")
+    perform(run)
+    print(f"{run.id}: KID {best(run):.3f} at step {run.best_step()}")
+
+
+def best(run: Run) -> float:
+    return min((line["kid"] for line in run.quality()), default=float("nan"))
+
+
+def alone(config: TrainConfig, task: str) -> TrainConfig:
+    """The same for one task, in its share of the time."""
+    n_tasks = len(catalog.CATALOG[config.data].tasks)
+    return replace(config, tasks=(task,), seconds=config.seconds / n_tasks)
+
+
+def measured(run: Run, config: TrainConfig) -> dict[str, dict[str, float]]:
+    """The metrics of a run's best snapshot by task; nothing if the run was never trained."""
+    if not (run.path / "run.json").exists() or not run.snapshot_steps():
+        return {}
+    generator, model = open_model(str(run.path))
+    dataset = catalog.load(config.data)
+    found = quality.evaluate(generator, model.tasks, dataset, n=SAMPLES)
+    return {
+        task: {key: float(f"{value:.4g}") for key, value in row.items()}
+        for task, row in found.items()
+    }
+
+
+def export(name: str, config: TrainConfig) -> None:
+    run = run_of(name, "train")
+    snapshot = run.snapshot(run.best_step())
+    model = ModelConfig.from_dict(run.about["model"])
+    tensors = checkpoints.read_tensors(snapshot, "training.safetensors")
+    prefix = "discriminator/"
+    of_d = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    generator, _ = open_model(str(run.path))
+    tasks = torch.arange(len(model.tasks)).repeat_interleave(COLUMNS)
+    z = sampling.latents(COLUMNS, model.z_dim, 0).repeat(len(model.tasks), 1)
+    preview = sampling.grid(sampling.sample(generator, z, tasks), COLUMNS)
+    metrics = measured(run, config)
+    quick: dict[str, dict[str, float]] = {}
+    single: dict[str, dict[str, float]] = {}
+    for task in model.tasks:
+        quick |= measured(run_of(name, "quick", task), config)
+        single |= measured(run_of(name, "single", task), config)
+    seconds = next(q["seconds"] for q in run.quality() if q["step"] == int(snapshot.name))
+    about = {
+        "features": features.NAME,
+        "metrics": metrics,
+        "compared": {"quick": quick, "single": single},
+        "lineage": {
+            "trained_with": run.config.to_dict(),
+            "data": run.about["data"],
+            "data_licence": catalog.CATALOG[config.data].licence,
+            "step": int(snapshot.name),
+            "seconds": seconds,
+            "versions": run.about["versions"],
+        },
+    }
+    files = {
+        "generator.safetensors": (snapshot / "generator.safetensors").read_bytes(),
+        "discriminator.safetensors": tensors_to_bytes(of_d),
+        "preview.jpg": sampling.to_jpeg(preview),
+        "README.md": card(name, model, about).encode(),
+    }
+    folder = checkpoints.SHIPPED / name
+    checkpoints.write_checkpoint(folder, model, files, about)
+    size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+    print(f"{folder}: {size:.1f} MB")
+    for task, row in metrics.items():
+        print(f"{task:<12} KID {row['kid']:.3f}, coverage {row['coverage']:.2f}")
+
+
+def card(name: str, model: ModelConfig, about: dict) -> str:
+    """The model card."""
+    lineage = about["lineage"]
+    images = lineage["step"] * lineage["trained_with"]["batch_size"]
+    rows = [
+        f"| {task} | {row['kid']:.2f} ± {row['kid_std']:.2f} "
+        f"| {_kid(about['compared']['single'].get(task))} "
+        f"| {_kid(about['compared']['quick'].get(task))} "
+        f"| {row['coverage']:.2f} | {row['density']:.2f} | {row['diversity']:.2f} "
+        f"| {row['copies']} ({100 * row.get('usually_copied', 0):.0f} %) |"
+        for task, row in about["metrics"].items()
+    ]
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            "![the same latents in every head](preview.jpg)",
+            "",
+            f"A generator of {model.size} px pictures: one trunk, {len(model.tasks)} heads. "
+            "Columns share a latent vector, rows a head.",
+            "",
+            f"- Data: {lineage['data']['name']}, {lineage['data']['pictures']:,} pictures, of "
+            f"which {lineage['data']['held_out']:,} never trained. {lineage['data_licence']}",
+            f"- Recipe: `{TrainConfig.from_dict(lineage['trained_with']).command()}`",
+            f"- Trained: {images:,} pictures in {lineage['seconds'] / 60:.0f} minutes on "
+            f"a CPU; made with ganlab {__version__}",
+            "",
+            "## Metrics",
+            "",
+            f"KID in features of {about['features']} (lower is better; it does not compare with "
+            f"Inception's), {SAMPLES} samples per head against as many pictures. *Alone*: a "
+            "generator of the same size for this task alone, in an equal share of the time. "
+            "*Quick*: the page's quick look, 60 s on this task alone. Copies: samples that sit on "
+            "a training picture, of 1000, and in brackets how many held-out pictures do.",
+            "",
+            "| head | KID | alone | quick | coverage | density | diversity | copies |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _kid(row: dict[str, float] | None) -> str:
+    return f"{row['kid']:.2f}" if row else "–"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=["train", "quick", "single", "export"])
+    parser.add_argument("name", choices=list(CONFIGS))
+    parser.add_argument("--hours", type=float, help="of the whole training (default: 2)")
+    args = parser.parse_args()
+    config = CONFIGS[args.name]
+    if args.hours:
+        config = replace(config, seconds=args.hours * 3600)
+    if args.part == "train":
+        go_on(run_of(args.name, "train"), config)
+    elif args.part == "export":
+        export(args.name, config)
+    else:
+        for task in catalog.CATALOG[config.data].tasks:
+            if args.part == "single":
+                settings = alone(config, task)
+            else:
+                settings = TrainConfig.from_preset("quick", data=config.data, tasks=(task,))
+            go_on(run_of(args.name, args.part, task), settings)
+
+
+if __name__ == "__main__":
+    main()
