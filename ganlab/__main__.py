@@ -23,7 +23,7 @@ from ganlab.config import PRESETS, TrainConfig
 from ganlab.data import catalog
 from ganlab.data.dataset import Dataset
 from ganlab.export import open_model
-from ganlab.models import HAS_HEADS, features
+from ganlab.models import features
 from ganlab.models.inception import EXTRACTORS
 from ganlab.paths import runs_dir
 from ganlab.perform import perform, reason
@@ -268,9 +268,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.task is not None:
         if args.task not in tasks:
             raise ValueError(f"--task is {args.task!r}: this model has {', '.join(tasks)}")
-        dataset = dataset.subset([args.task])
-    elif not HAS_HEADS[config.architecture]:
-        dataset = dataset.subset(tasks[0].split(" + ")).merged()
+        dataset = dataset.subset(quality.parts(args.task, dataset))
     plan = device.plan()
     plan.apply_threads()
     label, load_extractor = EXTRACTORS[args.features]

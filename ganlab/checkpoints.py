@@ -112,6 +112,12 @@ def shipped() -> list[Path]:
     return sorted(path.parent for path in SHIPPED.glob("*/model.json"))
 
 
+def files_of(folder: Path) -> list[Path]:
+    """The files of a checkpoint folder, by name."""
+    files = (path for path in folder.iterdir() if path.is_file())
+    return sorted(path for path in files if not path.name.startswith("."))
+
+
 def load_generator(source: Path) -> tuple[nn.Module, ModelConfig, dict[str, Any]]:
     """A generator in eval mode from a checkpoint folder or zip, with its config and its story.
 

@@ -53,6 +53,7 @@ def export(run: Run, folder: Path) -> Path:
     step = int(snapshot.name)
     about, config = run.about, run.config
     model = ModelConfig.from_dict(about["model"])
+    measured = {line["step"]: line["seconds"] for line in run.quality()}
     entry = CATALOG.get(config.data)
     licence = entry.licence if entry else "The pictures' own; ask whoever provided them."
     lineage = {
@@ -60,7 +61,7 @@ def export(run: Run, folder: Path) -> Path:
         "data": about["data"],
         "data_licence": licence,
         "step": step,
-        "seconds": run.status.seconds,
+        "seconds": measured.get(step, run.status.seconds),  # if unmeasured, it is the newest
         "versions": about["versions"],
     }
     files = {"generator.safetensors": (snapshot / "generator.safetensors").read_bytes()}
@@ -70,6 +71,18 @@ def export(run: Run, folder: Path) -> Path:
     files["README.md"] = _card(config, model, lineage, has_preview=bool(grids)).encode()
     path = folder / download_name(run)
     zip_checkpoint(path, model, files, {"lineage": lineage})
+    return path
+
+
+def zip_shipped(checkpoint: Path, folder: Path) -> Path:
+    """A checkpoint that comes with ganlab as one zip in a folder; gives its path."""
+    path = folder / f"ganlab-{checkpoint.name}.zip"
+    if not path.exists():
+        config, about = checkpoints.read_model_json(checkpoint)
+        files = {file.name: file.read_bytes() for file in checkpoints.files_of(checkpoint)}
+        del files["model.json"]
+        del about["format"]
+        zip_checkpoint(path, config, files, about)
     return path
 
 

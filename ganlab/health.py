@@ -11,16 +11,19 @@ from statistics import median
 from typing import Any
 
 from ganlab.config import TrainConfig
+from ganlab.quality import SAMPLES
 
 Lines = Sequence[dict[str, float]]  # as the run logged them, by step
 
-SURE = 0.97  # D tells real from generated this often: it has nothing left to learn
-COLLAPSED, NARROW = 0.25, 0.45  # diversity, over that of the data
-COPIED = 0.10  # share of samples on a training picture, above what held-out pictures have
+SURE = 0.95  # D tells real from generated this often: hardly anything is left for it to learn
+STUCK = 0.9  # KID, over that of the first look: no better
+COLLAPSED = 0.15  # diversity, over that of the data: nearly one picture
+NARROWED = 0.5  # diversity, over its own peak
+COPIED = 0.1  # share of samples on a training picture, above that of held-out pictures
 JUMP = 10.0  # the losses, over what they were
-UNTAUGHT = 0.85  # KID, over that of the first look
-WORSE = 1.3  # KID, over the best
-PATIENCE = 0.3  # of the run's steps, without a better snapshot
+WORSE = 1.25  # KID, over the best
+SETTLED = 0.25  # of the run so far, without a better snapshot
+EARLY = 0.1  # of the run: too early to blame anybody
 
 
 @dataclass(frozen=True)
@@ -56,66 +59,103 @@ def diagnose(config: TrainConfig, curve: Lines, quality: Lines, progress: float)
         quality: lines of `quality.Gauge`.
         progress: the share of the run's budget that is used up.
     """
-    for look_for in (_exploded, _memorising, _collapsed, _d_winning, _not_learning, _finished):
-        verdict = look_for(config, curve, quality, progress)
-        if verdict:
-            return verdict
     if not quality:
         return None
-    now, best = quality[-1], min(line["kid"] for line in quality)
-    trend = f"KID {_number(now['kid'])}"
-    if len(quality) > 1:
-        trend += f", from {_number(quality[0]['kid'])} at first, at best {_number(best)}"
+    run = _Story(config, curve, quality)
+    for look_for in (_exploded, _memorising, _collapsed, _d_winning, _not_learning, _settled):
+        verdict = look_for(run) if progress >= EARLY else None
+        if verdict:
+            return verdict
     return Verdict(
         "green",
         "Learning well",
-        f"{trend}; samples {_percent(now['diversity'])} as varied as the data.",
+        f"KID {run.trend}; the samples are {_percent(run.now['diversity'])} as varied as the data.",
     )
 
 
-def _exploded(config: TrainConfig, curve: Lines, quality: Lines, progress: float) -> Any:
-    if len(curve) < 8 or not quality:
+@dataclass(frozen=True)
+class _Story:
+    """A run so far, as the rules read it."""
+
+    config: TrainConfig
+    curve: Lines
+    quality: Lines
+
+    @property
+    def now(self) -> dict[str, float]:
+        return self.quality[-1]
+
+    @property
+    def best(self) -> dict[str, float]:
+        return min(self.quality, key=lambda line: line["kid"])
+
+    @property
+    def trend(self) -> str:
+        """The way of KID, for people."""
+        if len(self.quality) == 1:
+            return _number(self.now["kid"])
+        return f"went from {_number(self.quality[0]['kid'])} to {_number(self.now['kid'])}"
+
+    def late(self, name: str) -> float:
+        """Median of a curve's last quarter."""
+        return median(line[name] for line in self.curve[len(self.curve) * 3 // 4 :])
+
+    def halved_rate(self) -> Remedy:
+        rate = self.config.learning_rate / 2
+        return Remedy("Go back and halve the learning rate", {"learning_rate": rate})
+
+
+def _exploded(run: _Story) -> Verdict | None:
+    """The losses left where they were, and the pictures are worse for it."""
+    return None
+
+
+def _memorising(run: _Story) -> Verdict | None:
+    copied, usual = run.now["copied"], run.now["usually_copied"]
+    if copied - usual < COPIED:
         return None
-    recent, before = _halves(curve, "loss_g")
-    recent_d, before_d = _halves(curve, "loss_d")
-    jump = max(recent / max(before, 0.1), recent_d / max(before_d, 0.1))
-    now, best = quality[-1]["kid"], min(line["kid"] for line in quality)
-    if jump < JUMP or now < WORSE * best:
+    number = round(copied * SAMPLES)
+    remedy, advice = None, "More pictures would help most"
+    if not run.config.diffaugment:
+        remedy = Remedy("Go back and turn augmentation on", {"diffaugment": True})
+        advice += "; augmentation helps, too"
+    return Verdict(
+        "red" if copied > 0.5 else "amber",
+        "Memorising",
+        f"{number} of {SAMPLES} samples sit on a training picture ({_percent(copied)}; of pictures "
+        f"that never trained, {_percent(usual)} do). {advice}.",
+        remedy,
+    )
+
+
+def _collapsed(run: _Story) -> Verdict | None:
+    now = run.now["least_diversity"]
+    peak = max(line["least_diversity"] for line in run.quality)
+    if now >= COLLAPSED and now >= NARROWED * peak:
         return None
+    whose = "the least varied task's samples are" if len(run.config.tasks) != 1 else "samples are"
+    fell = f", after {_percent(peak)} at best" if now < NARROWED * peak else ""
     return Verdict(
         "red",
-        "Loss exploded",
-        f"The losses are {jump:.0f} times what they were, and KID went from {_number(best)} to "
-        f"{_number(now)}. The steps are too large.",
-        Remedy("Go back, halve the learning rate", {"learning_rate": config.learning_rate / 2}),
+        "Mode collapse",
+        f"Different latents give nearly the same picture: {whose} {_percent(now)} as varied as the "
+        f"data{fell}. A smaller learning rate, or R1 and R2, keep G from running into a corner.",
+        run.halved_rate(),
     )
 
 
-def _memorising(config: TrainConfig, curve: Lines, quality: Lines, progress: float) -> Any:
+def _d_winning(run: _Story) -> Verdict | None:
+    """D is sure of nearly every picture, and G no longer gets better by it."""
     return None
 
 
-def _collapsed(config: TrainConfig, curve: Lines, quality: Lines, progress: float) -> Any:
+def _not_learning(run: _Story) -> Verdict | None:
     return None
 
 
-def _d_winning(config: TrainConfig, curve: Lines, quality: Lines, progress: float) -> Any:
+def _settled(run: _Story) -> Verdict | None:
+    """The best snapshot lies far back."""
     return None
-
-
-def _not_learning(config: TrainConfig, curve: Lines, quality: Lines, progress: float) -> Any:
-    return None
-
-
-def _finished(config: TrainConfig, curve: Lines, quality: Lines, progress: float) -> Any:
-    return None
-
-
-def _halves(curve: Lines, name: str) -> tuple[float, float]:
-    """Median of the last quarter of a curve and of what was before."""
-    cut = max(len(curve) * 3 // 4, 1)
-    values = [line[name] for line in curve]
-    return median(values[cut:]), median(values[:cut])
 
 
 def _number(value: float) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 SUBSETS = 50
 NEIGHBOURS = 5
 COPY_SHARE = 0.5  # nearer to a training picture than this share of what is usual: a copy
+SAME = 1e-5  # relative: features of one picture differ by less from batch to batch
 
 
 class Kid(NamedTuple):
@@ -147,7 +148,8 @@ def diversity(real: Tensor, fake: Tensor) -> float:
 def nearest(queries: Tensor, others: Tensor) -> Nearest:
     """The nearest of `others` to each query."""
     queries, others = _checked(queries, others, least=1)
-    distance, index = torch.cdist(queries, others).min(1)
+    index = torch.cdist(queries, others).argmin(1)
+    distance = (queries - others[index]).norm(dim=1)  # exact: 0 for a copy, which cdist's is not
     return Nearest(distance, index)
 
 
@@ -163,16 +165,17 @@ def memorisation(trained: Tensor, held_out: Tensor, fake: Tensor) -> float:
     Raises:
         ValueError: fewer than two held-out pictures, or most of them are copies themselves.
     """
+    trained, held_out = _checked(trained, held_out, least=1)
     if len(held_out) < 2:
         raise ValueError("memorising needs at least two held-out pictures to compare with")
 
     def median_distance(a: Tensor, b: Tensor) -> Tensor:
         return nearest(a, b).distance.median()
 
-    between = _distances_within(held_out.double()).median()
+    between = _distances_within(held_out).median()
     newcomers = median_distance(held_out, trained)
     to_held_out = median_distance(fake, held_out)
-    if min(between, newcomers, to_held_out) == 0:
+    if min(between, newcomers, to_held_out) <= SAME * held_out.norm(dim=1).median():
         raise ValueError("most held-out pictures are copies: there is nothing to compare with")
     return (median_distance(fake, trained) / to_held_out / (newcomers / between)).item()
 
@@ -180,11 +183,16 @@ def memorisation(trained: Tensor, held_out: Tensor, fake: Tensor) -> float:
 def copies(trained: Tensor, queries: Tensor) -> Tensor:
     """Which of the queries sit on a training picture, bool (N,).
 
-    They do if they are nearer to one than half of the distance that usually (in the median) lies
-    between a training picture and the one nearest to it.
+    They do if they are no further from one than half of the distance that usually (in the median)
+    lies between a training picture and the one nearest to it.
+
+    Raises:
+        ValueError: fewer than two training pictures.
     """
-    distance, _ = nearest(queries, trained)
-    return distance < COPY_SHARE * _distances_within(trained.double()).median()
+    trained, queries = _checked(trained, queries, least=1)
+    if len(trained) < 2:
+        raise ValueError("finding copies needs at least two training pictures to compare with")
+    return nearest(queries, trained).distance <= COPY_SHARE * _distances_within(trained).median()
 
 
 def _distances_within(x: Tensor) -> Tensor:

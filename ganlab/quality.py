@@ -6,6 +6,7 @@ takes its time over a finished model, task by task.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +17,10 @@ from ganlab.models import features
 
 SHARE_OF_TIME = 0.05  # that measuring may take of a run
 FIRST_LOOK_SECONDS = 5.0
+RAREST = 0.02  # looks are at least this share of the time so far apart
 SAMPLES = 400  # per look; KID is unbiased, so few only make it noisier
 COMPARED = 2000  # training pictures among which copies are sought: all, unless there are more
+FEWEST_PICTURES = 4  # of which KID can tell anything
 LATENT_SEED = 1_000  # another than the grids'
 
 Features = Callable[[Tensor], Tensor]
@@ -48,13 +51,19 @@ class Gauge:
         self._real: list[Tensor] | None = None  # features (N, D) of each task
         self._spent = self._last = 0.0  # seconds
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether there is enough to compare with."""
+        return len(self._dataset) >= FEWEST_PICTURES
+
     def is_due(self, seconds: float) -> bool:
         """Whether a look now, and one more at the end, stay within their share of the time."""
         wanted = self._spent + 2 * self._last
-        return seconds >= FIRST_LOOK_SECONDS and wanted <= SHARE_OF_TIME * seconds
+        is_affordable = seconds >= FIRST_LOOK_SECONDS and wanted <= SHARE_OF_TIME * seconds
+        return is_affordable and self.is_possible
 
-    def look(self, generator: nn.Module) -> dict[str, float]:
-        """Measures a generator in eval mode.
+    def look(self, generator: nn.Module, seconds: float) -> dict[str, float]:
+        """Measures a generator in eval mode, after so many seconds of training.
 
         Returns:
             kid, kid_std: of all tasks together.
@@ -78,6 +87,7 @@ class Gauge:
         copied = metrics.copies(self._near, features.thumbnails(images))
         self._last = time.perf_counter() - began
         self._spent += self._last
+        self._next = seconds + max(self._last / SHARE_OF_TIME, RAREST * seconds)
         return {
             "kid": kid.value,
             "kid_std": kid.std,
@@ -99,6 +109,11 @@ class Gauge:
             self._usually_copied = metrics.copies(self._near, newcomers).double().mean().item()
 
 
+def parts(task: str, dataset: Dataset) -> list[str]:
+    """The data set's tasks of which a model's task is made: itself, or several that were merged."""
+    return [task] if task in dataset.tasks else task.split(" + ")
+
+
 def evaluate(
     generator: nn.Module,
     tasks: tuple[str, ...],
@@ -115,13 +130,14 @@ def evaluate(
     with all that trained.
 
     Args:
-        tasks: the generator's own, in its order; those are measured that the data set has, too.
+        tasks: the generator's own, in its order; those are measured that the data set has, too. If
+            several were merged into one, the data set has them apart, as they were held out apart.
         extract: uint8 pictures (N, C, H, W) to features (N, D).
 
     Raises:
         ValueError: no task in common, pictures of another shape, or too few of them.
     """
-    common = [task for task in tasks if task in dataset.tasks]
+    common = [task for task in tasks if set(parts(task, dataset)) <= set(dataset.tasks)]
     if not common:
         raise ValueError(
             f"{dataset.name} has {', '.join(dataset.tasks)}, and the model makes "
@@ -130,7 +146,7 @@ def evaluate(
     results = {}
     for done, task in enumerate(common):
         on_progress(done / len(common))
-        own = dataset.subset([task])
+        own = dataset.subset(parts(task, dataset))
         results[task] = _evaluate_task(generator, tasks.index(task), own, n, extract)
     return results
 
@@ -166,6 +182,9 @@ def _evaluate_task(
         result |= {
             "usually_copied": usual.double().mean().item(),
             "kid_held_out": metrics.kid(newcomers, fake).value,
-            "memorisation": metrics.memorisation(extract(choose(trained, n)), newcomers, fake),
         }
+        with suppress(ValueError):  # most held-out pictures are copies of others
+            result["memorisation"] = metrics.memorisation(
+                extract(choose(trained, n)), newcomers, fake
+            )
     return result

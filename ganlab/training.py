@@ -374,10 +374,12 @@ def train(
         on_event(SnapshotSaved(state.step, state.seconds))
 
     def look() -> None:
-        quality = gauge.look(state.ema)
+        nonlocal speed_from, images_from
+        quality = gauge.look(state.ema, state.seconds - before)
         run.log_quality({"step": state.step, "seconds": state.seconds, **quality})
         save()
         on_event(Looked(state.step, state.seconds, quality))
+        speed_from, images_from = time.perf_counter(), state.images  # looking is not training
 
     if drawing.is_due(state.seconds) and state.step not in run.grid_steps():
         draw_grid()
@@ -417,7 +419,8 @@ def train(
         draw_grid()
     looked = run.quality()
     is_new = not looked or looked[-1]["step"] != state.step
-    look() if is_new and state.seconds - before >= FIRST_LOOK_SECONDS else save()
+    is_long = state.seconds - before >= FIRST_LOOK_SECONDS
+    look() if is_new and is_long and gauge.is_possible else save()
     return "finished" if progress >= 1 else "stopped"
 
 

@@ -25,14 +25,15 @@ from ganlab.runs import Run
 
 LONG = {
     "width": 48,
+    "full_size_width": 16,
+    "batch_size": 20,
     "learning_rate": 1e-3,
     "lr_decay": True,
     "ema_halflife_kimg": 20.0,
-    "seconds": 2 * 3600.0,
 }
 CONFIGS = {
-    "avatars64": TrainConfig.from_preset("quick", data="avatars", batch_size=40, **LONG),
-    "fashion32": TrainConfig.from_preset("quick", data="fashion", batch_size=40, **LONG),
+    "avatars64": TrainConfig.from_preset("quick", data="avatars", seconds=5700.0, **LONG),
+    "fashion32": TrainConfig.from_preset("quick", data="fashion", seconds=2400.0, **LONG),
 }
 SAMPLES = 1000  # per head
 COLUMNS = 10
@@ -137,7 +138,7 @@ def card(name: str, model: ModelConfig, about: dict) -> str:
         f"| {_kid(about['compared']['single'].get(task))} "
         f"| {_kid(about['compared']['quick'].get(task))} "
         f"| {row['coverage']:.2f} | {row['density']:.2f} | {row['diversity']:.2f} "
-        f"| {row['copies']} ({100 * row.get('usually_copied', 0):.0f} %) |"
+        f"| {row['copies']:.0f} ({100 * row.get('usually_copied', 0):.0f} %) |"
         for task, row in about["metrics"].items()
     ]
     return "\n".join(
@@ -179,7 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=["train", "quick", "single", "export"])
     parser.add_argument("name", choices=list(CONFIGS))
-    parser.add_argument("--hours", type=float, help="of the whole training (default: 2)")
+    parser.add_argument("--hours", type=float, help="of the whole training")
     args = parser.parse_args()
     config = CONFIGS[args.name]
     if args.hours:

@@ -22,8 +22,16 @@ def build_generator(config: ModelConfig) -> nn.Module:
         return MlpGenerator(size, channels, z_dim)
     if config.architecture == "dcgan":
         return DcganGenerator(size, channels, z_dim, config.width)
-    own, styled = config.own_last_layer, config.z_in_blocks
-    return Generator(len(config.tasks), size, channels, z_dim, config.width, own, styled)
+    return Generator(
+        len(config.tasks),
+        size,
+        channels,
+        z_dim,
+        config.width,
+        own_last_layer=config.own_last_layer,
+        z_in_blocks=config.z_in_blocks,
+        full_size_width=config.full_size_width,
+    )
 
 
 def build_discriminator(config: ModelConfig) -> nn.Module:

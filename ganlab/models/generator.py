@@ -80,21 +80,26 @@ class TaskBatchNorm(nn.Module):
         return torch.addcmul(shift[:, :, None, None], x, scale[:, :, None, None])
 
 
-class TaskConvTranspose(nn.Module):
-    """A transposed convolution (4x4, stride 2) whose kernel belongs to the task, or to all."""
+class TaskConv(nn.Module):
+    """A convolution whose kernel belongs to the task, or to all: it doubles the size (transposed,
+    4x4, stride 2) or keeps it (3x3)."""
 
-    def __init__(self, in_channels: int, out_channels: int, n_kernels: int):
+    def __init__(self, in_channels: int, out_channels: int, n_kernels: int, doubles: bool = True):
         super().__init__()
-        self.kernel_shape = (in_channels, out_channels, 4, 4)
-        # Flat, so that kernels blend by the same product as scales and shifts. Each output pixel
-        # sums over 2x2 taps of every input channel, hence the deviation.
+        self.doubles = doubles
+        first = (in_channels, out_channels) if doubles else (out_channels, in_channels)
+        self.kernel_shape = (*first, 4, 4) if doubles else (*first, 3, 3)
+        # Each output pixel sums over so many taps of every input channel.
+        taps, pixels = (4, 16) if doubles else (9, 9)
+        # Flat, so that kernels blend by the same product as scales and shifts.
         self.weight = nn.Parameter(
-            torch.randn(n_kernels, in_channels * out_channels * 16) * (in_channels * 4) ** -0.5
+            torch.randn(n_kernels, in_channels * out_channels * pixels)
+            * (in_channels * taps) ** -0.5
         )
         self.bias = nn.Parameter(torch.zeros(n_kernels, out_channels))
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        """x: (B, C, H, W) to (B, out_channels, 2H, 2W); weights as in `TaskBatchNorm`."""
+        """x: (B, C, H, W) to (B, out_channels, …); weights as in `TaskBatchNorm`."""
         if len(self.weight) == 1:
             return self._convolve(x, self.weight[0], self.bias[0])
         if weights.ndim == 1:
@@ -113,7 +118,10 @@ class TaskConvTranspose(nn.Module):
         return out
 
     def _convolve(self, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-        return F.conv_transpose2d(x, kernel.view(self.kernel_shape), bias, stride=2, padding=1)
+        kernel = kernel.view(self.kernel_shape)
+        if self.doubles:
+            return F.conv_transpose2d(x, kernel, bias, stride=2, padding=1)
+        return F.conv2d(x, kernel, bias, padding=1)
 
 
 class Generator(nn.Module):
@@ -128,15 +136,19 @@ class Generator(nn.Module):
         width: int = 32,
         own_last_layer: bool = False,
         z_in_blocks: bool = False,
+        full_size_width: int = 0,
     ):
         """`width` is the number of channels at half the output's size.
 
         With `own_last_layer` a head also has its own last layer: sharper alone, softer in blends.
         With `z_in_blocks` the latent also scales and shifts the channels of every block, the same
         way in all heads (as in BigGAN, Brock et al. 2018, https://arxiv.org/abs/1809.11096).
+        With `full_size_width` a further block of so many channels works at the output's size.
         """
         super().__init__()
         widths = block_widths(size, width)[::-1]  # 64 px: blocks at 4, 8, 16 and 32 px
+        if full_size_width:
+            widths.append(full_size_width)
         self.z_dim, self.n_tasks, self.n_blocks = z_dim, n_tasks, len(widths)
         self.start = nn.Linear(z_dim, widths[0] * 16, bias=False)
         self.norms = nn.ModuleList(TaskBatchNorm(w, n_tasks) for w in widths)
@@ -147,7 +159,8 @@ class Generator(nn.Module):
         self.styles = (
             nn.ModuleList(nn.Linear(z_dim, 2 * w) for w in widths) if z_in_blocks else None
         )
-        self.last = TaskConvTranspose(width, channels, n_tasks if own_last_layer else 1)
+        n_kernels = n_tasks if own_last_layer else 1
+        self.last = TaskConv(widths[-1], channels, n_kernels, doubles=not full_size_width)
         for up in self.ups:
             nn.init.normal_(up.weight, std=(up.in_channels * 4 / 2) ** -0.5)
         for style in self.styles or ():

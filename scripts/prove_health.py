@@ -1,0 +1,146 @@
+"""Proves the health light: runs that are made to fail, healthy ones, and what it says of each.
+
+    python scripts/prove_health.py                  trains what is missing, prints the table
+    python scripts/prove_health.py --only collapse  of one case
+
+What the runs logged is kept in `tests/health_runs.json`, where the tests read it again.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganlab import training
+from ganlab.config import TrainConfig
+from ganlab.data import catalog
+from ganlab.data.dataset import Dataset
+from ganlab.health import Verdict, diagnose
+from ganlab.models.generator import Generator
+from ganlab.runs import Run
+
+RECORD = Path(__file__).parents[1] / "tests" / "health_runs.json"
+KEPT = ("step", "seconds", "loss_g", "loss_d", "d_right")
+SECONDS = 60.0
+
+
+class Deaf(Generator):
+    """A generator that does not hear its latent."""
+
+    def forward(self, z: Tensor, tasks: Tensor) -> Tensor:
+        return super().forward(torch.zeros_like(z), tasks)
+
+
+@contextmanager
+def deaf_generators() -> Iterator[None]:
+    build = training.build_generator
+
+    def build_deaf(model: Any) -> Generator:
+        generator = build(model)
+        generator.__class__ = Deaf
+        return generator
+
+    training.build_generator = build_deaf
+    try:
+        yield
+    finally:
+        training.build_generator = build
+
+
+def only_ten(dataset: Dataset) -> Dataset:
+    """Eleven pictures, of which ten train."""
+    return Dataset(dataset.name, dataset.images[:11], dataset.task_ids[:11], dataset.tasks)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A way to train, and what the light should say of it: before half of the run has passed."""
+
+    expected: str
+    data: str = "avatars"
+    preset: str = "quick"
+    changes: dict[str, Any] = field(default_factory=dict)
+    dataset: Callable[[Dataset], Dataset] = lambda dataset: dataset
+    is_deaf: bool = False
+
+
+CASES = {
+    "healthy avatars": Case("Learning well"),
+    "healthy fashion": Case("Learning well", data="fashion"),
+    "healthy DCGAN on fashion": Case("Learning well", data="fashion", preset="dcgan"),
+    "D ten times": Case("D is winning", preset="dcgan", changes={"d_steps": 10}),
+    "D ten times, quick": Case("D is winning", changes={"d_steps": 10}),
+    "collapse": Case("Mode collapse", is_deaf=True),
+    "ten pictures": Case("Memorising", dataset=only_ten),
+    "learning rate x 100": Case("Loss exploded", changes={"learning_rate": 0.1}),
+    "learning rate / 1000": Case("Not learning", changes={"learning_rate": 1e-6}),
+}
+
+
+def train(case: Case, seed: int) -> dict[str, Any]:
+    entry = catalog.CATALOG[case.data]
+    changes = {"seconds": SECONDS, "seed": seed, "tasks": entry.suggested, **case.changes}
+    config = TrainConfig.from_preset(case.preset, data=case.data, **changes)
+    dataset = case.dataset(catalog.load(case.data, tasks=config.tasks))
+    message = ""
+    with tempfile.TemporaryDirectory() as folder:
+        run, _ = Run.create(config, path=Path(folder) / "run")
+        try:
+            if case.is_deaf:
+                with deaf_generators():
+                    training.train(run, dataset)
+            else:
+                training.train(run, dataset)
+        except training.Diverged as error:
+            message = str(error)
+        curve = [{key: line[key] for key in KEPT} for line in run.metrics()]
+        return {
+            "config": config.to_dict(),
+            "curve": curve,
+            "quality": run.quality(),
+            "diverged": message,
+        }
+
+
+def verdicts(record: dict[str, Any]) -> list[tuple[float, Verdict | None]]:
+    """What the light said at each look, with the share of the run that had passed."""
+    config = TrainConfig.from_dict(record["config"])
+    said = []
+    for number, look in enumerate(record["quality"], start=1):
+        curve = [line for line in record["curve"] if line["step"] <= look["step"]]
+        share = min(look["seconds"] / config.seconds, 1.0)
+        said.append((share, diagnose(config, curve, record["quality"][:number], share)))
+    return said
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=list(CASES))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--again", action="store_true", help="train anew what is recorded")
+    args = parser.parse_args()
+    records = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    for name, case in CASES.items():
+        for seed in range(args.seeds) if args.only in (None, name) else ():
+            key = f"{name} / {seed}"
+            if key not in records or args.again:
+                records[key] = train(case, seed)
+                RECORD.write_text(
+                    json.dumps(records, separators=(",", ":")).replace("},{", "},\n{")
+                )
+            said = [(share, v.name if v else "-") for share, v in verdicts(records[key])]
+            named = next((share for share, v in said if v == case.expected), None)
+            first = "never" if named is None else f"{100 * named:.0f} %"
+            others = sorted({v for _, v in said} - {case.expected, "-"})
+            print(f"{key:<32} {case.expected:<16} at {first:<6} also: {', '.join(others)}")
+
+
+if __name__ == "__main__":
+    main()
