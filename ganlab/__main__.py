@@ -216,12 +216,13 @@ def _perform(run: Run, *, as_json: bool) -> int:
         bar.close()
         signal.signal(signal.SIGINT, previous)
     status, config = run.status, run.config
+    batch = config.fitted(len(run.about.get("model", {}).get("tasks", ("one",)))).batch_size
     steps, seconds = status.step - before.step, status.seconds - before.seconds
     summary = {
         "state": outcome,
         "steps": status.step,
-        "images": status.step * config.batch_size,
-        "images_per_second": round(steps * config.batch_size / seconds, 1) if seconds else 0.0,
+        "images": status.step * batch,
+        "images_per_second": round(steps * batch / seconds, 1) if seconds else 0.0,
         "seconds": round(status.seconds, 2),
         "precision": run.about.get("plan", {}).get("precision"),
         "run": str(run.path),

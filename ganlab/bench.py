@@ -38,6 +38,7 @@ def speeds(dataset: Dataset, *, seconds: float, precision: str = "auto") -> list
     for name in PRESETS:
         config = TrainConfig.from_preset(name)
         data = dataset if HAS_HEADS[config.architecture] else dataset.merged()
+        config = config.fitted(len(data.tasks))
         state = fresh_state(config, ModelConfig.for_dataset(config, data), plan)
         contender = _Contender(name, config, data, state, [])
         _advance(contender, plan, 0)

@@ -129,8 +129,8 @@ class TrainConfig:
     )
     full_size_width: int = setting(
         8,
-        "Channels of one more block at the full size of the picture, for cleaner outlines; 0 is "
-        "none, which is faster.",
+        "Channels of one more block at the full size of pictures of 64 px: slower, with cleaner "
+        "outlines; 0 is none.",
         label="Width at full size",
         low=0,
         high=64,
@@ -214,10 +214,11 @@ class TrainConfig:
         group="Optimiser",
     )
     batch_size: int = setting(
-        8,
-        "Pictures per step: fewer make more steps in the same time.",
+        0,
+        "Pictures per step: fewer make more steps in the same time, many tasks need more. 0 takes "
+        "8, and 2 more for each further task.",
         label="Batch size",
-        low=2,
+        low=0,
         high=512,
         group="Optimiser",
     )
@@ -314,6 +315,14 @@ class TrainConfig:
                 words += [f"--{flag}", str(value).removesuffix(".0")]
         return shlex.join(words)
 
+    def fitted(self, n_tasks: int) -> "TrainConfig":
+        """With a batch size, where that was left to the number of tasks."""
+        return replace(self, batch_size=self.batch_size or 6 + 2 * n_tasks)
+
+    def full_size_width_at(self, size: int) -> int:
+        """Of the block at full size, which paid at 64 px and did not at 32."""
+        return self.full_size_width if size >= 64 else 0
+
     def with_more_budget(self) -> "TrainConfig":
         """The same run for longer: by the time of its preset, and by half of the steps again."""
         base, more = TrainConfig.from_preset(self.preset), {}
@@ -350,7 +359,7 @@ class ModelConfig:
             width=config.width,
             own_last_layer=config.own_last_layer,
             z_in_blocks=config.z_in_blocks,
-            full_size_width=config.full_size_width,
+            full_size_width=config.full_size_width_at(dataset.size),
             spectral_norm=config.spectral_norm,
         )
 
@@ -400,7 +409,6 @@ PRESETS: dict[str, Preset] = {
             "seconds": 600.0,
             "width": 48,
             "full_size_width": 16,
-            "batch_size": 16,
             "learning_rate": 1e-3,
             "lr_decay": True,
             "ema_halflife_kimg": 10.0,

@@ -30,7 +30,7 @@ _LOADING_SECONDS = 1.5
 def _key(config: TrainConfig) -> str:
     """What the speed depends on."""
     size, channels = _shape(config)
-    names = ("architecture", "width", "batch_size", "penalty_every", "loss", "precision")
+    names = ("architecture", "width", "penalty_every", "loss", "precision")
     names += (
         "own_last_layer",
         "spectral_norm",
@@ -39,8 +39,10 @@ def _key(config: TrainConfig) -> str:
         "z_in_blocks",
         "d_steps",
     )
-    values = [getattr(config, name) for name in names]
-    return "|".join(map(str, [*values, size, channels, config.r1 + config.r2 > 0]))
+    values = [*(getattr(config, name) for name in names), config.full_size_width_at(size)]
+    return "|".join(
+        map(str, [*values, pictures_per_step(config), size, channels, config.r1 + config.r2 > 0])
+    )
 
 
 def _shape(config: TrainConfig) -> tuple[int, int]:
@@ -48,6 +50,12 @@ def _shape(config: TrainConfig) -> tuple[int, int]:
     entry = CATALOG.get(config.data)
     native = (entry.size, entry.channels) if entry else (64, 3)
     return config.size or native[0], native[1]
+
+
+def pictures_per_step(config: TrainConfig) -> int:
+    """The batch size, also where it is left to the number of tasks; an unread folder has one."""
+    entry = CATALOG.get(config.data)
+    return config.fitted(len(config.tasks or (entry.tasks if entry else ("one",)))).batch_size
 
 
 def _speeds() -> dict[str, float]:
@@ -78,17 +86,26 @@ def images_per_second(config: TrainConfig) -> float:
     plan = device.plan(config.precision)
     flops = _flops_per_image(
         config.architecture, size, channels, config.z_dim, config.width, config.penalty_every,
-        config.r1 + config.r2 > 0,
+        config.r1 + config.r2 > 0, config.full_size_width_at(size),
     ) * (1 + 0.5 * (config.d_steps - 1))  # fmt: skip  # a step of D alone is half of a whole one
     return plan.steps_per_second * device.FLOPS_OF_TIMED_STEP * _SHARE_OF_PEAK / flops
 
 
 @lru_cache(maxsize=64)
 def _flops_per_image(
-    architecture: str, size: int, channels: int, z_dim: int, width: int, every: int, penalised: bool
+    architecture: str,
+    size: int,
+    channels: int,
+    z_dim: int,
+    width: int,
+    every: int,
+    penalised: bool,
+    full_size_width: int,
 ) -> float:
     """G forward and backward, D on a real and twice on a generated picture, and the penalty."""
-    model = ModelConfig(architecture, size, channels, ("one",), z_dim, width)
+    model = ModelConfig(
+        architecture, size, channels, ("one",), z_dim, width, full_size_width=full_size_width
+    )
     with torch.device("meta"):
         generator, discriminator = build_generator(model), build_discriminator(model)
         z, x = torch.empty(2, z_dim), torch.empty(2, channels, size, size)
@@ -106,7 +123,7 @@ def seconds(config: TrainConfig) -> float:
     """Of a whole run, loading included."""
     limits = [config.seconds or math.inf]
     if config.steps:
-        limits.append(config.steps * config.batch_size / images_per_second(config))
+        limits.append(config.steps * pictures_per_step(config) / images_per_second(config))
     return min(limits) + _LOADING_SECONDS
 
 

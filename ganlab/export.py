@@ -89,7 +89,9 @@ def zip_shipped(checkpoint: Path, folder: Path) -> Path:
 def _card(config: TrainConfig, model: ModelConfig, lineage: dict, *, has_preview: bool) -> str:
     """The model card, for people."""
     changed = ", ".join(f"{k} {v}" for k, v in config.changed().items()) or "none"
-    speed = lineage["step"] * config.batch_size / max(lineage["seconds"], 1e-9)
+    speed = (
+        lineage["step"] * config.fitted(len(model.tasks)).batch_size / max(lineage["seconds"], 1e-9)
+    )
     picture = "\n![samples](preview.jpg)\n" if has_preview else ""
     return f"""# A generator trained with ganlab {__version__}
 {picture}

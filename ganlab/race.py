@@ -25,9 +25,11 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "default": ("quick", {}),
     "latent only at the start": ("quick", {"z_in_blocks": False}),
     "batch of 48": ("quick", {"batch_size": 48}),
-    "learning rate 5e-4": ("quick", {"learning_rate": 5e-4}),
+    "no block at full size": ("quick", {"full_size_width": 0}),
+    "learning rate 1e-3": ("quick", {"learning_rate": 1e-3}),
+    "decaying learning rate": ("quick", {"lr_decay": True}),
     "alternating steps": ("quick", {"simultaneous": False}),
-    "R1 and R2 γ 0.3": ("quick", {"r1": 0.3, "r2": 0.3}),
+    "γ 0.3": ("quick", {"r1": 0.3, "r2": 0.3}),
 }
 MARKS = (1 / 4, 1 / 2, 1)  # of the time: the columns of the table
 LOOKS = (1 / 30, 1 / 15, 1 / 10, 2 / 15, 1 / 6, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 5 / 6, 1)
@@ -97,6 +99,7 @@ def _lap(config: TrainConfig, dataset: Dataset, real: Tensor) -> Lap:
     plan.apply_threads()
     trained, _ = dataset.split()
     trained = trained if HAS_HEADS[config.architecture] else trained.merged()
+    config = config.fitted(len(trained.tasks))
     state = fresh_state(config, ModelConfig.for_dataset(config, trained), plan)
     tasks = torch.arange(SAMPLES) % len(trained.tasks)
     kid: dict[float, float] = {}

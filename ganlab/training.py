@@ -193,7 +193,10 @@ class _Meeting:
 def train_step(
     state: State, config: TrainConfig, plan: Plan, dataset: Dataset, *, measure: bool
 ) -> dict[str, float]:
-    """One step of G and `d_steps` of D. With `measure`, gives what the curves show of it."""
+    """One step of G and `d_steps` of D. With `measure`, gives what the curves show of it.
+
+    The settings are `fitted`: their batch size is a number.
+    """
     loss, batch = LOSSES[config.loss], config.batch_size
     generator, discriminator, rng = state.generator, state.discriminator, state.rng
     penalised = (config.r1 > 0 or config.r2 > 0) and state.step % config.penalty_every == 0
@@ -331,16 +334,16 @@ def train(
     Raises:
         Diverged: a loss is no longer finite. The last snapshot is from before.
     """
-    config = run.config
-    plan = device.plan(config.precision)
+    plan = device.plan(run.config.precision)
     plan.apply_threads()
     # Another number of threads rounds differently: only where the clock decides anyway.
-    may_choose = plan.device == "cpu" and not config.steps and not device.threads_are_fixed()
+    may_choose = plan.device == "cpu" and not run.config.steps and not device.threads_are_fixed()
     chooser = ThreadChooser(plan.threads) if may_choose else None
     trained, held_out = dataset.split()
-    if not HAS_HEADS[config.architecture]:
+    if not HAS_HEADS[run.config.architecture]:
         dataset, trained = dataset.merged(), trained.merged()
         held_out = held_out and held_out.merged()
+    config = run.config.fitted(len(dataset.tasks))
     model = ModelConfig.for_dataset(config, dataset)
     manifest = {**dataset.manifest(), "held_out": len(dataset) - len(trained)}
     run.describe(model=asdict(model), data=manifest, plan=asdict(plan))

@@ -25,15 +25,15 @@ from ganlab.runs import Run
 
 LONG = {
     "width": 48,
-    "full_size_width": 16,
-    "batch_size": 20,
     "learning_rate": 1e-3,
     "lr_decay": True,
     "ema_halflife_kimg": 20.0,
 }
 CONFIGS = {
-    "avatars64": TrainConfig.from_preset("quick", data="avatars", seconds=5700.0, **LONG),
-    "fashion32": TrainConfig.from_preset("quick", data="fashion", seconds=2400.0, **LONG),
+    "avatars64": TrainConfig.from_preset(
+        "quick", data="avatars", seconds=5700.0, full_size_width=16, batch_size=20, **LONG
+    ),
+    "fashion32": TrainConfig.from_preset("quick", data="fashion", seconds=1800.0, **LONG),
 }
 SAMPLES = 1000  # per head
 COLUMNS = 10
@@ -132,7 +132,8 @@ def export(name: str, config: TrainConfig) -> None:
 def card(name: str, model: ModelConfig, about: dict) -> str:
     """The model card."""
     lineage = about["lineage"]
-    images = lineage["step"] * lineage["trained_with"]["batch_size"]
+    config = TrainConfig.from_dict(lineage["trained_with"])
+    images = lineage["step"] * config.fitted(len(model.tasks)).batch_size
     rows = [
         f"| {task} | {row['kid']:.2f} ± {row['kid_std']:.2f} "
         f"| {_kid(about['compared']['single'].get(task))} "
@@ -152,7 +153,7 @@ def card(name: str, model: ModelConfig, about: dict) -> str:
             "",
             f"- Data: {lineage['data']['name']}, {lineage['data']['pictures']:,} pictures, of "
             f"which {lineage['data']['held_out']:,} never trained. {lineage['data_licence']}",
-            f"- Recipe: `{TrainConfig.from_dict(lineage['trained_with']).command()}`",
+            f"- Recipe: `{config.command()}`",
             f"- Trained: {images:,} pictures in {lineage['seconds'] / 60:.0f} minutes on "
             f"a CPU; made with ganlab {__version__}",
             "",

@@ -182,7 +182,7 @@ def _estimate(config: TrainConfig) -> str:
     speed = estimates.images_per_second(config)
     text = f"About {figures.duration(estimates.seconds(config))} here"
     if config.steps is None:
-        steps = config.seconds * speed / config.batch_size
+        steps = config.seconds * speed / estimates.pictures_per_step(config)
         text += f", some {float(f'{steps:.1g}'):,.0f} steps"
     return f'<p class="gl-estimate gl-note">{text}</p>'
 
