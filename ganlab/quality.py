@@ -4,9 +4,9 @@
 takes its time over a finished model, task by task.
 """
 
+import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from ganlab import metrics, sampling
 from ganlab.data.dataset import Dataset
 from ganlab.models import features
+
+log = logging.getLogger(__name__)
 
 SHARE_OF_TIME = 0.05  # that measuring may take of a run
 FIRST_LOOK_SECONDS = 5.0
@@ -179,12 +181,12 @@ def _evaluate_task(
     if held_out and len(held_out) >= 4:
         newcomers = extract(held_out.images)
         usual = metrics.copies(small(trained.images), small(held_out.images))
-        result |= {
-            "usually_copied": usual.double().mean().item(),
-            "kid_held_out": metrics.kid(newcomers, fake).value,
-        }
-        with suppress(ValueError):  # most held-out pictures are copies of others
-            result["memorisation"] = metrics.memorisation(
-                extract(choose(trained, n)), newcomers, fake
-            )
+        result["usually_copied"] = usual.double().mean().item()
+        result["kid_held_out"] = metrics.kid(newcomers, fake).value
+        try:
+            ratio = metrics.memorisation(extract(choose(trained, n)), newcomers, fake)
+        except ValueError as error:  # data that are copies of each other have no such ratio
+            log.warning("no memorisation ratio: %s", error)
+        else:
+            result["memorisation"] = ratio
     return result

@@ -109,9 +109,9 @@ def _grain(side: int) -> Tensor:
 def extract(images: Tensor) -> Tensor:
     """Features of pictures, in full precision.
 
-    The same faint grain is laid over all pictures, real and generated. Photographs taught the
-    network to see a difference of two levels in a flat colour, which no eye does and which
-    would outweigh a blurred face; under the grain it is gone.
+    The same faint grain is laid over all pictures, real and generated. The network learnt from
+    photographs: noise of two levels in a flat colour, which no eye sees, moves it half as far as
+    another picture would. Under the grain such noise is lost, and what an eye sees is not.
 
     Args:
         images: uint8 (N, 1 or 3, H, W), on the CPU; those smaller than 64 px are enlarged.
@@ -137,6 +137,6 @@ def extract(images: Tensor) -> Tensor:
 def thumbnails(images: Tensor) -> Tensor:
     """Pictures shrunk by averaging, as vectors: float32 (N, C * 16 * 16) from 0 to 255.
 
-    In these a copy stays near its original even if it is noisy, which it does not in features.
+    In these even a visibly noisy copy stays near its original.
     """
     return F.adaptive_avg_pool2d(images.float(), THUMBNAIL).flatten(1)
