@@ -11,18 +11,16 @@ from statistics import median
 from typing import Any
 
 from ganlab.config import TrainConfig
-from ganlab.quality import SAMPLES
 
 Lines = Sequence[dict[str, float]]  # as the run logged them, by step
 
-SURE = 0.95  # D tells real from generated this often: hardly anything is left for it to learn
+HUGE = 100.0  # a loss; healthy ones stay below 20
+SURE, AT_EASE = 0.97, 0.03  # D's share of right answers and its loss: nothing is left to learn
 STUCK = 0.9  # KID, over that of the first look: no better
 COLLAPSED = 0.15  # diversity, over that of the data: nearly one picture
 NARROWED = 0.5  # diversity, over its own peak
 COPIED = 0.1  # share of samples on a training picture, above that of held-out pictures
-JUMP = 10.0  # the losses, over what they were
-WORSE = 1.25  # KID, over the best
-SETTLED = 0.25  # of the run so far, without a better snapshot
+SETTLED, LOOKS_TO_SETTLE = 0.25, 4  # share of the run so far, and looks, without a better snapshot
 EARLY = 0.1  # of the run: too early to blame anybody
 
 
@@ -59,16 +57,18 @@ def diagnose(config: TrainConfig, curve: Lines, quality: Lines, progress: float)
         quality: lines of `quality.Gauge`.
         progress: the share of the run's budget that is used up.
     """
+    run = _Story(config, curve, quality)
+    if len(curve) >= 2 and (verdict := _exploded(run)):
+        return verdict
     if not quality:
         return None
-    run = _Story(config, curve, quality)
-    for look_for in (_exploded, _memorising, _collapsed, _d_winning, _not_learning, _settled):
+    for look_for in (_memorising, _collapsed, _d_winning, _not_learning, _settled):
         verdict = look_for(run) if progress >= EARLY else None
         if verdict:
             return verdict
     return Verdict(
         "green",
-        "Learning well",
+        "Learning well" if len(quality) > 1 else "Just begun",
         f"KID {run.trend}; the samples are {_percent(run.now['diversity'])} as varied as the data.",
     )
 
@@ -96,25 +96,45 @@ class _Story:
             return _number(self.now["kid"])
         return f"went from {_number(self.quality[0]['kid'])} to {_number(self.now['kid'])}"
 
+    @property
+    def is_stuck(self) -> bool:
+        """The pictures are no better than at the first look."""
+        return len(self.quality) >= 2 and self.now["kid"] >= STUCK * self.quality[0]["kid"]
+
     def late(self, name: str) -> float:
         """Median of a curve's last quarter."""
         return median(line[name] for line in self.curve[len(self.curve) * 3 // 4 :])
 
-    def halved_rate(self) -> Remedy:
-        rate = self.config.learning_rate / 2
-        return Remedy("Go back and halve the learning rate", {"learning_rate": rate})
+    def slower(self) -> Remedy:
+        """Half of the learning rate, or the preset's where that is less; from the best snapshot, if
+        one is better than the first."""
+        preset = TrainConfig.from_preset(self.config.preset).learning_rate
+        rate = min(self.config.learning_rate / 2, preset)
+        has_best = len(self.quality) >= 2 and self.best is not self.quality[0]
+        label = f"{'Go back and go on' if has_best else 'Begin anew'} at learning rate {rate:.2g}"
+        return Remedy(label, {"learning_rate": rate}, from_best=has_best)
 
 
 def _exploded(run: _Story) -> Verdict | None:
-    """The losses left where they were, and the pictures are worse for it."""
-    return None
+    """The losses are beyond all measure, and the pictures are none the better for it."""
+    of_g, of_d = abs(run.late("loss_g")), abs(run.late("loss_d"))
+    if max(of_g, of_d) < HUGE or (run.quality and not run.is_stuck and len(run.quality) >= 2):
+        return None
+    return Verdict(
+        "red",
+        "Loss exploded",
+        f"The losses are beyond all measure: G {_number(of_g)}, D {_number(of_d)}; healthy ones "
+        f"stay below 20. The learning rate of {run.config.learning_rate:g} is too high.",
+        run.slower(),
+    )
 
 
 def _memorising(run: _Story) -> Verdict | None:
     copied, usual = run.now["copied"], run.now["usually_copied"]
     if copied - usual < COPIED:
         return None
-    number = round(copied * SAMPLES)
+    samples = int(run.now["samples"])
+    number = round(copied * samples)
     remedy, advice = None, "More pictures would help most"
     if not run.config.diffaugment:
         remedy = Remedy("Go back and turn augmentation on", {"diffaugment": True})
@@ -122,7 +142,7 @@ def _memorising(run: _Story) -> Verdict | None:
     return Verdict(
         "red" if copied > 0.5 else "amber",
         "Memorising",
-        f"{number} of {SAMPLES} samples sit on a training picture ({_percent(copied)}; of pictures "
+        f"{number} of {samples} samples sit on a training picture ({_percent(copied)}; of pictures "
         f"that never trained, {_percent(usual)} do). {advice}.",
         remedy,
     )
@@ -140,26 +160,71 @@ def _collapsed(run: _Story) -> Verdict | None:
         "Mode collapse",
         f"Different latents give nearly the same picture: {whose} {_percent(now)} as varied as the "
         f"data{fell}. A smaller learning rate, or R1 and R2, keep G from running into a corner.",
-        run.halved_rate(),
+        run.slower(),
     )
 
 
 def _d_winning(run: _Story) -> Verdict | None:
-    """D is sure of nearly every picture, and G no longer gets better by it."""
-    return None
+    """D is sure of nearly every picture, and G learns nothing from it any more."""
+    right, loss = run.late("d_right"), run.late("loss_d")
+    if not run.is_stuck or right < SURE or loss > AT_EASE:
+        return None
+    changes: dict[str, Any] = {}
+    if run.config.d_steps > 1:
+        changes["d_steps"] = 1
+    if run.config.r1 == 0 or run.config.r2 == 0:
+        changes |= {"r1": 1.0, "r2": 1.0}
+    if run.config.loss == "minimax":
+        changes["loss"] = "non-saturating"
+    remedy = Remedy("Begin anew with a weaker D", changes, from_best=False) if changes else None
+    return Verdict(
+        "red",
+        "D is winning",
+        f"D tells {_percent(right)} of the pictures right (loss {_number(loss)}), so G gets no "
+        f"hint of what to change: KID {run.trend}. Give D fewer steps, or R1 and R2.",
+        remedy or run.slower(),
+    )
 
 
 def _not_learning(run: _Story) -> Verdict | None:
-    return None
+    if not run.is_stuck:
+        return None
+    rate = run.config.learning_rate
+    remedy = None
+    base = TrainConfig.from_preset(run.config.preset).learning_rate
+    if rate < base / 4:
+        remedy = Remedy(f"Begin anew at {base:g}", {"learning_rate": base}, from_best=False)
+    return Verdict(
+        "red",
+        "Not learning",
+        f"KID {run.trend}: no better than at the first look. The learning rate is {rate:g}; "
+        f"{'that is very low.' if remedy else 'try another one, or another preset.'}",
+        remedy,
+    )
 
 
 def _settled(run: _Story) -> Verdict | None:
-    """The best snapshot lies far back."""
-    return None
+    """The best snapshot lies far back, and it is better than chance would have it."""
+    best, now = run.best, run.now
+    since = [line for line in run.quality if line["step"] > best["step"]]
+    if len(since) < LOOKS_TO_SETTLE or now["step"] - best["step"] < SETTLED * now["step"]:
+        return None
+    if median(line["kid"] for line in since) < best["kid"] + best["kid_std"]:
+        return None
+    return Verdict(
+        "amber",
+        "Finished improving",
+        f"The best snapshot was at step {best['step']:,.0f}, with KID {_number(best['kid'])}; now "
+        f"it is {_number(now['kid'])}. Download takes the best one.",
+        run.slower(),
+    )
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}"
+    """Three digits, without exponents."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) >= 1e-3 else "0"
 
 
 def _percent(share: float) -> str:

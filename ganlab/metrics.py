@@ -180,19 +180,24 @@ def memorisation(trained: Tensor, held_out: Tensor, fake: Tensor) -> float:
     return (median_distance(fake, trained) / to_held_out / (newcomers / between)).item()
 
 
-def copies(trained: Tensor, queries: Tensor) -> Tensor:
-    """Which of the queries sit on a training picture, bool (N,).
-
-    They do if they are no further from one than half of the distance that usually (in the median)
+def copy_reach(trained: Tensor) -> float:
+    """How near to a training picture is a copy: half of the distance that usually (in the median)
     lies between a training picture and the one nearest to it.
 
     Raises:
         ValueError: fewer than two training pictures.
     """
-    trained, queries = _checked(trained, queries, least=1)
+    trained, _ = _checked(trained, trained, least=1)
     if len(trained) < 2:
         raise ValueError("finding copies needs at least two training pictures to compare with")
-    return nearest(queries, trained).distance <= COPY_SHARE * _distances_within(trained).median()
+    return COPY_SHARE * _distances_within(trained).median().item()
+
+
+def copies(trained: Tensor, queries: Tensor, reach: float | None = None) -> Tensor:
+    """Which of the queries sit on a training picture, bool (N,): no further from it than `reach`,
+    if that is known, else than `copy_reach`."""
+    reach = copy_reach(trained) if reach is None else reach
+    return nearest(queries, trained).distance <= reach
 
 
 def _distances_within(x: Tensor) -> Tensor:

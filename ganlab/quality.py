@@ -19,8 +19,10 @@ log = logging.getLogger(__name__)
 
 SHARE_OF_TIME = 0.05  # that measuring may take of a run
 FIRST_LOOK_SECONDS = 5.0
+HEAD_START_SECONDS = 30.0  # whose share may be used before they have passed
 RAREST = 0.02  # looks are at least this share of the time so far apart
-SAMPLES = 400  # per look; KID is unbiased, so few only make it noisier
+SAMPLES = 256  # per look; KID is unbiased, so few only make it noisier
+LONG_SECONDS, SAMPLES_OF_LONG = 300.0, 1000  # a long run can afford more
 COMPARED = 2000  # training pictures among which copies are sought: all, unless there are more
 FEWEST_PICTURES = 4  # of which KID can tell anything
 LATENT_SEED = 1_000  # another than the grids'
@@ -47,11 +49,26 @@ class Gauge:
     compare. Diversity is measured within each task, since the tasks themselves differ.
     """
 
-    def __init__(self, dataset: Dataset, trained: Dataset, held_out: Dataset | None) -> None:
-        """`dataset` is what generated pictures are compared with: the two parts together."""
+    def __init__(
+        self,
+        dataset: Dataset,
+        trained: Dataset,
+        held_out: Dataset | None,
+        planned: float | None = None,
+    ) -> None:
+        """`dataset` is what generated pictures are compared with: the two parts together.
+
+        Args:
+            planned: seconds that the run is going to take; None = unknown.
+        """
         self._dataset, self._trained, self._held_out = dataset, trained, held_out
+        self._planned = float("inf") if planned is None else planned
+        is_long = planned is not None and planned >= LONG_SECONDS
+        samples = SAMPLES_OF_LONG if is_long else SAMPLES
+        self._each = -(-samples // len(dataset.tasks))  # of every task
         self._real: list[Tensor] | None = None  # features (N, D) of each task
         self._spent = self._last = 0.0  # seconds
+        self._next = FIRST_LOOK_SECONDS
 
     @property
     def is_possible(self) -> bool:
@@ -59,25 +76,32 @@ class Gauge:
         return len(self._dataset) >= FEWEST_PICTURES
 
     def is_due(self, seconds: float) -> bool:
-        """Whether a look now, and one more at the end, stay within their share of the time."""
-        wanted = self._spent + 2 * self._last
-        is_affordable = seconds >= FIRST_LOOK_SECONDS and wanted <= SHARE_OF_TIME * seconds
-        return is_affordable and self.is_possible
+        """Whether to look after so many seconds of training: the last look was a while ago, and
+        this one and one at the end stay within their share of the time."""
+        if seconds < self._next or not self.is_possible:
+            return False
+        so_far = max(seconds, min(HEAD_START_SECONDS, self._planned))
+        return (
+            self._spent + self._last <= SHARE_OF_TIME * so_far
+            and self._spent + 2 * self._last <= SHARE_OF_TIME * self._planned
+        )
 
     def look(self, generator: nn.Module, seconds: float) -> dict[str, float]:
         """Measures a generator in eval mode, after so many seconds of training.
 
         Returns:
+            samples: how many were drawn.
             kid, kid_std: of all tasks together.
             diversity, least_diversity: mean of the tasks, and of the least varied one.
             copied: share of the samples that sit on a training picture.
             usually_copied: the same of held-out pictures.
         """
         began = time.perf_counter()
-        n_tasks = len(self._dataset.tasks)
-        each = -(-SAMPLES // n_tasks)
+        n_tasks, each = len(self._dataset.tasks), self._each
         if self._real is None:
-            self._prepare(each)
+            self._prepare()
+            self._spent += time.perf_counter() - began
+            began = time.perf_counter()
         images = draw(generator, torch.arange(n_tasks).repeat_interleave(each))
         fake = features.extract(images)
         kid = metrics.kid(torch.cat(self._real), fake)
@@ -86,11 +110,12 @@ class Gauge:
             for real, own in zip(self._real, fake.split(each), strict=True)
             if len(real) >= 2 and torch.pdist(real).any()
         ]
-        copied = metrics.copies(self._near, features.thumbnails(images))
+        copied = metrics.copies(self._near, features.thumbnails(images), self._reach)
         self._last = time.perf_counter() - began
         self._spent += self._last
         self._next = seconds + max(self._last / SHARE_OF_TIME, RAREST * seconds)
         return {
+            "samples": len(images),
             "kid": kid.value,
             "kid_std": kid.std,
             "diversity": sum(diversity) / max(len(diversity), 1),
@@ -99,16 +124,18 @@ class Gauge:
             "usually_copied": self._usually_copied,
         }
 
-    def _prepare(self, each: int) -> None:
+    def _prepare(self) -> None:
         self._real = [
-            features.extract(choose(self._dataset.subset([task]), each))
+            features.extract(choose(self._dataset.subset([task]), self._each))
             for task in self._dataset.tasks
         ]
         self._near = features.thumbnails(choose(self._trained, COMPARED))
+        self._reach = metrics.copy_reach(self._near)
         self._usually_copied = 0.0
         if self._held_out:
             newcomers = features.thumbnails(choose(self._held_out, SAMPLES))
-            self._usually_copied = metrics.copies(self._near, newcomers).double().mean().item()
+            copied = metrics.copies(self._near, newcomers, self._reach)
+            self._usually_copied = copied.double().mean().item()
 
 
 def parts(task: str, dataset: Dataset) -> list[str]:
@@ -176,11 +203,13 @@ def _evaluate_task(
         "diversity": metrics.diversity(real, fake),
     }
     small = features.thumbnails
-    copied = metrics.copies(small(trained.images), small(images))
+    near = small(trained.images)
+    reach = metrics.copy_reach(near)
+    copied = metrics.copies(near, small(images), reach)
     result |= {"copies": int(copied.sum()), "copied": copied.double().mean().item()}
     if held_out and len(held_out) >= 4:
         newcomers = extract(held_out.images)
-        usual = metrics.copies(small(trained.images), small(held_out.images))
+        usual = metrics.copies(near, small(held_out.images), reach)
         result["usually_copied"] = usual.double().mean().item()
         result["kid_held_out"] = metrics.kid(newcomers, fake).value
         try:

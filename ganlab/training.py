@@ -347,7 +347,7 @@ def train(
     model = ModelConfig.for_dataset(config, dataset)
     manifest = {**dataset.manifest(), "held_out": len(dataset) - len(trained)}
     run.describe(model=asdict(model), data=manifest, plan=asdict(plan))
-    gauge = Gauge(dataset, trained, held_out)
+    gauge = Gauge(dataset, trained, held_out, config.seconds)
 
     # Start, or take up where the newest snapshot ends.
     state = fresh_state(config, model, plan)
