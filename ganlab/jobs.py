@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{16}")
 SECONDS_TO_END = 10.0  # that a run may take to stop and save before a remedy
+MOST_DONE = 0.5  # of the budget; with less than the rest, a remedy could not show that it works
 MAX_CURVE_POINTS = 200  # two series a plot: 400 rows, which cost the page 2 ms
 
 
@@ -156,6 +157,9 @@ class Jobs:
             config = replace(run.config, **remedy.changes)
             step = run.best_step() if remedy.from_best else None
             new, token = run.branch(config, self.folder, step)
+            status = new.status
+            if share_done(config, status.step, status.seconds) > MOST_DONE:
+                new.describe(config=config.with_more_budget().to_dict())
             self._known[new.id] = _Job(new)
             self._enqueue(self._known[new.id])
         return new.id, token

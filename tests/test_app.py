@@ -189,7 +189,7 @@ def test_a_strangers_run_cannot_be_stopped(app, victim):
         {"tokens": {other: token}}, {"tokens": [[run_id, token]]}, {"tokens": token},
         {"run": run_id, "token": token}, {"tokens": {run_id: run_id}},
     ]  # fmt: skip
-    for elem_id in ("stop", "resume", "delete"):
+    for elem_id in ("stop", "resume", "delete", "remedy"):
         for act in (e for e in app.endpoints if e["api_name"].startswith(elem_id)):
             for store in stores:
                 app.call(act, [run_id, store])

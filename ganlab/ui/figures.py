@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from html import escape
 
 import pandas as pd
@@ -10,7 +11,11 @@ from PIL import Image
 from ganlab.config import PRESETS, TrainConfig
 from ganlab.data.catalog import CATALOG, CatalogEntry
 from ganlab.losses import LOSSES
+from ganlab.models import features
+from ganlab.quality import FIRST_LOOK_SECONDS
 from ganlab.views import JobView
+
+Lines = Sequence[dict[str, float]]  # as a run logged them, by step
 
 STATE_WORDS = {
     "queued": "Waiting",
@@ -21,6 +26,8 @@ STATE_WORDS = {
     "failed": "Failed",
     "interrupted": "Interrupted",
 }
+
+LAMP_SIGNS = {"green": "✓", "amber": "!", "red": "×", "grey": "…"}  # never colour alone
 
 MARK = """<svg viewBox="0 0 40 40" role="img" aria-label="ganlab"><rect width="40" height="40"
  rx="11" fill="#232935"/><path d="M25.5 13.2A9 9 0 1 0 29 20h-7" fill="none" stroke="#ff922b"
@@ -142,8 +149,26 @@ def _sentence(view: JobView, is_owner: bool) -> str:
     return view.message
 
 
-def facts(view: JobView) -> str:
-    """Progress bar and figures."""
+def light(view: JobView) -> str:
+    """The health light; nothing for a run that ended before anybody could tell."""
+    verdict = view.verdict
+    if verdict:
+        lamp, name = verdict.light, verdict.name
+        sentence = verdict.sentence.replace(" %", "\N{NO-BREAK SPACE}%")
+    elif view.is_under_way:
+        lamp, name = "grey", "Too early to tell"
+        sentence = f"The first look at quality comes after {FIRST_LOOK_SECONDS:g} s of training."
+    else:
+        return ""
+    return (
+        f'<div class="gl-light gl-{escape(lamp)}" role="status">'
+        f'<span class="gl-lamp" aria-hidden="true">{LAMP_SIGNS[lamp]}</span>'
+        f"<p><b>{escape(name)}</b> <span>{escape(sentence)}</span></p></div>"
+    )
+
+
+def facts(view: JobView, looks: Lines = ()) -> str:
+    """Progress bar and figures; `looks` are the run's lines of quality."""
     percent = round(100 * view.progress)
     left = view.seconds_left if view.is_under_way else None
     items = {
@@ -151,6 +176,7 @@ def facts(view: JobView) -> str:
         "Trained for": duration(view.seconds),
         "Speed": f"{view.images_per_second:,.0f} images/s" if view.images_per_second else "–",
         "Time left": duration(left) if left is not None else "–",
+        f"KID, {features.NAME}": _kid(looks, view.best_step),
     }
     cells = "".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in items.items())
     return (
@@ -158,6 +184,18 @@ def facts(view: JobView) -> str:
         f'aria-valuemax="100" aria-valuenow="{percent}"><div style="width:{percent}%"></div></div>'
         f'<dl class="gl-facts">{cells}</dl>'
     )
+
+
+def _kid(looks: Lines, best_step: int | None) -> str:
+    """The latest, and that of the snapshot that a download takes."""
+    if not looks:
+        return "–"
+    best = "".join(
+        f" <small>best {line['kid']:.3g} at step {best_step:,}</small>"
+        for line in looks
+        if line["step"] == best_step
+    )
+    return f"{looks[-1]['kid']:.3g}{best}"
 
 
 def grid_figure(jpeg: bytes, step: int, tasks: tuple[str, ...]) -> str:
@@ -193,15 +231,37 @@ def mistake(text: str) -> str:
 LOSS_SERIES = {"loss_g": "G", "loss_d": "D"}
 SCORE_SERIES = {"score_real": "real", "score_fake": "generated"}
 NORM_SERIES = {"grad_norm_g": "G", "grad_norm_d": "D"}
+KID_SERIES = {"kid": "KID"}
+DIVERSITY_SERIES = {"diversity": "generated", "of_real": "real"}
+BEST = "best snapshot"
 
 
-def frame(curve: list[dict[str, float]], series: dict[str, str]) -> pd.DataFrame:
+def frame(curve: Lines, series: dict[str, str]) -> pd.DataFrame:
     """The logged lines as rows (step, value, series), for `gr.LinePlot`."""
     rows = [(line["step"], line[key], name) for key, name in series.items() for line in curve]
     return pd.DataFrame(rows, columns=["step", "value", "series"])
 
 
-def score_frame(curve: list[dict[str, float]], loss: str) -> pd.DataFrame:
+def kid_frame(looks: Lines, best_step: int | None) -> pd.DataFrame:
+    return _with_best(frame(looks, KID_SERIES), best_step)
+
+
+def diversity_frame(looks: Lines, best_step: int | None) -> pd.DataFrame:
+    """Beside that of the data, which is 1 by definition."""
+    lines = [{**line, "of_real": 1.0} for line in looks]
+    return _with_best(frame(lines, DIVERSITY_SERIES), best_step)
+
+
+def _with_best(values: pd.DataFrame, best_step: int | None) -> pd.DataFrame:
+    """The best snapshot as an upright line. The axis spans it: from 0, and with some air above."""
+    if best_step is None:
+        return values
+    ends = [min(values["value"].min(), 0.0), 1.1 * values["value"].max()]
+    mark = pd.DataFrame({"step": best_step, "value": ends, "series": BEST})
+    return pd.concat([values, mark], ignore_index=True)
+
+
+def score_frame(curve: Lines, loss: str) -> pd.DataFrame:
     """D's scores; where only their difference has a meaning, around their midpoint."""
     if LOSSES[loss].shift_free:
         curve = [_centred(line) for line in curve]

@@ -11,6 +11,7 @@ from gradio.themes.utils.fonts import LocalFont
 
 GENERATOR = "#e8590c"
 DISCRIMINATOR = "#1c7ed6"
+NEUTRAL = "#868e9c"  # a mark in a plot that belongs to neither
 
 _INK = colors.Color(
     name="ink",

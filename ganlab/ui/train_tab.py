@@ -18,6 +18,7 @@ from ganlab.export import export
 from ganlab.jobs import Jobs, UnknownRun
 from ganlab.ui.form import Form, build_form, read_form, show_config
 from ganlab.ui.history import CONFIRM, History, build_history, delete_run, list_runs
+from ganlab.ui.shelf import build_shelf
 from ganlab.ui.watch import Seen, Watch, build_watch, grid_at, show, show_empty
 
 MAX_TOKENS = 20
@@ -47,6 +48,8 @@ def build_train_tab(page: gr.Blocks, jobs: Jobs) -> None:
     # Whether the slider is at its right end. Not read off it at each tick: a slider refuses a value
     # beyond its maximum, and a resumed run can have fewer grids than the page still shows.
     follows = gr.State(True)
+    exports = Path(tempfile.mkdtemp(prefix="ganlab-export-"))
+    atexit.register(shutil.rmtree, exports, ignore_errors=True)
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=340):
             form = build_form()
@@ -54,7 +57,8 @@ def build_train_tab(page: gr.Blocks, jobs: Jobs) -> None:
                 history = build_history()
         with gr.Column(scale=8, min_width=340, elem_id="run"):
             watch = build_watch()
-    _wire(page, jobs, form, watch, history, current, saved, seen, follows)
+            build_shelf(exports)
+    _wire(page, jobs, form, watch, history, current, saved, seen, follows, exports)
 
 
 def _wire(
@@ -67,10 +71,9 @@ def _wire(
     saved: gr.BrowserState,
     seen: gr.State,
     follows: gr.State,
+    exports: Path,
 ) -> None:
     shown = [getattr(watch, name) for name in watch.__dataclass_fields__]
-    exports = Path(tempfile.mkdtemp(prefix="ganlab-export-"))
-    atexit.register(shutil.rmtree, exports, ignore_errors=True)
 
     def show_run(run_id: str, store: Any, last: Seen, follow: bool = True) -> dict[Any, Any]:
         """Updates for what has changed since `last`; an empty page if the run is gone."""
@@ -95,9 +98,23 @@ def _wire(
             run_id, token = jobs.submit(read_form(values))
         except ValueError as error:
             raise _refusal("Cannot start", error) from None
+        return watch_own(run_id, token, store)
+
+    def watch_own(run_id: str, token: str, store: Any) -> dict[Any, Any]:
+        """Turns the page to a run that this browser has just started, and keeps its token."""
         tokens = {**_tokens(store), run_id: token}
         store = {"run": run_id, "tokens": dict(list(tokens.items())[-MAX_TOKENS:])}
         return {current: run_id, saved: store, follows: True, **show_run(run_id, store, Seen())}
+
+    def remedy(run_id: str, store: Any) -> Any:
+        try:
+            new_id, token = jobs.remedy(run_id, _token(store, run_id))
+        except ValueError as error:
+            raise _refusal("Cannot do this now", error) from None
+        step = jobs.view(new_id).step
+        how = f"goes on from step {step:,}" if step else "begins anew"
+        gr.Info(f"A new run {how}. The one before is kept under Your runs.", duration=8)
+        return watch_own(new_id, token, store)
 
     def stop(run_id: str, store: Any) -> None:
         try:
@@ -166,8 +183,12 @@ def _wire(
     timer = gr.Timer(1.0)
     timer.tick(tick, watched, [current, seen, *shown], **QUICK)
 
-    for button in (form.start, watch.begin):
-        button.click(start, [saved, *form.inputs], everything, **ACT).success(
+    for button, act, inputs in (
+        (form.start, start, [saved, *form.inputs]),
+        (watch.begin, start, [saved, *form.inputs]),
+        (watch.remedy, remedy, [current, saved]),
+    ):
+        button.click(act, inputs, everything, **ACT).success(
             None, current, None, js=SHOW_RUN_IN_ADDRESS
         ).success(None, None, None, js=SCROLL_TO_RUN)
     for button, act in ((watch.stop, stop), (watch.resume, resume)):

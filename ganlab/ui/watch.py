@@ -9,13 +9,21 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from ganlab.jobs import Jobs
+from ganlab.models import features
 from ganlab.ui import figures
-from ganlab.ui.theme import DISCRIMINATOR, GENERATOR
+from ganlab.ui.theme import DISCRIMINATOR, GENERATOR, NEUTRAL
 from ganlab.views import JobView
 
-# Drawing three plots costs a browser far more than sending them costs the server, and on a laptop
+# Drawing plots costs a browser far more than sending them costs the server, and on a laptop
 # the browser draws on the cores that train.
 SECONDS_BETWEEN_PLOTS = 2.0
+
+
+COLOURS = {
+    **dict.fromkeys(("G", "generated", "KID"), GENERATOR),
+    **dict.fromkeys(("D", "real"), DISCRIMINATOR),
+    figures.BEST: NEUTRAL,
+}
 
 
 class Seen(NamedTuple):
@@ -26,6 +34,8 @@ class Seen(NamedTuple):
     state: str = ""
     has_snapshot: bool = False
     n_grids: int = -1
+    looks: tuple[int, int | None] = (-1, None)  # how many, and the step of the best
+    light: str = ""
     plotted: float = -1.0  # seconds of training that the plots show
 
 
@@ -39,13 +49,19 @@ class Watch:
     live: gr.Column
     state: gr.HTML
     facts: gr.HTML
+    health: gr.Row
+    light: gr.HTML
+    remedy: gr.Button
     stop: gr.Button
     resume: gr.Button
     download: gr.Button
     download_file: gr.DownloadButton
     grid: gr.HTML
     moment: gr.Slider
-    plots: gr.Column  # shown once there is data: a plot keeps the axes of its first frame
+    quality: gr.Column  # shown once there is data: a plot keeps the axes of its first frame
+    kid: gr.LinePlot
+    diversity: gr.LinePlot
+    plots: gr.Column  # the same
     losses: gr.LinePlot
     scores: gr.LinePlot
     norms: gr.LinePlot
@@ -60,6 +76,11 @@ def build_watch() -> Watch:
         with gr.Column(elem_classes="gl-card"):
             state = gr.HTML(elem_id="state", elem_classes="gl-html")
             facts = gr.HTML(elem_id="facts", elem_classes="gl-html")
+            with gr.Row(visible=False, elem_id="health", equal_height=False) as health:
+                light = gr.HTML(elem_id="light", elem_classes="gl-html", min_width=240)
+                remedy = gr.Button(
+                    visible=False, elem_id="remedy", size="md", scale=0, min_width=240
+                )
             with gr.Row():
                 stop = gr.Button("Stop", elem_id="stop", min_width=100)
                 resume = gr.Button("Resume", elem_id="resume", min_width=100, visible=False)
@@ -73,6 +94,19 @@ def build_watch() -> Watch:
                 elem_id="moment",
                 buttons=[],
             )  # fmt: skip
+        with gr.Column(elem_classes="gl-card", visible=False) as quality, gr.Row():
+            kid = _plot(
+                f"KID, {features.NAME}",
+                "Distance to the real pictures: lower is better.",
+                figures.KID_SERIES,
+                "kid",
+            )
+            diversity = _plot(
+                f"Diversity, {features.NAME}",
+                "How varied the samples are: 1 = like the data.",
+                figures.DIVERSITY_SERIES,
+                "diversity",
+            )
         with gr.Column(elem_classes="gl-card", visible=False) as plots, gr.Row():
             losses = _plot(
                 "Loss",
@@ -99,12 +133,18 @@ def build_watch() -> Watch:
         live=live,
         state=state,
         facts=facts,
+        health=health,
+        light=light,
+        remedy=remedy,
         stop=stop,
         resume=resume,
         download=download,
         download_file=download_file,
         grid=grid,
         moment=moment,
+        quality=quality,
+        kid=kid,
+        diversity=diversity,
         plots=plots,
         losses=losses,
         scores=scores,
@@ -113,7 +153,7 @@ def build_watch() -> Watch:
 
 
 def _plot(title: str, note: str, series: dict[str, str], elem_id: str) -> gr.LinePlot:
-    first, second = series.values()
+    names = [*series.values(), figures.BEST]
     with gr.Column(min_width=230):
         gr.HTML(f'<p class="gl-plot-head">{title}<small>{note}</small></p>', elem_classes="gl-html")
         return gr.LinePlot(
@@ -121,7 +161,7 @@ def _plot(title: str, note: str, series: dict[str, str], elem_id: str) -> gr.Lin
             x="step",
             y="value",
             color="series",
-            color_map={first: _colour(first), second: _colour(second)},
+            color_map={name: COLOURS[name] for name in names},
             x_title="step",
             y_title=" ",
             color_title=" ",
@@ -130,10 +170,6 @@ def _plot(title: str, note: str, series: dict[str, str], elem_id: str) -> gr.Lin
             elem_classes="gl-plot",
             buttons=[],
         )
-
-
-def _colour(series: str) -> str:
-    return GENERATOR if series in ("G", "generated") else DISCRIMINATOR
 
 
 def show(
@@ -152,23 +188,31 @@ def show(
         not view.is_under_way
         or abs(view.seconds - last.plotted) >= max(SECONDS_BETWEEN_PLOTS, 0.01 * view.seconds)
     )
+    looks = jobs.quality(view.run_id)
     now = Seen(
         view.run_id,
         view.version,
         view.state,
         view.has_snapshot,
         len(view.grid_steps),
+        (len(looks), view.best_step),
+        figures.light(view),
         view.seconds if plots_are_due else last.plotted,
     )
     updates: dict[Any, Any] = {
-        watch.facts: figures.facts(view),
+        watch.facts: figures.facts(view, looks),
         watch.state: figures.state_line(view, is_owner=is_owner),
     }
     if not last.run_id:
         updates |= {watch.empty: gr.Column(visible=False), watch.live: gr.Column(visible=True)}
-    if (now.state, now.has_snapshot) != (last.state, last.has_snapshot):
-        updates |= _show_buttons(watch, view, is_owner)
-    if now.n_grids != last.n_grids:
+    changed = {name for name in Seen._fields if getattr(now, name) != getattr(last, name)}
+    if changed & {"state", "light"}:
+        updates |= _show_light(watch, view, now.light, is_owner)
+    if changed & {"state", "has_snapshot", "looks"}:
+        updates |= _show_buttons(watch, view, is_owner, is_measured=bool(looks))
+    if "looks" in changed:
+        updates |= _show_quality(watch, looks, view.best_step)
+    if "n_grids" in changed:
         updates |= _show_grids(watch, jobs, view, last, follows)
     if plots_are_due:
         updates |= _show_plots(watch, jobs, view)
@@ -203,14 +247,44 @@ def show_empty(watch: Watch, hint: str) -> dict[Any, Any]:
     }
 
 
-def _show_buttons(watch: Watch, view: JobView, is_owner: bool) -> dict[Any, Any]:
+def _show_light(watch: Watch, view: JobView, light: str, is_owner: bool) -> dict[Any, Any]:
+    remedy = view.verdict.remedy if view.verdict and is_owner else None
+    return {
+        watch.health: gr.Row(visible=bool(light)),
+        watch.light: light,
+        watch.remedy: gr.Button(
+            remedy.label if remedy else "",
+            visible=remedy is not None,
+            interactive=view.state != "stopping",
+        ),
+    }
+
+
+def _show_buttons(
+    watch: Watch, view: JobView, is_owner: bool, *, is_measured: bool
+) -> dict[Any, Any]:
     again = "Train longer" if view.state == "finished" else "Resume"
     return {
         watch.stop: gr.Button(
             visible=view.is_under_way and is_owner, interactive=view.state != "stopping"
         ),
         watch.resume: gr.Button(again, visible=not view.is_under_way and is_owner),
-        watch.download: gr.Button(interactive=view.has_snapshot),
+        watch.download: gr.Button(
+            "Download best" if is_measured else "Download",
+            interactive=view.has_snapshot,
+        ),
+    }
+
+
+def _show_quality(
+    watch: Watch, looks: list[dict[str, float]], best_step: int | None
+) -> dict[Any, Any]:
+    if len(looks) < 2:
+        return {watch.quality: gr.Column(visible=False)}
+    return {
+        watch.quality: gr.Column(visible=True),
+        watch.kid: figures.kid_frame(looks, best_step),
+        watch.diversity: figures.diversity_frame(looks, best_step),
     }
 
 

@@ -38,7 +38,7 @@ POINTS_OF_LINE = """id => [...document.querySelectorAll(`#${id} .mark-line path`
 def test_the_empty_state_says_what_will_appear_and_one_button_starts_it(
     page: Page, measured: Callable[[str, float], None]
 ):
-    empty = page.locator("#run")
+    empty = page.locator("#empty")
     expect(empty.get_by_role("heading", name="Pictures will appear here")).to_be_visible()
     expect(empty.get_by_role("button")).to_have_count(1)
     expect(page.locator("#state")).not_to_be_visible()

@@ -12,6 +12,7 @@ from PIL import Image
 from ganlab.config import PRESETS, TrainConfig
 from ganlab.data import catalog
 from ganlab.data.catalog import CATALOG
+from ganlab.health import Verdict
 from ganlab.losses import LOSSES
 from ganlab.runs import MOVES
 from ganlab.sampling import to_jpeg
@@ -203,8 +204,11 @@ def test_a_duration_is_said_as_people_say_it(seconds, words):
     assert figures.duration(seconds) == words
 
 
-def table(job: JobView) -> dict[str, str]:
-    html = figures.facts(job)
+KID = "KID, EfficientNet-Lite0"
+
+
+def table(job: JobView, looks=()) -> dict[str, str]:
+    html = figures.facts(job, looks)
     read(html)
     return dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html))
 
@@ -222,6 +226,7 @@ def test_the_figures_of_a_run_under_way():
         "Trained for": "15 s",
         "Speed": "1,234 images/s",
         "Time left": "45 s",
+        KID: "–",
     }
     assert 'aria-valuenow="25"' in figures.facts(job)
     assert "width:25%" in figures.facts(job)
@@ -229,7 +234,8 @@ def test_the_figures_of_a_run_under_way():
 
 def test_what_is_not_known_yet_is_a_dash():
     job = view(config=TrainConfig.from_preset("quick", steps=100))
-    assert table(job) == {"Step": "0", "Trained for": "0 s", "Speed": "–", "Time left": "–"}
+    dashes = dict.fromkeys(("Speed", "Time left", KID), "–")
+    assert table(job) == {"Step": "0", "Trained for": "0 s", **dashes}
 
 
 def test_the_time_left_of_a_budget_in_steps_follows_from_the_speed_so_far():
@@ -240,6 +246,48 @@ def test_the_time_left_of_a_budget_in_steps_follows_from_the_speed_so_far():
 @pytest.mark.parametrize("state", ["stopped", "finished", "failed", "interrupted"])
 def test_a_run_that_has_ended_has_no_time_left(state):
     assert table(view(state, seconds=10.0, progress=0.5))["Time left"] == "–"
+
+
+def test_kid_is_told_with_its_network_and_that_of_the_best_snapshot():
+    looks = [
+        {"step": 900, "kid": 2.345678},
+        {"step": 1200, "kid": 0.5},
+        {"step": 1500, "kid": 12.34},
+    ]
+    assert table(view(best_step=1200), looks)[KID] == ("12.3 <small>best 0.5 at step 1,200</small>")
+    assert table(view(best_step=None), looks[:1])[KID] == "2.35"
+
+
+# The light --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("colour", ["green", "amber", "red"])
+def test_the_light_says_in_words_what_its_colour_says(colour):
+    verdict = Verdict(colour, "Some name", "Samples are 40 % as varied as the data.")
+    html = figures.light(view(verdict=verdict))
+    assert f'class="gl-light gl-{colour}" role="status"' in html
+    text = read(html).text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "Some name Samples are 40 % as varied as the data." in text
+    signs = {figures.LAMP_SIGNS[c] for c in ("green", "amber", "red", "grey")}
+    assert len(signs) == 4  # nobody needs to tell colours apart
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_verdict_stays_text(text):
+    html = figures.light(view(verdict=Verdict("red", text, text)))
+    same = figures.light(view(verdict=Verdict("red", "a", "b")))
+    assert read(html).tags == read(same).tags
+    assert read(html).text.count(text) == 2
+
+
+@pytest.mark.parametrize("state", MOVES)
+def test_before_the_first_look_the_light_is_grey_and_off_once_the_run_has_ended(state):
+    html = figures.light(view(state))
+    if state in ("queued", "running", "stopping"):
+        assert "gl-grey" in html
+        assert "Too early to tell The first look at quality comes after 5 s" in read(html).text
+    else:
+        assert html == ""
 
 
 # Pictures -----------------------------------------------------------------------------------------
@@ -323,3 +371,37 @@ def test_every_series_is_logged_by_the_training(new_run, dataset):
     for series in (figures.LOSS_SERIES, figures.SCORE_SERIES, figures.NORM_SERIES):
         assert set(series) <= set(logged)
         assert len(figures.frame(run.metrics(), series)) == 2 * len(run.metrics())
+
+
+LOOKS = [
+    {"step": 100.0, "kid": 8.0, "diversity": 0.5},
+    {"step": 200.0, "kid": 2.0, "diversity": 0.75},
+    {"step": 300.0, "kid": 4.0, "diversity": 1.25},
+]
+
+
+def points(frame, series: str) -> list[list[float]]:
+    return frame[frame["series"] == series][["step", "value"]].values.tolist()
+
+
+def test_the_best_snapshot_is_an_upright_line_through_the_curve_of_kid():
+    frame = figures.kid_frame(LOOKS, 200)
+    assert points(frame, "KID") == [[100.0, 8.0], [200.0, 2.0], [300.0, 4.0]]
+    (x, low), (also_x, high) = points(frame, "best snapshot")
+    assert x == also_x == 200
+    assert low == 0
+    assert high > 8
+    assert "best snapshot" not in set(figures.kid_frame(LOOKS, None)["series"])
+
+
+def test_the_axis_of_a_negative_kid_reaches_below_nought():
+    looks = [{"step": 1, "kid": -0.02}, {"step": 2, "kid": 0.5}]
+    assert points(figures.kid_frame(looks, 1), "best snapshot")[0] == [1, -0.02]
+
+
+def test_diversity_is_plotted_beside_that_of_the_data():
+    frame = figures.diversity_frame(LOOKS, 200)
+    assert points(frame, "generated") == [[100.0, 0.5], [200.0, 0.75], [300.0, 1.25]]
+    assert points(frame, "real") == [[100.0, 1.0], [200.0, 1.0], [300.0, 1.0]]
+    assert points(frame, "best snapshot")[1][1] > 1.25
+    assert all("of_real" not in line for line in LOOKS)  # what was given is left as it was
