@@ -16,6 +16,7 @@ Lines = Sequence[dict[str, float]]  # as the run logged them, by step
 
 HUGE = 100.0  # a loss; healthy ones stay below 20
 SURE, AT_EASE = 0.97, 0.03  # D's share of right answers and its loss: nothing is left to learn
+ALONE = 0.01  # D's loss at which this is plain without a second look at the pictures
 STUCK = 0.9  # KID, over that of the first look: no better
 COLLAPSED = 0.15  # diversity, over that of the data: nearly one picture
 NARROWED = 0.5  # diversity, over its own peak
@@ -167,7 +168,8 @@ def _collapsed(run: _Story) -> Verdict | None:
 def _d_winning(run: _Story) -> Verdict | None:
     """D is sure of nearly every picture, and G learns nothing from it any more."""
     right, loss = run.late("d_right"), run.late("loss_d")
-    if not run.is_stuck or right < SURE or loss > AT_EASE:
+    has_won = run.is_stuck or (len(run.quality) == 1 and loss <= ALONE)
+    if not has_won or right < SURE or loss > AT_EASE:
         return None
     changes: dict[str, Any] = {}
     if run.config.d_steps > 1:

@@ -352,6 +352,7 @@ class Jobs:
                     seconds=event.seconds,
                     progress=event.progress,
                     images_per_second=event.metrics["images_per_second"],
+                    verdict=diagnose(view.config, job.curve, job.quality, event.progress),
                 )
                 self._publish_places()
             elif isinstance(event, GridSaved):

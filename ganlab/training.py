@@ -423,7 +423,10 @@ def train(
     looked = run.quality()
     is_new = not looked or looked[-1]["step"] != state.step
     is_long = state.seconds - before >= FIRST_LOOK_SECONDS
-    look() if is_new and is_long and gauge.is_possible else save()
+    if progress >= 1 and is_new and is_long and gauge.is_possible:
+        look()
+    else:  # a visitor who stops a run wants it stopped now
+        save()
     return "finished" if progress >= 1 else "stopped"
 
 

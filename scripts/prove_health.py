@@ -109,14 +109,16 @@ def train(case: Case, seed: int) -> dict[str, Any]:
         }
 
 
-def verdicts(record: dict[str, Any]) -> list[tuple[float, Verdict | None]]:
-    """What the light said at each look, with the share of the run that had passed."""
+def verdicts(record: dict[str, Any]) -> list[tuple[float, Verdict]]:
+    """What the light said whenever the run logged something, with the share that had passed."""
     config = TrainConfig.from_dict(record["config"])
     said = []
-    for number, look in enumerate(record["quality"], start=1):
-        curve = [line for line in record["curve"] if line["step"] <= look["step"]]
-        share = min(look["seconds"] / config.seconds, 1.0)
-        said.append((share, diagnose(config, curve, record["quality"][:number], share)))
+    for number, line in enumerate(record["curve"], start=1):
+        looks = [look for look in record["quality"] if look["step"] <= line["step"]]
+        share = min(line["seconds"] / config.seconds, 1.0)
+        verdict = diagnose(config, record["curve"][:number], looks, share)
+        if verdict:
+            said.append((share, verdict))
     return said
 
 
@@ -135,10 +137,10 @@ def main() -> None:
                 RECORD.write_text(
                     json.dumps(records, separators=(",", ":")).replace("},{", "},\n{")
                 )
-            said = [(share, v.name if v else "-") for share, v in verdicts(records[key])]
+            said = [(share, verdict.name) for share, verdict in verdicts(records[key])]
             named = next((share for share, v in said if v == case.expected), None)
             first = "never" if named is None else f"{100 * named:.0f} %"
-            others = sorted({v for _, v in said} - {case.expected, "-"})
+            others = sorted({v for _, v in said} - {case.expected})
             print(f"{key:<32} {case.expected:<16} at {first:<6} also: {', '.join(others)}")
 
 

@@ -1,0 +1,179 @@
+"""The health light: on what real runs logged, healthy ones and ones made to fail, and rule by rule.
+
+`health_runs.json` is made by `scripts/prove_health.py`.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ganlab.config import PRESETS, TrainConfig
+from ganlab.health import Remedy, Verdict, diagnose
+from scripts.prove_health import CASES, verdicts
+
+RECORDS = json.loads((Path(__file__).parent / "health_runs.json").read_text())
+HEALTHY = {name for name, case in CASES.items() if case.expected == "Learning well"}
+
+
+def case_of(key: str) -> str:
+    return key.rpartition(" / ")[0]
+
+
+def test_every_case_was_run_with_three_seeds():
+    assert sorted(RECORDS) == sorted(f"{name} / {seed}" for name in CASES for seed in range(3))
+
+
+@pytest.mark.parametrize("key", [key for key in RECORDS if case_of(key) in HEALTHY])
+def test_a_healthy_run_raises_no_alarm(key):
+    said = [verdict for _, verdict in verdicts(RECORDS[key])]
+    assert {verdict.light for verdict in said} == {"green"}
+    assert said[-1].name == "Learning well"
+
+
+@pytest.mark.parametrize("key", [key for key in RECORDS if case_of(key) not in HEALTHY])
+def test_a_failure_is_named_before_half_of_the_run_has_passed(key):
+    expected = CASES[case_of(key)].expected
+    named = [share for share, verdict in verdicts(RECORDS[key]) if verdict.name == expected]
+    assert named and named[0] < 0.5
+
+
+# Rule by rule, on lines made up for it -------------------------------------------------------
+
+CONFIG = TrainConfig()
+
+
+def curve(n: int = 40, **values: float) -> list[dict[str, float]]:
+    usual = {"loss_g": 1.5, "loss_d": 0.4, "d_right": 0.85}
+    return [{"step": 10 * i, "seconds": float(i), **usual, **values} for i in range(1, n + 1)]
+
+
+def looks(kid: list[float], **values: float) -> list[dict[str, float]]:
+    usual = {
+        "samples": 200, "kid_std": 0.3, "diversity": 0.9, "least_diversity": 0.85, "copied": 0.0,
+        "usually_copied": 0.0,
+    }  # fmt: skip
+    return [
+        {"step": 100 * i, "seconds": 10.0 * i, **usual, "kid": value, **values}
+        for i, value in enumerate(kid, start=1)
+    ]
+
+
+def verdict_on(quality, *, config=CONFIG, lines=None, progress=0.5) -> Verdict | None:
+    return diagnose(config, curve() if lines is None else lines, quality, progress)
+
+
+def test_before_the_first_look_there_is_nothing_to_say():
+    assert verdict_on([]) is None
+    assert diagnose(CONFIG, [], [], 0.0) is None
+
+
+def test_one_look_is_a_beginning_and_two_tell_a_trend():
+    assert verdict_on(looks([20])).name == "Just begun"
+    verdict = verdict_on(looks([20, 12]))
+    assert (verdict.light, verdict.name, verdict.remedy) == ("green", "Learning well", None)
+    assert "from 20 to 12" in verdict.sentence
+    assert "90 %" in verdict.sentence
+
+
+@pytest.mark.parametrize("side", ["loss_g", "loss_d"])
+def test_losses_beyond_measure_are_an_explosion_at_once(side):
+    config = replace(CONFIG, learning_rate=0.1)
+    verdict = diagnose(config, curve(4, **{side: -5e6}), [], 0.01)
+    assert (verdict.light, verdict.name) == ("red", "Loss exploded")
+    assert "5,000,000" in verdict.sentence
+    assert verdict.remedy.changes == {"learning_rate": CONFIG.learning_rate}
+    assert not verdict.remedy.from_best
+
+
+def test_large_losses_do_no_harm_while_the_pictures_improve():
+    assert verdict_on(looks([20, 12]), lines=curve(loss_g=500.0)).light == "green"
+
+
+def test_a_late_explosion_goes_back_to_the_best_snapshot():
+    verdict = verdict_on(looks([20, 9, 24]), lines=curve(loss_d=1e4))
+    assert verdict.name == "Loss exploded"
+    assert verdict.remedy == Remedy(
+        "Go back and go on at learning rate 0.00075", {"learning_rate": 0.00075}
+    )
+
+
+@pytest.mark.parametrize(
+    ("copied", "usual", "light"),
+    [(0.05, 0.0, "green"), (0.2, 0.15, "green"), (0.2, 0.0, "amber"), (0.9, 0.1, "red")],
+)
+def test_memorising_is_what_exceeds_the_copies_that_the_data_have_anyway(copied, usual, light):
+    verdict = verdict_on(looks([20, 5], copied=copied, usually_copied=usual))
+    assert verdict.light == light
+    if light != "green":
+        assert verdict.name == "Memorising"
+        assert f"{round(200 * copied)} of 200 samples" in verdict.sentence
+        assert verdict.remedy.changes == {"diffaugment": True}
+
+
+def test_augmentation_that_is_on_is_not_advised_again():
+    config = replace(CONFIG, diffaugment=True)
+    verdict = verdict_on(looks([20, 5], copied=0.4), config=config)
+    assert verdict.remedy is None
+    assert "augmentation" not in verdict.sentence
+
+
+def test_collapse_is_little_diversity_or_half_of_what_there_was():
+    assert verdict_on(looks([20, 15], least_diversity=0.1)).name == "Mode collapse"
+    falling = looks([20, 15, 14])
+    falling[-1]["least_diversity"] = 0.4
+    verdict = verdict_on(falling)
+    assert verdict.name == "Mode collapse"
+    assert "40 %" in verdict.sentence and "85 %" in verdict.sentence
+
+
+def test_d_wins_when_it_is_sure_and_the_pictures_stay_as_they_were():
+    sure = curve(d_right=1.0, loss_d=0.001)
+    assert verdict_on(looks([20, 12]), lines=sure).light == "green"
+    config = replace(CONFIG, d_steps=10, r1=0.0, loss="minimax")
+    verdict = verdict_on(looks([20, 19.5]), lines=sure, config=config)
+    assert (verdict.light, verdict.name) == ("red", "D is winning")
+    assert "100 %" in verdict.sentence
+    assert verdict.remedy.changes == {"d_steps": 1, "r1": 1.0, "r2": 1.0, "loss": "non-saturating"}
+
+
+def test_a_d_without_any_loss_has_won_by_the_first_look():
+    assert verdict_on(looks([20]), lines=curve(d_right=1.0, loss_d=0.001)).name == "D is winning"
+    assert verdict_on(looks([20]), lines=curve(d_right=1.0, loss_d=0.02)).name == "Just begun"
+
+
+def test_no_better_than_at_first_is_not_learning():
+    verdict = verdict_on(looks([20, 19.5]))
+    assert (verdict.light, verdict.name, verdict.remedy) == ("red", "Not learning", None)
+    slow = replace(CONFIG, learning_rate=1e-6)
+    remedy = verdict_on(looks([20, 19.5]), config=slow).remedy
+    assert remedy.changes == {"learning_rate": CONFIG.learning_rate} and not remedy.from_best
+
+
+def test_nobody_is_blamed_in_the_first_tenth_of_a_run():
+    assert verdict_on(looks([20, 20], least_diversity=0.0), progress=0.09).light == "green"
+
+
+def test_finished_improving_names_the_best_snapshot():
+    kid = [20.0, 9.0, 4.0, 5.0, 5.2, 5.1, 5.0]
+    verdict = verdict_on(looks(kid), progress=0.9)
+    assert (verdict.light, verdict.name) == ("amber", "Finished improving")
+    assert "step 300" in verdict.sentence and "KID 4" in verdict.sentence
+    assert verdict_on(looks(kid[:6])).light == "green"  # three looks since: too few to tell
+    assert verdict_on(looks([20, 9, 5, 5.1, 4.9, 5.2, 5.1])).light == "green"  # noise
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_remedy_is_a_valid_change_of_every_preset(preset):
+    config = TrainConfig.from_preset(preset)
+    failures = [
+        verdict_on(looks([20, 9, 24]), lines=curve(loss_d=1e4), config=config),
+        verdict_on(looks([20, 5], copied=0.4), config=config),
+        verdict_on(looks([20, 15], least_diversity=0.1), config=config),
+        verdict_on(looks([20, 20]), lines=curve(d_right=1.0, loss_d=0.001), config=config),
+        verdict_on(looks([20, 9, 4, 5, 5, 5, 5]), config=config),
+    ]
+    for verdict in failures:
+        assert verdict.light != "green"
+        assert replace(config, **verdict.remedy.changes) != config
