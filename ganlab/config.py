@@ -265,6 +265,8 @@ class TrainConfig:
             object.__setattr__(self, spec.name, check(getattr(self, spec.name), spec))
         if self.steps is None and self.seconds is None:
             raise ValueError("the run has no end: give a number of seconds or of steps")
+        if self.batch_size == 1:  # batch norm needs company
+            raise ValueError("batch size is 1: choose between 2 and 512, or 0 for automatic")
         if self.preset not in PRESETS:
             raise ValueError(f"preset is {self.preset!r}: choose one of {', '.join(PRESETS)}")
 

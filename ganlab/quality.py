@@ -23,6 +23,7 @@ HEAD_START_SECONDS = 30.0  # whose share may be used before they have passed
 RAREST = 0.02  # looks are at least this share of the time so far apart
 SAMPLES = 256  # per look; KID is unbiased, so few only make it noisier
 LONG_SECONDS, SAMPLES_OF_LONG = 300.0, 1000  # a long run can afford more
+COMPARED_AT_LEISURE = 6000  # the same by `evaluate`; the pairs of more would fill the memory
 COMPARED = 2000  # training pictures among which copies are sought: all, unless there are more
 FEWEST_PICTURES = 4  # of which KID can tell anything
 LATENT_SEED = 1_000  # another than the grids'
@@ -155,8 +156,8 @@ def evaluate(
     """All metrics of a finished generator, by task.
 
     Samples are compared with up to n pictures of the task, held-out ones among them in their share
-    of a tenth; `kid_held_out` compares with the held-out ones alone. Memorising and copies compare
-    with all that trained.
+    of a tenth; `kid_held_out` compares with the held-out ones alone. Copies are sought among those
+    that trained, up to 6,000, and memorising compares with up to n of them.
 
     Args:
         tasks: the generator's own, in its order; those are measured that the data set has, too. If
@@ -203,7 +204,7 @@ def _evaluate_task(
         "diversity": metrics.diversity(real, fake),
     }
     small = features.thumbnails
-    near = small(trained.images)
+    near = small(choose(trained, COMPARED_AT_LEISURE))
     reach = metrics.copy_reach(near)
     copied = metrics.copies(near, small(images), reach)
     result |= {"copies": int(copied.sum()), "copied": copied.double().mean().item()}

@@ -102,7 +102,7 @@ class State:
     opt_d: torch.optim.Optimizer
     rng: torch.Generator
     step: int = 0
-    images: int = 0  # real pictures that D has seen
+    images: int = 0  # real pictures drawn for joint steps of D and G
     seconds: float = 0.0
     sums: dict[str, Tensor] = field(default_factory=dict)  # since the last logged step
 

@@ -75,6 +75,37 @@ def pictures(generator: nn.Module):
     return sampling.sample(generator, sampling.latents(4, 8, 0), torch.arange(4) % 2)
 
 
+# What is shipped ----------------------------------------------------------------------------
+
+
+def test_checkpoints_are_the_folders_that_hold_a_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
+    assert checkpoints.shipped() == []
+    for name in ("b", "a"):
+        write_checkpoint(tmp_path / name, CONFIG, {}, ABOUT)
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "model.safetensors").write_bytes(b"of a network that draws nothing")
+    (tmp_path / "model.json").write_text("{}")
+    assert checkpoints.shipped() == [tmp_path / "a", tmp_path / "b"]
+
+
+def test_every_shipped_checkpoint_can_be_opened():
+    for folder in checkpoints.shipped():
+        generator, config, about = load_generator(folder)
+        assert generator.n_tasks == len(config.tasks)
+        assert set(about["metrics"]) == set(config.tasks)
+
+
+def test_a_model_from_before_z_reached_every_block_still_loads(write, generator):
+    model = asdict(CONFIG)
+    for name in ("z_in_blocks", "full_size_width"):
+        del model[name]
+    loaded, config, _ = load_generator(write(model=model))
+    assert config == CONFIG
+    assert loaded.styles is None
+    assert (pictures(loaded) == pictures(generator)).all()
+
+
 # What was written is read -------------------------------------------------------------------
 
 

@@ -5,9 +5,11 @@ import shlex
 from dataclasses import FrozenInstanceError, asdict, fields
 
 import pytest
+import torch
 
 from ganlab.__main__ import parser
 from ganlab.config import PRESETS, SIZES, ModelConfig, TrainConfig
+from ganlab.data.dataset import Dataset
 
 
 def named(preset: str = "quick", **changes) -> TrainConfig:
@@ -37,7 +39,7 @@ def named(preset: str = "quick", **changes) -> TrainConfig:
         ({"width": [32]}, "width is [32]", "give a number"),
         ({"z_dim": 1}, "z dim is 1", "choose between 2 and 512"),
         ({"z_dim": -float("inf")}, "z dim is -inf", "give a number"),
-        ({"batch_size": 1}, "batch size is 1", "choose between 2 and 512"),
+        ({"batch_size": -1}, "batch size is -1", "choose between 0 and 512"),
         ({"batch_size": False}, "batch size is False", "give a number"),
         ({"learning_rate": 0}, "learning rate is 0", "choose between 1e-06 and 1"),
         ({"learning_rate": float("nan")}, "learning rate is nan", "give a number"),
@@ -218,7 +220,7 @@ def test_more_budget_changes_nothing_else():
 
 
 def test_a_model_takes_its_shape_from_the_data_and_the_rest_from_the_config(dataset):
-    config = named(width=16, z_dim=9, own_last_layer=True, spectral_norm=True)
+    config = named(width=16, z_dim=9, own_last_layer=True, spectral_norm=True, full_size_width=12)
     model = ModelConfig.for_dataset(config, dataset)
     assert asdict(model) == {
         "architecture": "multihead",
@@ -228,8 +230,25 @@ def test_a_model_takes_its_shape_from_the_data_and_the_rest_from_the_config(data
         "z_dim": 9,
         "width": 16,
         "own_last_layer": True,
+        "z_in_blocks": True,
+        "full_size_width": 0,  # which pays only at 64 px
         "spectral_norm": True,
     }
+
+
+def test_the_block_at_full_size_is_for_pictures_of_64_pixels(dataset):
+    images = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
+    large = Dataset("large", images, torch.zeros(2, dtype=torch.int64), ("one",))
+    config = named(full_size_width=12)
+    assert ModelConfig.for_dataset(config, large).full_size_width == 12
+    assert ModelConfig.for_dataset(config, dataset).full_size_width == 0
+
+
+@pytest.mark.parametrize("name", ["z_in_blocks", "full_size_width"])
+def test_a_model_written_before_a_part_was_known_is_one_without_it(name):
+    values = asdict(ModelConfig("multihead", 32, 3, ("a",), 9, 16))
+    del values[name]
+    assert not getattr(ModelConfig.from_dict(values), name)
 
 
 def some_model(**changes) -> dict:

@@ -46,6 +46,8 @@ def test_there_is_a_finite_guess_for_settings_never_used_before(preset, data):
         ({"data": "fashion"}, {"data": "avatars"}),
         ({"r1": 0, "r2": 0}, {"r1": 1, "r2": 0}),
         ({"penalty_every": 16}, {"penalty_every": 1}),
+        ({"d_steps": 1}, {"d_steps": 2}),
+        ({"full_size_width": 0}, {"full_size_width": 64}),
         ({"preset": "quick"}, {"preset": "better"}),
         ({"preset": "quick"}, {"preset": "dcgan"}),
     ],
@@ -109,6 +111,9 @@ def test_it_is_used_whatever_the_seed_the_budget_and_the_tasks(new_run):
         {"own_last_layer": True},
         {"diffaugment": True},
         {"simultaneous": False},
+        {"z_in_blocks": False},
+        {"full_size_width": 24},
+        {"d_steps": 2},
         {"architecture": "mlp"},
         {"precision": "auto"},
         {"data": "fashion"},
@@ -186,3 +191,8 @@ def test_what_is_left_of_a_run_follows_from_how_far_it_is(limits, done, progress
 def test_of_a_run_that_has_not_begun_all_is_left():
     for config in (named(seconds=60), named(steps=100)):
         assert estimates.remaining_seconds(config, 0, 0) == estimates.seconds(config)
+
+
+def test_a_further_step_of_d_is_guessed_to_take_half_of_a_step():
+    once, twice, thrice = (1 / estimates.images_per_second(named(d_steps=n)) for n in (1, 2, 3))
+    assert (twice / once, thrice / once) == pytest.approx((1.5, 2))

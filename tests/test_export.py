@@ -58,7 +58,30 @@ def test_a_zip_holds_weights_shape_preview_and_card(run, tmp_path):
     assert inside["preview.jpg"] == run.grid(20)
 
 
-def test_the_newest_snapshot_is_exported_with_a_preview_that_is_not_younger(run, tmp_path):
+def test_the_best_snapshot_is_exported_with_its_own_preview_and_time(run, tmp_path):
+    run.log_quality({"step": 20, "seconds": 0.625, "kid": 1.0})
+    run.describe(config=run.config.with_more_budget().to_dict())
+    run.move("queued")
+    perform(run)
+    assert run.snapshot_steps() == [20, 30]
+    assert run.status.seconds != 0.625
+    path = export(run, tmp_path)
+    inside = members(path)
+    assert path.name == download_name(run) == "ganlab-pictures-step20.zip"
+    weights = (run.snapshot(20) / "generator.safetensors").read_bytes()
+    assert inside["generator.safetensors"] == weights
+    assert inside["preview.jpg"] == run.grid(20)
+    lineage = load_generator(path)[2]["lineage"]
+    assert (lineage["step"], lineage["seconds"]) == (20, 0.625)
+    assert "Trained: 20 steps in 1 s (256 pictures/s)" in inside["README.md"].decode()
+    np.testing.assert_array_equal(
+        pictures(*open_model(str(run.path))), pictures(*open_model(str(run.path), step=20))
+    )
+
+
+def test_an_unmeasured_run_gives_its_newest_snapshot_and_a_preview_that_is_not_younger(
+    run, tmp_path
+):
     run.save_grid(25, b"of a snapshot that was never made")
     assert members(export(run, tmp_path))["preview.jpg"] == run.grid(20)
     run.describe(config=run.config.with_more_budget().to_dict())

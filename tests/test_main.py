@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,9 @@ import torch
 from conftest import drawn, tiny
 from PIL import Image
 
-from ganlab import __version__, device
+from ganlab import __version__, bench, device, quality
 from ganlab.__main__ import main
-from ganlab.config import TrainConfig
+from ganlab.config import PRESETS, TrainConfig
 from ganlab.export import export
 from ganlab.runs import Run
 
@@ -76,6 +77,7 @@ def test_every_setting_of_a_run_can_be_given_as_a_flag(picture_folder, tmp_path)
     flags = [
         "--preset", "better", "--seconds", 30, "--steps", 2, "--tasks", "squares",
         "--architecture", "dcgan", "--size", 32, "--width", 8, "--z-dim", 9, "--own-last-layer",
+        "--no-z-in-blocks", "--full-size-width", 0, "--d-steps", 2,
         "--loss", "hinge", "--r1", 0.5, "--r2", 0, "--penalty-every", 3, "--spectral-norm",
         "--learning-rate", 2e-4, "--beta1", 0.5, "--beta2", 0.9, "--no-lr-decay",
         "--batch-size", 4, "--ema-halflife-kimg", 0, "--no-flips", "--diffaugment", "--seed", 5,
@@ -88,7 +90,8 @@ def test_every_setting_of_a_run_can_be_given_as_a_flag(picture_folder, tmp_path)
         r1=0.5, r2=0, penalty_every=3, spectral_norm=True, learning_rate=2e-4, beta1=0.5,
         beta2=0.9, lr_decay=False, batch_size=4, ema_halflife_kimg=0, flips=False,
         diffaugment=True, seed=5, precision="fp32",
-        simultaneous=TrainConfig.from_preset("better").simultaneous,
+        simultaneous=TrainConfig.from_preset("better").simultaneous, z_in_blocks=False,
+        full_size_width=0, d_steps=2,
     )  # fmt: skip
 
 
@@ -155,6 +158,10 @@ def test_a_bad_value_is_one_line_on_stderr(picture_folder, home, capfd, flags, m
         ["sample"],
         ["sample", "somewhere"],
         ["resume"],
+        ["evaluate", "somewhere"],
+        ["evaluate", "somewhere", "--data", "avatars", "--features", "vgg"],
+        ["bench"],
+        ["bench", "patience"],
     ],
 )
 def test_what_the_parser_does_not_know_ends_with_status_2(capfd, words):
@@ -278,6 +285,16 @@ def test_what_is_no_run_cannot_be_resumed(home, capfd, source):
 # sample ---------------------------------------------------------------------------------------
 
 
+def test_without_a_step_the_best_snapshot_is_sampled(trained, tmp_path):
+    first = sampled(trained, tmp_path / "a.npz", "--n", 4)["images"]
+    Run(trained).log_quality({"step": 20, "seconds": 1.0, "kid": 1.0})
+    ganlab("resume", trained)
+    assert Run(trained).snapshot_steps() == [20, 30]
+    np.testing.assert_array_equal(sampled(trained, tmp_path / "b.npz", "--n", 4)["images"], first)
+    Run(trained).log_quality({"step": 30, "seconds": 2.0, "kid": 0.5})
+    assert (sampled(trained, tmp_path / "c.npz", "--n", 4)["images"] != first).any()
+
+
 def sampled(source: object, file: Path, *flags: object) -> dict[str, np.ndarray]:
     assert ganlab("sample", source, "--out", file, *flags) == 0
     with np.load(file) as arrays:  # allows no pickle
@@ -387,6 +404,185 @@ def test_a_file_that_is_no_model_is_named(tmp_path, capfd):
     (tmp_path / "notes.txt").write_text("not a zip")
     assert ganlab("sample", tmp_path / "notes.txt", "--out", tmp_path / "a.npz") == 2
     assert capfd.readouterr().err.startswith("ganlab: notes.txt cannot be read: ")
+
+
+# evaluate -------------------------------------------------------------------------------------
+
+
+def evaluated(source: object, data: object, capfd, *flags: object) -> dict:
+    assert ganlab("evaluate", source, "--data", data, "--n", 50, "--json", *flags) == 0
+    printed = capfd.readouterr().out
+    assert printed.count("\n") == 1
+    return json.loads(printed)
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    """Numbers at once, instead of those that are measured."""
+
+    def evaluate(generator, tasks, dataset, *, n, **_) -> dict:
+        return {task: {"kid": n / 4, "pictures": len(dataset)} for task in tasks}
+
+    monkeypatch.setattr(quality, "evaluate", evaluate)
+
+
+def test_a_run_is_evaluated_head_by_head(trained, picture_folder, capfd):
+    told = evaluated(trained, picture_folder, capfd)
+    assert (told["features"], told["data"]) == ("EfficientNet-Lite0", "pictures")
+    assert list(told["tasks"]) == ["discs", "squares"]
+    for row in told["tasks"].values():
+        assert (row["samples"], row["pictures"], row["copies"]) == (50, 8, 0)
+        assert row["kid"] > 1
+
+
+def test_the_table_has_a_column_per_head_and_a_row_per_number(trained, picture_folder, capfd):
+    assert ganlab("evaluate", trained, "--data", picture_folder, "--n", 50) == 0
+    title, heads, *lines = capfd.readouterr().out.splitlines()
+    assert title == "50 samples per task against pictures; features: EfficientNet-Lite0"
+    assert heads.split() == ["discs", "squares"]
+    names = [line.split()[0] for line in lines]
+    assert {"kid", "fid", "precision", "coverage", "diversity", "copies"} < set(names)
+    assert all(len(line.split()) == 3 and len(line) == len(heads) for line in lines)
+
+
+def test_one_head_can_be_evaluated(trained, picture_folder, capfd):
+    both = evaluated(trained, picture_folder, capfd)["tasks"]
+    (only,) = evaluated(trained, picture_folder, capfd, "--task", "squares")["tasks"].items()
+    assert only == ("squares", pytest.approx(both["squares"], rel=1e-3))
+
+
+def test_a_classic_is_evaluated_against_its_tasks_together(picture_folder, tmp_path, capfd):
+    words = ["--preset", "dcgan", "--data", picture_folder, "--steps", 2, "--out", tmp_path / "run"]
+    ganlab("train", *words, *SMALL)
+    capfd.readouterr()
+    for flags in ([], ["--task", "discs + squares"]):
+        (only,) = evaluated(tmp_path / "run", picture_folder, capfd, *flags)["tasks"].items()
+        assert only[0] == "discs + squares"
+        assert only[1]["pictures"] == 16
+
+
+def test_folder_id_zip_and_snapshot_are_evaluated_as_they_are_sampled(
+    picture_folder, home, tmp_path, capfd, rows
+):
+    ganlab("train", "--data", picture_folder, "--steps", 5, "--json", *SMALL)
+    path = Path(json.loads(capfd.readouterr().out)["run"])
+    zipped = export(Run(path), tmp_path / "exports")
+    with zipfile.ZipFile(zipped) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    expected = {task: {"kid": 12.5, "pictures": 16} for task in ("discs", "squares")}
+    for source in (path, path.name, zipped, tmp_path / "unpacked"):
+        assert evaluated(source, picture_folder, capfd)["tasks"] == expected
+    assert evaluated(path, picture_folder, capfd, "--step", 5)["tasks"] == expected
+
+
+def test_the_best_snapshot_is_evaluated_unless_another_is_asked_for(
+    trained, picture_folder, capfd, monkeypatch
+):
+    Run(trained).log_quality({"step": 20, "seconds": 1.0, "kid": 1.0})
+    ganlab("resume", trained)
+    capfd.readouterr()
+    seen = []
+
+    def evaluate(generator, *_, **__) -> dict:
+        seen.append(generator.start.weight)
+        return {}
+
+    monkeypatch.setattr(quality, "evaluate", evaluate)
+    for flags in ([], ["--step", 20], ["--step", 30]):
+        evaluated(trained, picture_folder, capfd, *flags)
+    best, earlier, newest = seen
+    assert torch.equal(best, earlier)
+    assert not torch.equal(best, newest)
+
+
+def test_a_number_that_one_head_lacks_is_a_gap_in_the_table(
+    trained, picture_folder, capfd, monkeypatch
+):
+    found = {"discs": {"kid": 1.5, "memorisation": 0.75}, "squares": {"kid": 2.5}}
+    monkeypatch.setattr(quality, "evaluate", lambda *_, **__: found)
+    assert ganlab("evaluate", trained, "--data", picture_folder) == 0
+    *_, kid, memorisation = capfd.readouterr().out.splitlines()
+    assert kid.split() == ["kid", "1.5", "2.5"]
+    assert memorisation.split() == ["memorisation", "0.75", "nan"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--n", 49], "--n is 49: give at least 50 for numbers that mean anything"),
+        (["--task", "stars"], "--task is 'stars': this model has discs, squares"),
+        (["--step", 19], "there is no snapshot at step 19: choose one of [20]"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line_on_stderr(
+    trained, picture_folder, capfd, flags, message
+):
+    assert ganlab("evaluate", trained, "--data", picture_folder, *flags) == 2
+    printed, complaint = capfd.readouterr()
+    assert printed == ""
+    assert last_line(complaint) == f"ganlab: {message}"
+
+
+def test_pictures_of_other_tasks_say_so(trained, picture_folder, tmp_path, capfd):
+    other = tmp_path / "others"
+    (picture_folder / "discs").rename(picture_folder / "stars")
+    picture_folder.rename(other)
+    (other / "squares").rename(other / "moons")
+    assert ganlab("evaluate", trained, "--data", other, "--n", 50) == 2
+    assert last_line(capfd.readouterr().err) == (
+        "ganlab: others has moons, stars, and the model makes discs, squares: they share no task "
+        "to compare"
+    )
+
+
+def test_grey_pictures_do_not_measure_a_model_of_colours(trained, picture_folder, capfd):
+    for file in picture_folder.rglob("*.png"):
+        with Image.open(file) as picture:
+            grey = picture.convert("L")
+        grey.save(file)
+    assert ganlab("evaluate", trained, "--data", picture_folder, "--n", 50) == 2
+    complaint = last_line(capfd.readouterr().err)
+    assert "makes pictures of (3, 32, 32), the data set has (1, 32, 32)" in complaint
+
+
+def test_features_that_are_not_installed_say_how_to_install_them(
+    trained, picture_folder, capfd, monkeypatch
+):
+    for name in ("torch_fidelity", "torch_fidelity.feature_extractor_inceptionv3"):
+        monkeypatch.setitem(sys.modules, name, None)
+    words = ["evaluate", trained, "--data", picture_folder, "--features", "inception"]
+    assert ganlab(*words) == 2
+    assert "pip install torch-fidelity==" in last_line(capfd.readouterr().err)
+
+
+# bench ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_presets(monkeypatch) -> None:
+    of_presets = {name: tiny(name, penalty_every=1) for name in ("dcgan", "mlp")}
+    monkeypatch.setattr(bench, "PRESETS", {name: PRESETS[name] for name in ("dcgan", "mlp")})
+    monkeypatch.setattr(bench, "ROUNDS", 3)
+    monkeypatch.setattr(TrainConfig, "from_preset", lambda name: of_presets[name])
+
+
+def test_the_speed_of_every_preset_is_told_beside_dcgans(picture_folder, capfd, two_presets):
+    words = ["bench", "speed", "--data", picture_folder, "--seconds", 0.3, "--precision", "fp32"]
+    assert ganlab(*words, "--json") == 0
+    rows = json.loads(capfd.readouterr().out)
+    assert [row["preset"] for row in rows] == ["dcgan", "mlp"]
+    for row in rows:
+        assert row["precision"] == "fp32"
+        assert 0 < row["slowest_round"] <= row["images_per_second"] <= row["fastest_round"]
+    assert rows[0]["times_dcgan"] == 1
+    faster = rows[1]["images_per_second"] / rows[0]["images_per_second"]
+    assert rows[1]["times_dcgan"] == pytest.approx(faster, abs=0.02)
+
+    assert ganlab(*words) == 0
+    title, heads, *lines = capfd.readouterr().out.splitlines()
+    assert title == f"{picture_folder} at 32 px, fp32, 1 threads"
+    assert heads.split() == ["preset", "images/s", "x", "DCGAN", "rounds"]
+    assert [line.split()[0] for line in lines] == ["dcgan", "mlp"]
 
 
 # As a program of its own ------------------------------------------------------------------------

@@ -244,10 +244,25 @@ def test_being_held_leaves_other_runs_free(tmp_path, run):
 
 
 def test_logged_lines_come_back_in_order(run):
-    lines = [{"step": step, "loss_d": 1 / (step + 1)} for step in range(5)]
+    lines = [{"step": step, "loss_d": 0.25 * step} for step in range(5)]
     for line in lines:
         run.log_metrics(line)
     assert Run(run.path).metrics() == lines
+
+
+def test_numbers_are_logged_in_six_digits_but_for_steps(run):
+    run.log_metrics({"step": 12_345_678, "loss_d": 2 / 3e7, "score_real": -1234.56789})
+    line = {"step": 12_345_678, "loss_d": 6.66667e-08, "score_real": -1234.57}
+    assert run.metrics() == [line]
+
+
+def test_quality_is_a_curve_of_its_own(run):
+    run.log_metrics({"step": 1, "loss_d": 0.5})
+    run.log_quality({"step": 2, "kid": 1.5})
+    with open(run.path / "quality.jsonl", "a") as file:
+        file.write('{"step": 3')
+    assert run.metrics() == [{"step": 1, "loss_d": 0.5}]
+    assert Run(run.path).quality() == [{"step": 2, "kid": 1.5}]
 
 
 @pytest.mark.parametrize("kept", range(1, len('{"step": 1, "loss_d": 0.5}\n')))
@@ -282,11 +297,13 @@ def test_grids_are_found_by_their_step_in_the_order_of_steps(run):
 def test_going_on_from_a_step_forgets_the_curves_and_grids_past_it(run):
     for step in range(0, 50, 10):
         run.log_metrics({"step": step})
+        run.log_quality({"step": step, "kid": 1.0})
         run.save_grid(step, b"JPEG")
     with open(run.path / "metrics.jsonl", "a") as file:
         file.write('{"step": 4')
     run.forget_after(20)
     assert [line["step"] for line in run.metrics()] == [0, 10, 20]
+    assert [line["step"] for line in run.quality()] == [0, 10, 20]
     assert run.grid_steps() == [0, 10, 20]
     run.log_metrics({"step": 21})
     assert [line["step"] for line in run.metrics()] == [0, 10, 20, 21]
@@ -312,7 +329,7 @@ def test_a_snapshot_holds_what_it_was_given(run):
     assert (folder / "training.safetensors").read_bytes() == b"training 12"
 
 
-def test_only_the_newest_snapshot_can_resume(run):
+def test_only_the_newest_snapshot_of_a_run_that_was_not_measured_can_resume(run):
     for step in (5, 10, 1_000_000):
         save(run, step)
     assert run.snapshot().name == "1000000"
@@ -323,6 +340,63 @@ def test_only_the_newest_snapshot_can_resume(run):
 
 def names(run: Run, step: int) -> list[str]:
     return sorted(path.name for path in run.snapshot(step).iterdir())
+
+
+def trainable(run: Run) -> list[int]:
+    """The steps whose snapshot a training can go on from."""
+    return [step for step in run.snapshot_steps() if "training.safetensors" in names(run, step)]
+
+
+def measure(run: Run, step: int, kid: float) -> None:
+    """As the loop does it: the quality first, then the snapshot."""
+    run.log_quality({"step": step, "seconds": step / 10, "kid": kid})
+    save(run, step)
+
+
+def test_the_best_snapshot_is_that_of_the_lowest_kid(run):
+    assert run.best_step() is None
+    save(run, 5)
+    save(run, 10)
+    assert run.best_step() == 10  # none was measured: the newest
+    measure(run, 20, 3.0)
+    assert run.best_step() == 20
+    save(run, 25)
+    assert run.best_step() == 20
+    measure(run, 30, 1.5)
+    measure(run, 40, 2.0)
+    assert Run(run.path).best_step() == 30
+    measure(run, 50, -0.1)  # an unbiased estimate can be
+    assert run.best_step() == 50
+
+
+def test_a_look_whose_snapshot_is_not_there_cannot_be_the_best(run):
+    measure(run, 10, 3.0)
+    run.log_quality({"step": 20, "kid": 1.0})  # it broke off before it saved
+    assert run.best_step() == 10
+
+
+def test_the_newest_and_the_best_snapshot_can_be_trained_on_and_no_other(run):
+    for step, kid in ((10, 5.0), (20, 2.0), (30, 3.0), (40, 4.0)):
+        measure(run, step, kid)
+    assert trainable(run) == [20, 40]
+    assert (run.snapshot(20) / "training.safetensors").read_bytes() == b"training 20"
+    save(run, 50)
+    assert trainable(run) == [20, 50]
+    measure(run, 60, 1.0)
+    assert trainable(run) == [60]
+    save(run, 70)
+    assert trainable(run) == [60, 70]
+
+
+@pytest.mark.parametrize("best", [10, 20, 50, 200])
+def test_thinning_never_drops_the_best_snapshot(run, best):
+    for step in range(10, 40 * KEPT_SNAPSHOTS, 10):
+        measure(run, step, 1.0 if step == best else 2.0)
+    steps = run.snapshot_steps()
+    assert len(steps) == KEPT_SNAPSHOTS
+    assert best in steps and run.best_step() == best
+    assert (steps[0], steps[-1]) == (10, 40 * KEPT_SNAPSHOTS - 10)
+    assert trainable(run) == [best, steps[-1]]
 
 
 def test_a_step_that_is_saved_already_is_not_touched_again(run):
@@ -389,3 +463,67 @@ def test_when_a_snapshot_cannot_be_written_the_one_before_can_still_resume(run, 
     assert names(run, 5) == ["generator.safetensors", "training.safetensors"]
     assert run.snapshot_steps() == [5]
     assert len(list((run.path / "snapshots").iterdir())) == 1
+
+
+# Going on from a snapshot with other settings ---------------------------------------------------
+
+
+@pytest.fixture
+def measured(run) -> Run:
+    """A run with curves and grids up to step 40, whose best snapshot is at 20."""
+    for step in (10, 20, 30, 40):
+        run.log_metrics({"step": step, "seconds": step / 10, "loss_d": 0.5})
+        run.save_grid(step, f"JPEG {step}".encode())
+        measure(run, step, 1.0 if step == 20 else 2.0)
+    run.note_progress(40, 4.0)
+    return run
+
+
+def contents(run: Run) -> dict[str, bytes]:
+    files = (path for path in run.path.rglob("*") if path.is_file())
+    return {str(path.relative_to(run.path)): path.read_bytes() for path in files}
+
+
+def test_a_branch_takes_all_up_to_its_snapshot_and_leaves_the_original_as_it_is(measured, tmp_path):
+    before = contents(measured)
+    new, token = measured.branch(TrainConfig(seed=7, learning_rate=5e-4), tmp_path / "new", 20)
+    assert contents(measured) == before
+    assert new.path.parent == tmp_path / "new"
+    assert new.is_owned_by(token)
+    assert new.config == TrainConfig(seed=7, learning_rate=5e-4)
+    assert new.status == Status("queued", 20, 2.0)
+    assert new.about["lineage"] == {"run": measured.id, "step": 20}
+    assert new.snapshot_steps() == [20]
+    for path in measured.snapshot(20).iterdir():
+        assert (new.snapshot(20) / path.name).read_bytes() == path.read_bytes()
+    assert new.metrics() == measured.metrics()[:2]
+    assert new.quality() == measured.quality()[:2]
+    assert new.grid_steps() == [10, 20]
+    assert new.grid(20) == b"JPEG 20"
+    assert new.best_step() == 20
+
+
+def test_a_branch_and_its_original_have_different_owners(measured, tmp_path):
+    _, token = measured.branch(TrainConfig(), tmp_path, 20)
+    assert not measured.is_owned_by(token)
+
+
+def test_a_branch_from_nothing_starts_anew(measured, tmp_path):
+    new, token = measured.branch(TrainConfig(seed=8), tmp_path, None)
+    assert new.is_owned_by(token)
+    assert new.status == Status("queued")
+    assert (new.metrics(), new.quality(), new.grid_steps()) == ([], [], [])
+    assert new.snapshot_steps() == []
+    assert new.config == TrainConfig(seed=8)
+
+
+@pytest.mark.parametrize(
+    ("step", "complaint"),
+    [(10, "at step 10 can be sampled, but not trained on"), (15, "no snapshot at step 15")],
+)
+def test_only_a_snapshot_with_its_training_state_can_be_branched(
+    measured, tmp_path, step, complaint
+):
+    with pytest.raises(ValueError, match=complaint):
+        measured.branch(TrainConfig(), tmp_path / "new", step)
+    assert not (tmp_path / "new").exists()

@@ -17,16 +17,18 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ganlab import device, sampling, training
+from ganlab import device, quality, sampling, training
 from ganlab.checkpoints import restore_generator
 from ganlab.config import ModelConfig, TrainConfig
 from ganlab.data.dataset import Dataset
 from ganlab.losses import LOSSES, squared_slope
+from ganlab.quality import Gauge
 from ganlab.runs import Run
 from ganlab.training import (
     Diverged,
     GridSaved,
     Logged,
+    Looked,
     Pace,
     SnapshotSaved,
     State,
@@ -88,6 +90,8 @@ RECIPES = {
         {"r1": 0, "r2": 0, "flips": False, "ema_halflife_kimg": 0, "loss": "non-saturating"},
         "dataset",
     ),
+    "two steps of D": ("quick", {"d_steps": 2, "diffaugment": True}, "dataset"),
+    "latent only at the start": ("quick", {"z_in_blocks": False}, "dataset"),
     "bf16": ("quick", {"precision": "bf16", "own_last_layer": True}, "dataset"),
     "dcgan": ("dcgan", {}, "dataset"),
     "dcgan in bf16": ("dcgan", {"precision": "bf16"}, "dataset"),
@@ -204,12 +208,14 @@ def test_a_run_broken_off_before_its_first_snapshot_starts_anew(new_run, dataset
 def test_what_came_after_the_snapshot_is_forgotten_on_resume(new_run, dataset, monkeypatch):
     run = new_run()
     train(run, dataset, should_stop=after(10))
+    curve, grids = [line["step"] for line in run.metrics()], run.grid_steps()
+    assert max(curve) <= max(grids) == 10
     run.log_metrics({"step": 15, "loss_d": 1.0})
     run.save_grid(15, b"JPEG")
     never_due(monkeypatch)
     train(run, dataset)
-    assert [line["step"] for line in run.metrics()] == [1, 20]
-    assert run.grid_steps() == [0, 10, 20]
+    assert [line["step"] for line in run.metrics()] == [*curve, 20]
+    assert run.grid_steps() == [*grids, 20]
 
 
 # Stops and ends -----------------------------------------------------------------------------
@@ -243,9 +249,24 @@ def test_a_budget_in_time_ends_on_time(new_run, dataset):
 
 
 @pytest.fixture
-def one_second_per_step(monkeypatch) -> None:
-    clock = itertools.count(1000.0)  # read once at the start and once after each step
-    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+def clock(monkeypatch) -> SimpleNamespace:
+    """The loop's clock, which goes on by one second in each step and stands still elsewhere."""
+    clock = SimpleNamespace(now=1000.0)
+
+    def slow_step(*given, **options) -> dict[str, float]:
+        clock.now += 1
+        return train_step(*given, **options)
+
+    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr(training, "train_step", slow_step)
+    return clock
+
+
+@pytest.fixture
+def one_second_per_step(clock, monkeypatch) -> None:
+    """Without a look at the quality, which would come with the first seconds."""
+    monkeypatch.setattr(training, "FIRST_LOOK_SECONDS", float("inf"))
+    monkeypatch.setattr(quality, "FIRST_LOOK_SECONDS", float("inf"))
 
 
 def test_time_goes_on_counting_where_a_stopped_run_left_off(new_run, dataset, one_second_per_step):
@@ -332,7 +353,7 @@ def test_a_run_describes_its_model_its_data_and_how_it_was_computed(new_run, dat
     run = new_run(steps=1)
     train(run, dataset)
     assert ModelConfig.from_dict(run.about["model"]) == ModelConfig.for_dataset(run.config, dataset)
-    assert run.about["data"] == dataset.manifest()
+    assert run.about["data"] == {**dataset.manifest(), "held_out": 2}
     assert run.about["plan"]["precision"] == "fp32"
 
 
@@ -439,7 +460,7 @@ def test_a_step_follows_the_gradients_of_its_formulas(
 
 
 def test_both_networks_are_updated_by_adam(new_run, dataset):
-    state, config, plan = state_of(new_run(beta1=0.3, beta2=0.9), dataset)
+    state, config, plan = state_of(new_run(learning_rate=1e-3, beta1=0.3, beta2=0.9), dataset)
     networks = (state.generator, state.discriminator)
     copies = [copy.deepcopy(network) for network in networks]
     adams = [
@@ -543,6 +564,52 @@ def test_g_learns_through_what_d_was_shown(new_run, dataset, monkeypatch, simult
     assert metrics["grad_norm_g"] == 0
 
 
+@pytest.mark.parametrize("simultaneous", [True, False])
+def test_d_is_updated_as_often_as_asked_each_time_on_other_pictures_and_g_once(
+    new_run, dataset, monkeypatch, simultaneous
+):
+    state, config, plan = state_of(new_run(d_steps=3, simultaneous=simultaneous), dataset)
+    draw, drawn = Dataset.draw, []
+
+    def watched(self, *given):
+        drawn.append(draw(self, *given))
+        return drawn[-1]
+
+    monkeypatch.setattr(Dataset, "draw", watched)
+    train_step(state, config, plan, dataset, measure=False)
+    updates = [{int(entry["step"]) for entry in opt.state.values()} for opt in
+               (state.opt_d, state.opt_g)]  # fmt: skip
+    assert updates == [{3}, {1}]
+    assert len(state.opt_d.state) == len(list(state.discriminator.parameters()))
+    assert len(drawn) == 3
+    assert not torch.equal(drawn[0][0], drawn[1][0])
+    assert not torch.equal(drawn[1][0], drawn[2][0])
+    assert (state.step, state.images) == (1, 8)
+
+
+@pytest.mark.parametrize("step", [0, 1])  # with penalties and without
+@pytest.mark.parametrize("simultaneous", [True, False])
+def test_two_steps_of_d_are_a_step_in_which_g_stands_still_and_an_ordinary_one(
+    new_run, dataset, simultaneous, step
+):
+    settings = {"simultaneous": simultaneous, "penalty_every": 8}
+    both, config, plan = state_of(new_run(d_steps=2, **settings), dataset)
+    both.step = step
+    train_step(both, config, plan, dataset, measure=False)
+
+    apart, config, plan = state_of(new_run(d_steps=1, **settings), dataset)
+    apart.opt_g.param_groups[0]["lr"] = 0.0
+    for rate in (0.0, config.learning_rate):
+        apart.step = step
+        apart.opt_g.state.clear()
+        apart.opt_g.param_groups[0]["lr"] = rate
+        train_step(apart, config, plan, dataset, measure=False)
+    for name in ("generator", "discriminator"):
+        theirs = dict(getattr(apart, name).named_parameters())
+        for key, parameter in getattr(both, name).named_parameters():
+            assert torch.equal(parameter, theirs[key]), key
+
+
 # The averaged generator ---------------------------------------------------------------------
 
 
@@ -609,7 +676,7 @@ def test_the_learning_rate_falls_over_the_second_half_only_when_asked(
 
 def test_the_learning_rate_ends_at_a_tenth(new_run, dataset):
     state, config, _ = state_of(new_run(lr_decay=True), dataset)
-    training._set_learning_rate(state, config, 1.0)
+    training.set_learning_rate(state, config, 1.0)
     assert state.opt_g.param_groups[0]["lr"] == pytest.approx(config.learning_rate / 10)
     assert state.opt_d.param_groups[0]["lr"] == pytest.approx(config.learning_rate / 10)
 
@@ -724,3 +791,208 @@ def test_the_layout_in_memory_is_the_plans_and_changes_nothing_but_rounding(
     for key, value in made[0].items():
         if key.startswith("generator:"):
             torch.testing.assert_close(made[1][key], value, atol=2e-3, rtol=1e-3)
+
+
+# What never trains ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", ["quick", "dcgan"])
+def test_no_step_ever_draws_a_picture_that_is_held_out(new_run, dataset, monkeypatch, preset):
+    draw, drawn = Dataset.draw, set()
+
+    def watched(self, *given):
+        images, tasks = draw(self, *given)
+        drawn.update(picture.numpy().tobytes() for picture in images)
+        return images, tasks
+
+    monkeypatch.setattr(Dataset, "draw", watched)
+    run = new_run(preset, steps=30, batch_size=16, d_steps=2)
+    train(run, dataset)
+    trained, held_out = (
+        {picture.numpy().tobytes() for picture in part.images} for part in dataset.split()
+    )
+    assert (len(trained), len(held_out)) == (22, 2)
+    assert drawn == trained
+    assert run.about["data"]["held_out"] == 2
+    assert run.about["data"]["pictures"] == 24
+
+
+# Looks at the quality ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def looks_at(clock, monkeypatch):
+    """Makes looks due at these seconds of a run whose steps take one each, and cheaper."""
+
+    def plan_looks(*seconds: float) -> None:
+        monkeypatch.setattr(Gauge, "is_due", lambda self, now: now in seconds)
+
+    monkeypatch.setattr(quality, "SAMPLES", 16)
+    return plan_looks
+
+
+def test_a_look_is_written_down_saved_and_told(new_run, dataset, looks_at):
+    looks_at(5, 12)
+    run, events = new_run(seconds=20), []
+
+    def on_event(event) -> None:
+        events.append(event)
+        if isinstance(event, Looked):  # all of it is there by now
+            line = run.quality()[-1]
+            values = {"step": event.step, "seconds": event.seconds, **event.quality}
+            assert line == pytest.approx(values, rel=1e-5)
+            assert run.snapshot_steps()[-1] == run.status.step == event.step
+            assert (run.snapshot() / "training.safetensors").exists()
+
+    train(run, dataset, on_event=on_event)
+    assert [line["step"] for line in run.quality()] == [5, 12, 20]
+    assert [line["seconds"] for line in run.quality()] == [5, 12, 20]
+    assert run.snapshot_steps() == [5, 12, 15, 20]  # and every fifteen seconds
+    looked = [event for event in events if isinstance(event, Looked)]
+    assert [event.step for event in looked] == [5, 12, 20]
+    assert [event.step for event in events] == sorted(event.step for event in events)
+    assert events[-2:] == [SnapshotSaved(20, 20.0), looked[-1]]
+
+
+def test_what_was_measured_is_the_snapshot_of_that_step(new_run, dataset, looks_at):
+    looks_at(5)
+    run = new_run(seconds=20)
+    train(run, dataset)
+    for line in run.quality():
+        model = ModelConfig.from_dict(run.about["model"])
+        generator = restore_generator(model, run.snapshot(line["step"]))
+        found = Gauge(dataset, *dataset.split()).look(generator, line["seconds"])
+        assert line == pytest.approx(
+            {"step": line["step"], "seconds": line["seconds"], **found}, rel=1e-3, abs=1e-4
+        )
+    assert run.quality()[0]["kid"] != run.quality()[1]["kid"]
+
+
+@pytest.mark.parametrize("preset", ["quick", "dcgan"])
+def test_being_measured_does_not_change_a_run(new_run, dataset, monkeypatch, preset):
+    monkeypatch.setattr(quality, "SAMPLES", 8)
+    measured, plain = (new_run(preset, steps=10, diffaugment=True) for _ in range(2))
+    train(plain, dataset)
+    assert plain.quality() == []
+    monkeypatch.setattr(training, "FIRST_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(Gauge, "is_due", lambda self, seconds: True)
+    train(measured, dataset)
+    assert [line["step"] for line in measured.quality()] == list(range(1, 11))
+    assert differing(saved(measured), saved(plain)) == []
+
+
+@pytest.mark.parametrize(("seconds", "looks"), [(4, []), (5, [5]), (7, [5, 7])])
+def test_a_run_is_measured_from_its_fifth_second_on_and_at_its_end(
+    new_run, dataset, clock, monkeypatch, seconds, looks
+):
+    monkeypatch.setattr(quality, "SAMPLES", 8)
+    run = new_run(seconds=seconds)
+    train(run, dataset)
+    assert [line["step"] for line in run.quality()] == looks
+
+
+def test_a_step_that_was_measured_is_not_measured_again_at_the_end(new_run, dataset, looks_at):
+    looks_at(6)
+    run = new_run(seconds=6)
+    train(run, dataset)
+    assert [line["step"] for line in run.quality()] == [6]
+    train(run, dataset)  # no more budget
+    assert [line["step"] for line in run.quality()] == [6]
+
+
+def test_two_pictures_are_too_few_to_measure_but_not_to_train(new_run, one_task, clock):
+    pair = Dataset("pair", one_task.images[:2], one_task.task_ids[:2], one_task.tasks)
+    run = new_run(seconds=8)
+    assert train(run, pair) == "finished"
+    assert run.quality() == []
+    assert run.snapshot_steps() == [8]
+
+
+def test_looks_past_the_snapshot_are_forgotten_on_resume(new_run, dataset, looks_at):
+    looks_at(6)
+    run = new_run(seconds=20)
+    train(run, dataset, should_stop=after(10))
+    assert [line["step"] for line in run.quality()] == [6]  # told to stop, it does so at once
+    first = run.quality()
+    run.log_quality({"step": 15, "seconds": 15.0, "kid": -9.0})  # it was killed before it saved
+    train(run, dataset)
+    assert [line["step"] for line in run.quality()] == [6, 16, 20]  # again after six seconds
+    assert run.quality()[:1] == first
+    assert run.quality()[1]["kid"] > -9
+
+
+def test_the_time_of_a_look_does_not_make_the_training_look_slow(
+    new_run, dataset, clock, looks_at, monkeypatch
+):
+    looks_at(6, 13)
+    look = Gauge.look
+
+    def slow(*given) -> dict[str, float]:
+        clock.now += 3
+        return look(*given)
+
+    monkeypatch.setattr(Gauge, "look", slow)
+    run = new_run(seconds=30)
+    train(run, dataset)
+    assert len(run.quality()) == 2 + 1
+    assert {line["images_per_second"] for line in run.metrics()} == {8.0}
+    assert run.status.seconds == 30  # of which looks are a part
+    assert run.status.step == 30 - 2 * 3
+
+
+def test_the_best_snapshot_can_still_be_trained_on_after_many_others(
+    new_run, dataset, looks_at, monkeypatch
+):
+    looks_at(*range(1, 30))
+    kid = dict.fromkeys(range(1, 40), 2.0) | {4: 1.0}
+    calls = itertools.count(1)
+    monkeypatch.setattr(Gauge, "look", lambda *_: {"kid": kid[next(calls)], "kid_std": 0.1})
+    run = new_run(seconds=30)
+    train(run, dataset)
+    assert run.best_step() == 4
+    assert len(run.snapshot_steps()) == 16
+    for step in run.snapshot_steps():
+        held = (run.snapshot(step) / "training.safetensors").exists()
+        assert held == (step in (4, 30))
+
+
+# Branches ---------------------------------------------------------------------------------------
+
+
+def test_a_branch_goes_on_from_its_snapshot_with_the_changed_setting(
+    new_run, dataset, looks_at, monkeypatch, tmp_path
+):
+    looks_at(5, 10)
+    kids = {5: 2.0, 10: 1.0, 16: 3.0}  # so that the best is not the newest
+    seconds = iter(kids)
+    monkeypatch.setattr(Gauge, "look", lambda *_: {"kid": kids[next(seconds)], "kid_std": 0.1})
+    run = new_run(seconds=16, learning_rate=1e-3)
+    train(run, dataset)
+    assert run.best_step() == 10
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+
+    rates = []
+    step = training.train_step
+
+    def watched(state: State, *given, **options) -> dict[str, float]:
+        rates.append((state.step, state.opt_g.param_groups[0]["lr"], state.opt_d.defaults["lr"]))
+        return step(state, *given, **options)
+
+    monkeypatch.setattr(training, "train_step", watched)
+    monkeypatch.setattr(Gauge, "look", lambda *_: {"kid": 0.5, "kid_std": 0.1})
+    same, _ = run.branch(run.config, tmp_path / "new", 10)
+    slower, _ = run.branch(replace(run.config, learning_rate=3e-4), tmp_path / "new", 10)
+    for branch in (same, slower):
+        assert train(branch, dataset) == "finished"
+        assert (branch.status.step, branch.status.seconds) == (16, 16)
+        assert branch.snapshot_steps() == [10, 15, 16]
+        assert [line["kid"] for line in branch.quality()] == [2.0, 1.0, 0.5, 0.5]
+        old = [line for line in run.metrics() if line["step"] <= 10]
+        assert branch.metrics()[: len(old)] == old
+        assert branch.metrics()[-1]["step"] > 10
+        assert branch.grid_steps()[-1] == 16
+    assert rates == [(step, lr, lr) for lr in (1e-3, 3e-4) for step in range(10, 16)]
+    assert differing(saved(same), saved(run)) == []
+    assert "training:discriminator/logits.weight" in differing(saved(slower), saved(run))
+    after_it_all = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    assert after_it_all == before

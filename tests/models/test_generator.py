@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganlab.models.generator import Generator, TaskBatchNorm, TaskConvTranspose
+from ganlab.models.generator import Generator, TaskBatchNorm, TaskConv
 
 N_TASKS, Z_DIM = 3, 16
 BLEND = (0.5, 0.2, 0.3)
@@ -144,12 +144,133 @@ def test_weights_of_another_shape_are_refused_by_name(generator, shape):
 
 def test_fractional_weights_per_sample_blend_the_kernels_of_each_sample():
     torch.manual_seed(0)
-    layer = TaskConvTranspose(8, 3, N_TASKS).double()
+    layer = TaskConv(8, 3, N_TASKS).double()
     nn.init.normal_(layer.bias)
     x = torch.randn(4, 8, 5, 5, generator=seeded(), dtype=torch.float64)
     rows = torch.stack([weights(*BLEND), weights(0, 1, 0), weights(0.4, 0, 0.6), weights(*BLEND)])
     expected = torch.cat([layer(x[i : i + 1], rows[i]) for i in range(4)])
     torch.testing.assert_close(layer(x, rows), expected)
+
+
+# The latent in every block --------------------------------------------------------------------
+
+
+def styled(n_tasks: int = N_TASKS, **options) -> Generator:
+    """In doubles and in eval mode, with z in every block and heads that differ."""
+    torch.manual_seed(0)
+    generator = Generator(n_tasks, 32, 3, Z_DIM, 8, z_in_blocks=True, **options).double().eval()
+    with torch.no_grad():
+        for norm in generator.norms:
+            norm.scale.normal_(1, 0.3)
+            norm.shift.normal_(0, 0.3)
+        for style in generator.styles:
+            style.bias.normal_(0, 0.1)
+    return generator
+
+
+def test_z_scales_and_shifts_the_channels_of_every_block_by_its_formula():
+    generator, z = styled(1), latents()
+    x = (z @ generator.start.weight.T).reshape(len(z), -1, 4, 4)
+    for i, (norm, style) in enumerate(zip(generator.norms, generator.styles, strict=True)):
+        if i:
+            x = F.conv_transpose2d(x, generator.ups[i - 1].weight, stride=2, padding=1)
+        x = x / (1 + 1e-5) ** 0.5 * norm.scale[0][:, None, None] + norm.shift[0][:, None, None]
+        more, then = (z @ style.weight.T + style.bias).chunk(2, dim=1)
+        x = (x * (1 + more[:, :, None, None]) + then[:, :, None, None]).clamp(min=0)
+    kernel = generator.last.weight[0].reshape(x.shape[1], 3, 4, 4)
+    x = F.conv_transpose2d(x, kernel, generator.last.bias[0], stride=2, padding=1).tanh()
+    torch.testing.assert_close(generator(z, torch.zeros(6, dtype=torch.long)), x)
+
+
+def test_gradients_reach_the_style_of_every_block():
+    generator = styled().train()
+    generator(latents(), torch.arange(6) % N_TASKS).square().sum().backward()
+    assert len(generator.styles) == generator.n_blocks == 3
+    for style in generator.styles:
+        assert (style.weight.grad.abs().sum(1) > 0).double().mean() > 0.9
+        assert style.bias.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("block", range(3))
+def test_z_moves_the_picture_through_any_block_alone(block):
+    generator = styled()
+    with torch.no_grad():
+        generator.start.weight.zero_()
+        for i, style in enumerate(generator.styles):
+            if i != block:
+                style.weight.zero_()
+        ids = torch.zeros(6, dtype=torch.long)
+        assert (generator(latents(), ids).std(0) > 1e-4).any()
+        generator.styles[block].weight.zero_()
+        assert generator(latents(), ids).std(0).max() < 1e-12
+
+
+@pytest.mark.parametrize("task", range(N_TASKS))
+def test_with_z_in_every_block_a_task_id_and_a_one_hot_row_agree(task):
+    generator, z = styled(), latents()
+    row = F.one_hot(torch.tensor(task), N_TASKS).double()
+    by_id = generator(z, torch.full((6,), task))
+    torch.testing.assert_close(generator(z, row), by_id, rtol=0, atol=1e-12)
+    per_block = generator(z, row.expand(generator.n_blocks, -1))
+    torch.testing.assert_close(per_block, by_id, rtol=0, atol=1e-12)
+
+
+def test_with_z_in_every_block_a_blend_is_still_the_weighted_sum_of_heads():
+    generator, mixed, z = styled(), styled(1), latents()
+    row = weights(*BLEND)
+    with torch.no_grad():
+        for own, norm in zip(generator.norms, mixed.norms, strict=True):
+            norm.scale.copy_((row[:, None] * own.scale).sum(0, keepdim=True))
+            norm.shift.copy_((row[:, None] * own.shift).sum(0, keepdim=True))
+        theirs = {k: v for k, v in generator.state_dict().items() if "norms" not in k}
+        mixed.load_state_dict(theirs, strict=False)
+    expected = mixed(z, torch.zeros(6, dtype=torch.long))
+    torch.testing.assert_close(generator(z, row), expected)
+    assert not torch.allclose(generator(z, weights(0, 0.5, 0.5)), expected)
+
+
+def test_at_the_start_z_moves_scales_by_a_fifth_or_so():
+    torch.manual_seed(0)
+    generator = Generator(1, 64, 3, 128, 32, z_in_blocks=True)
+    with torch.no_grad():
+        for style in generator.styles:
+            assert 0.15 < style(torch.randn(256, 128)).std() < 0.3
+
+
+def test_without_it_a_generator_has_not_a_tensor_more():
+    names = Generator(2, 32, 3, Z_DIM, 8).state_dict().keys()
+    more = Generator(2, 32, 3, Z_DIM, 8, z_in_blocks=True).state_dict().keys() - names
+    assert more == {f"styles.{i}.{part}" for i in range(3) for part in ("weight", "bias")}
+
+
+# A block at full size ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("own_last_layer", [False, True])
+def test_one_more_block_works_at_the_size_of_the_picture(own_last_layer):
+    generator = styled(own_last_layer=own_last_layer, full_size_width=5)
+    assert generator.n_blocks == len(generator.styles) == len(generator.ups) + 1 == 4
+    assert generator.norms[-1].scale.shape == (N_TASKS, 5)
+    seen = []
+    generator.last.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape))
+    tasks = torch.tensor([2, 0, 1, 1, 0, 2])
+    together = generator(latents(), tasks)
+    assert together.shape == (6, 3, 32, 32)
+    assert seen == [(6, 5, 32, 32)]
+    for task in range(N_TASKS):
+        row = F.one_hot(torch.tensor(task), N_TASKS).double()
+        alone = generator(latents()[tasks == task], row.expand(4, -1))
+        torch.testing.assert_close(together[tasks == task], alone, rtol=0, atol=1e-12)
+
+
+def test_the_last_layer_at_full_size_is_a_convolution_of_torch():
+    layer = TaskConv(8, 3, 1, doubles=False).double()
+    x = torch.randn(4, 8, 5, 5, generator=seeded(), dtype=torch.float64)
+    theirs = nn.Conv2d(8, 3, 3, padding=1).double()
+    with torch.no_grad():
+        theirs.weight.copy_(layer.weight[0].reshape(3, 8, 3, 3))
+        theirs.bias.copy_(layer.bias[0])
+    torch.testing.assert_close(layer(x, weights(1.0)), theirs(x))
 
 
 # Training -----------------------------------------------------------------------------------
@@ -201,9 +322,10 @@ def test_in_eval_mode_a_picture_does_not_depend_on_its_neighbours(generator):
 @pytest.mark.parametrize("own_last_layer", [False, True])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [32, 64])
-def test_untrained_pictures_fill_the_range_without_saturating(size, channels, own_last_layer):
+@pytest.mark.parametrize("more", [{}, {"z_in_blocks": True}, {"full_size_width": 16}], ids=str)
+def test_untrained_pictures_fill_the_range_without_saturating(size, channels, own_last_layer, more):
     torch.manual_seed(0)
-    generator = Generator(2, size, channels, 128, 32, own_last_layer)
+    generator = Generator(2, size, channels, 128, 32, own_last_layer, **more)
     with torch.no_grad():
         pictures = generator(torch.randn(16, 128), torch.arange(16) % 2)
     assert pictures.shape == (16, channels, size, size)

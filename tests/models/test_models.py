@@ -1,5 +1,7 @@
 """Building networks from a ModelConfig."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -30,10 +32,16 @@ def test_generator_and_discriminator_fit_together(architecture):
 
 def test_the_settings_of_the_config_reach_the_networks():
     model = config("multihead", ("a", "b"), own_last_layer=True, spectral_norm=True)
-    assert len(build_generator(model).last.weight) == 2
+    model = replace(model, z_in_blocks=True, full_size_width=6)
+    generator = build_generator(model)
+    assert len(generator.last.weight) == 2
+    assert len(generator.styles) == generator.n_blocks == 4
+    assert generator.norms[-1].scale.shape == (2, 6)
     assert hasattr(build_discriminator(model).downs[0], "parametrizations")
     plain = config("multihead", ("a", "b"))
     assert len(build_generator(plain).last.weight) == 1
+    assert build_generator(plain).styles is None
+    assert build_generator(plain).n_blocks == 3
     assert not hasattr(build_discriminator(plain).downs[0], "parametrizations")
 
 

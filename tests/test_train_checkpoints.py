@@ -1,0 +1,133 @@
+"""The script that trains what is shipped, from nothing to a checkpoint that loads."""
+
+import importlib.util
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import drawings, tiny
+from safetensors.torch import load_file
+
+from ganlab import checkpoints, quality, training
+from ganlab.config import TrainConfig
+from ganlab.data import catalog
+from ganlab.models import build_discriminator
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "train_checkpoints.py"
+
+
+@pytest.fixture
+def script(monkeypatch, tmp_path):
+    """The script with one tiny checkpoint to train, measured from its first moment on."""
+    spec = importlib.util.spec_from_file_location("train_checkpoints", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    dataset = drawings(("discs", "squares"), 60)
+    entry = replace(catalog.CATALOG["avatars"], tasks=dataset.tasks, licence="Free for all.")
+    monkeypatch.setitem(catalog.CATALOG, "drawings", entry)
+    monkeypatch.setattr(
+        catalog,
+        "load",
+        lambda source, size=None, tasks=None, on_progress=None: dataset.subset(
+            tasks or dataset.tasks
+        ),
+    )
+    monkeypatch.setattr(module, "CONFIGS", {"tiny": tiny(data="drawings", seconds=2)})
+    monkeypatch.setattr(module, "SAMPLES", 12)
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(quality, "SAMPLES", 16)
+    for holder in (quality, training):
+        monkeypatch.setattr(holder, "FIRST_LOOK_SECONDS", 0.2)
+    return module
+
+
+def call(script, monkeypatch, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *words])
+    script.main()
+
+
+def test_what_ships_is_trained_on_catalogue_data():
+    spec = importlib.util.spec_from_file_location("train_checkpoints", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for config in module.CONFIGS.values():
+        assert isinstance(config, TrainConfig)
+        assert config.data in catalog.CATALOG
+        assert config.seconds >= 600
+
+
+def test_a_checkpoint_is_trained_measured_and_written_with_its_card(
+    script, monkeypatch, tmp_path, capsys
+):
+    for words in (["train"], ["single"], ["export"]):
+        call(script, monkeypatch, *words, "tiny")
+    run = script.run_of("tiny", "train")
+    assert run.status.state == "finished"
+    assert run.quality()
+
+    (folder,) = checkpoints.shipped()
+    assert folder == tmp_path / "shipped" / "tiny"
+    generator, model, about = checkpoints.load_generator(folder)
+    assert model.tasks == ("discs", "squares")
+    best = run.snapshot(run.best_step())
+    for key, value in load_file(best / "generator.safetensors").items():
+        assert torch.equal(generator.state_dict()[key], value)
+
+    discriminator = build_discriminator(model)
+    discriminator.load_state_dict(load_file(folder / "discriminator.safetensors"))
+    of_d = load_file(best / "training.safetensors")
+    for key, value in discriminator.state_dict().items():
+        assert torch.equal(of_d[f"discriminator/{key}"], value)
+
+    assert set(about["metrics"]) == set(about["compared"]["single"]) == set(model.tasks)
+    assert about["compared"]["quick"] == {}
+    for row in about["metrics"].values():
+        assert {"kid", "coverage", "diversity", "kid_held_out"} < set(row)
+    lineage = about["lineage"]
+    assert (lineage["step"], lineage["data_licence"]) == (run.best_step(), "Free for all.")
+    assert lineage["data"]["held_out"] == 12
+    looks = {line["step"]: line["seconds"] for line in run.quality()}
+    assert lineage["seconds"] == looks[run.best_step()]
+
+    card = (folder / "README.md").read_text()
+    assert "120 pictures, of which 12 never trained. Free for all." in card
+    assert run.config.command() in card
+    discs = next(line for line in card.splitlines() if line.startswith("| discs |"))
+    cells = [cell.strip() for cell in discs.strip("|").split("|")]
+    assert len(cells) == 8
+    assert cells[1] == "{kid:.2f} ± {kid_std:.2f}".format(**about["metrics"]["discs"])
+    assert cells[2] == f"{about['compared']['single']['discs']['kid']:.2f}"
+    assert cells[3] == "–"  # no quick look was trained
+    assert cells[7].split()[0].isdecimal()
+    assert (folder / "preview.jpg").stat().st_size > 1000
+
+
+def test_a_training_goes_on_where_it_was_broken_off_and_ends_once(script, monkeypatch, capsys):
+    run = script.run_of("tiny", "train")
+    config = replace(script.CONFIGS["tiny"], seconds=1)
+    script.go_on(run, config)
+    assert 1 <= run.status.seconds < 2
+    script.go_on(run, config)
+    assert "is finished: KID" in capsys.readouterr().out.splitlines()[-1]
+    steps = run.status.step
+
+    script.go_on(run, replace(config, seconds=2))  # more was asked for
+    assert (run.status.state, run.config.seconds) == ("finished", 2)
+    assert run.status.seconds >= 2 and run.status.step > steps
+
+    run.move("queued")
+    run.move("running")  # and then its process died
+    script.go_on(run, replace(config, seconds=3))
+    assert run.status.state == "finished"
+    assert run.status.seconds >= 3
+
+
+def test_a_part_that_was_never_trained_is_left_out(script):
+    assert script.measured(script.run_of("tiny", "quick", "discs"), script.CONFIGS["tiny"]) == {}
+
+
+def test_a_single_task_gets_its_share_of_the_time(script):
+    config = script.alone(script.CONFIGS["tiny"], "squares")
+    assert (config.tasks, config.seconds) == (("squares",), 1)
