@@ -78,7 +78,7 @@ CASES = {
         "D is winning", changes={"d_steps": 10, "r1": 0.0, "r2": 0.0, "loss": "minimax"}
     ),
     "collapse": Case("Mode collapse", is_deaf=True),
-    "ten pictures": Case("Memorising", dataset=only_ten),
+    "ten pictures": Case("Memorising", dataset=only_ten, changes={"seconds": 180.0}),
     "learning rate x 100": Case("Loss exploded", changes={"learning_rate": 0.1}),
     "learning rate / 1000": Case("Not learning", changes={"learning_rate": 1e-6}),
 }

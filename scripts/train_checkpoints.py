@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 from safetensors.torch import save as tensors_to_bytes
 
-from ganlab import __version__, checkpoints, quality, sampling
+from ganlab import __version__, checkpoints, device, quality, sampling
 from ganlab.config import ModelConfig, TrainConfig
 from ganlab.data import catalog
 from ganlab.export import open_model
@@ -77,6 +77,7 @@ def measured(run: Run, config: TrainConfig) -> dict[str, dict[str, float]]:
         return {}
     generator, model = open_model(str(run.path))
     dataset = catalog.load(config.data)
+    device.plan().apply_threads()
     found = quality.evaluate(generator, model.tasks, dataset, n=SAMPLES)
     return {
         task: {key: float(f"{value:.4g}") for key, value in row.items()}

@@ -40,6 +40,7 @@ def named(preset: str = "quick", **changes) -> TrainConfig:
         ({"z_dim": 1}, "z dim is 1", "choose between 2 and 512"),
         ({"z_dim": -float("inf")}, "z dim is -inf", "give a number"),
         ({"batch_size": -1}, "batch size is -1", "choose between 0 and 512"),
+        ({"batch_size": 1}, "batch size is 1", "choose between 2 and 512"),
         ({"batch_size": False}, "batch size is False", "give a number"),
         ({"learning_rate": 0}, "learning rate is 0", "choose between 1e-06 and 1"),
         ({"learning_rate": float("nan")}, "learning rate is nan", "give a number"),

@@ -743,7 +743,8 @@ def test_a_curve_is_thinned_evenly_and_keeps_its_last_line(open_jobs, tmp_path, 
     run, _ = Run.create(tiny(), runs=tmp_path / "runs")
     run.move("stopped")
     for step in range(1, lines + 1):
-        run.log_metrics({"step": step, "images_per_second": 1.0})
+        losses = {"loss_g": 1.0, "loss_d": 1.0, "d_right": 0.5}
+        run.log_metrics({"step": step, "images_per_second": 1.0, **losses})
     curve = steps(open_jobs().curve(run.id))
     assert len(curve) <= MAX_CURVE_POINTS
     assert curve[-1:] == [lines][: len(curve)]

@@ -881,14 +881,15 @@ def test_being_measured_does_not_change_a_run(new_run, dataset, monkeypatch, pre
     assert differing(saved(measured), saved(plain)) == []
 
 
-@pytest.mark.parametrize(("seconds", "looks"), [(4, []), (5, [5]), (7, [5, 7])])
+@pytest.mark.parametrize(("seconds", "ends"), [(4, []), (5, [5]), (7, [5, 7])])
 def test_a_run_is_measured_from_its_fifth_second_on_and_at_its_end(
-    new_run, dataset, clock, monkeypatch, seconds, looks
+    new_run, dataset, clock, monkeypatch, seconds, ends
 ):
     monkeypatch.setattr(quality, "SAMPLES", 8)
     run = new_run(seconds=seconds)
     train(run, dataset)
-    assert [line["step"] for line in run.quality()] == looks
+    looks = [line["step"] for line in run.quality()]  # and now and then in between
+    assert sorted({*looks[:1], *looks[-1:]}) == ends
 
 
 def test_a_step_that_was_measured_is_not_measured_again_at_the_end(new_run, dataset, looks_at):

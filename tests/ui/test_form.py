@@ -261,7 +261,7 @@ def test_data_and_presets_that_do_not_exist_are_refused(rubbish):
 def test_the_estimate_tells_time_and_for_a_budget_in_time_steps_too():
     values = filled(amount=60)
     config, (by_time, _) = read_form(values), describe(*values)
-    expected = 60 * estimates.images_per_second(config) / config.batch_size
+    expected = 60 * estimates.images_per_second(config) / estimates.pictures_per_step(config)
     assert "About 1 min 2 s here" in by_time
     assert f"some {float(f'{expected:.1g}'):,.0f} steps" in by_time
     by_steps, command = describe(*filled(amount=1000, unit="steps"))
