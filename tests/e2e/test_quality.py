@@ -75,9 +75,9 @@ def worsen(run: Run) -> None:
     """Writes into an ended run that its samples had become all alike after its last snapshot."""
     last = run.status.step
     good = {"kid": 1.0, "kid_std": 0.1, "copied": 0.0, "usually_copied": 0.0}
-    run.log_quality(
-        {"step": last, "seconds": 1.0, **good, "diversity": 0.9, "least_diversity": 0.9}
-    )
+    varied = {**good, "diversity": 0.9, "least_diversity": 0.9}
+    run.log_quality({"step": last // 2, "seconds": 0.5, **varied, "kid": 9.0})
+    run.log_quality({"step": last, "seconds": 1.0, **varied})
     bad = {**good, "kid": 9.0, "diversity": 0.01, "least_diversity": 0.01}
     run.log_quality({"step": last + 20, "seconds": 2.0, **bad})
 
