@@ -8,7 +8,8 @@ from ganlab import device
 from ganlab.config import PRESETS, ModelConfig, TrainConfig
 from ganlab.data.dataset import Dataset
 from ganlab.models import HAS_HEADS
-from ganlab.training import State, fresh_state, train_step
+from ganlab.state import State, fresh_state
+from ganlab.step import train_step
 
 ROUNDS = 5
 BASELINE = "dcgan"

@@ -127,6 +127,13 @@ class TrainConfig:
         label="Latent into every block",
         group="Model",
     )
+    own_styles: bool = setting(
+        True,
+        "Lets each task use the latent vector in its own way: better pictures in every task; "
+        "without it, one vector's pictures are more alike from task to task.",
+        label="Own use of the latent per task",
+        group="Model",
+    )
     full_size_width: int = setting(
         8,
         "Channels of one more block at the full size of pictures of 64 px: slower, with cleaner "
@@ -134,6 +141,15 @@ class TrainConfig:
         label="Width at full size",
         low=0,
         high=64,
+        group="Model",
+    )
+    mapping_layers: int = setting(
+        2,
+        "Dense layers that bend the latent vector before the blocks see it: better at things that "
+        "are either there or not, such as glasses.",
+        label="Mapping layers",
+        low=0,
+        high=8,
         group="Model",
     )
     loss: str = setting(
@@ -348,6 +364,8 @@ class ModelConfig:
     own_last_layer: bool = False
     z_in_blocks: bool = False
     full_size_width: int = 0
+    mapping_layers: int = 0
+    own_styles: bool = False
     spectral_norm: bool = False
 
     @classmethod
@@ -362,6 +380,8 @@ class ModelConfig:
             own_last_layer=config.own_last_layer,
             z_in_blocks=config.z_in_blocks,
             full_size_width=config.full_size_width_at(dataset.size),
+            mapping_layers=config.mapping_layers,
+            own_styles=config.own_styles,
             spectral_norm=config.spectral_norm,
         )
 

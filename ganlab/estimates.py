@@ -38,6 +38,8 @@ def _key(config: TrainConfig) -> str:
         "simultaneous",
         "z_in_blocks",
         "d_steps",
+        "mapping_layers",
+        "own_styles",
     )
     values = [*(getattr(config, name) for name in names), config.full_size_width_at(size)]
     return "|".join(

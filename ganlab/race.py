@@ -17,13 +17,16 @@ from ganlab import device, metrics, quality
 from ganlab.config import ModelConfig, TrainConfig
 from ganlab.data.dataset import Dataset
 from ganlab.models import HAS_HEADS, features
-from ganlab.training import fresh_state, set_learning_rate, train_step
+from ganlab.state import fresh_state, set_learning_rate
+from ganlab.step import train_step
 
 BASELINE = "classic DCGAN"
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     BASELINE: ("dcgan", {}),
     "default": ("quick", {}),
     "latent only at the start": ("quick", {"z_in_blocks": False}),
+    "no mapping": ("quick", {"mapping_layers": 0}),
+    "shared styles": ("quick", {"own_styles": False}),
     "batch of 48": ("quick", {"batch_size": 48}),
     "no block at full size": ("quick", {"full_size_width": 0}),
     "learning rate 1e-3": ("quick", {"learning_rate": 1e-3}),

@@ -2,7 +2,8 @@
 
     python scripts/train_checkpoints.py train avatars64    the checkpoint itself: hours
     python scripts/train_checkpoints.py quick avatars64    the minute that a visitor gets, per task
-    python scripts/train_checkpoints.py single avatars64   each task alone, in its share of the time
+    python scripts/train_checkpoints.py together avatars64 all tasks in a fixed time
+    python scripts/train_checkpoints.py single avatars64   each task alone, in its share of it
     python scripts/train_checkpoints.py export avatars64   measures all, writes the checkpoint
 
 Each part goes on where it was broken off (Ctrl-C saves). `--hours` gives a finished training more.
@@ -35,6 +36,7 @@ CONFIGS = {
     ),
     "fashion32": TrainConfig.from_preset("quick", data="fashion", seconds=1800.0, **LONG),
 }
+COMPARED_SECONDS = 1200.0  # for all tasks together, and divided among those trained alone
 SAMPLES = 1000  # per head
 COLUMNS = 10
 
@@ -65,10 +67,15 @@ def best(run: Run) -> float:
     return min((line["kid"] for line in run.quality()), default=float("nan"))
 
 
+def together(config: TrainConfig) -> TrainConfig:
+    """The same in the time for comparisons."""
+    return replace(config, seconds=COMPARED_SECONDS)
+
+
 def alone(config: TrainConfig, task: str) -> TrainConfig:
-    """The same for one task, in its share of the time."""
+    """The same for one task, in its share of that time."""
     n_tasks = len(catalog.CATALOG[config.data].tasks)
-    return replace(config, tasks=(task,), seconds=config.seconds / n_tasks)
+    return replace(config, tasks=(task,), seconds=COMPARED_SECONDS / n_tasks)
 
 
 def measured(run: Run, config: TrainConfig) -> dict[str, dict[str, float]]:
@@ -97,16 +104,16 @@ def export(name: str, config: TrainConfig) -> None:
     z = sampling.latents(COLUMNS, model.z_dim, 0).repeat(len(model.tasks), 1)
     preview = sampling.grid(sampling.sample(generator, z, tasks), COLUMNS)
     metrics = measured(run, config)
-    quick: dict[str, dict[str, float]] = {}
-    single: dict[str, dict[str, float]] = {}
-    for task in model.tasks:
-        quick |= measured(run_of(name, "quick", task), config)
-        single |= measured(run_of(name, "single", task), config)
+    compared: dict[str, dict[str, dict[str, float]]] = {"quick": {}, "single": {}}
+    for part, rows in compared.items():
+        for task in model.tasks:
+            rows |= measured(run_of(name, part, task), config)
+    compared["together"] = measured(run_of(name, "together"), config)
     seconds = next(q["seconds"] for q in run.quality() if q["step"] == int(snapshot.name))
     about = {
         "features": features.NAME,
         "metrics": metrics,
-        "compared": {"quick": quick, "single": single},
+        "compared": compared,
         "lineage": {
             "trained_with": run.config.to_dict(),
             "data": run.about["data"],
@@ -137,9 +144,11 @@ def card(name: str, model: ModelConfig, about: dict) -> str:
     images = lineage["step"] * config.fitted(len(model.tasks)).batch_size
     rows = [
         f"| {task} | {row['kid']:.2f} ± {row['kid_std']:.2f} "
-        f"| {_kid(about['compared']['single'].get(task))} "
-        f"| {_kid(about['compared']['quick'].get(task))} "
-        f"| {row['coverage']:.2f} | {row['density']:.2f} | {row['diversity']:.2f} "
+        + "".join(
+            f"| {_kid(about['compared'][part].get(task))} "
+            for part in ("quick", "together", "single")
+        )
+        + f"| {row['coverage']:.2f} | {row['density']:.2f} | {row['diversity']:.2f} "
         f"| {row['copies']:.0f} ({100 * row.get('usually_copied', 0):.0f} %) |"
         for task, row in about["metrics"].items()
     ]
@@ -161,13 +170,15 @@ def card(name: str, model: ModelConfig, about: dict) -> str:
             "## Metrics",
             "",
             f"KID in features of {about['features']} (lower is better; it does not compare with "
-            f"Inception's), {SAMPLES} samples per head against as many pictures. *Alone*: a "
-            "generator of the same size for this task alone, in an equal share of the time. "
-            "*Quick*: the page's quick look, 60 s on this task alone. Copies: samples that sit on "
-            "a training picture, of 1000, and in brackets how many held-out pictures do.",
+            f"Inception's), {SAMPLES} samples per head against as many pictures. *Quick*: "
+            "the page's quick look, 60 s on this task alone. *Together* and *alone*, what learning "
+            f"several tasks is worth: all heads together in {COMPARED_SECONDS / 60:.0f} minutes, "
+            "and a generator of the same size for each task alone in its share of that time. "
+            "Copies: samples that sit on a training picture, of 1000, and in brackets how many "
+            "held-out pictures do.",
             "",
-            "| head | KID | alone | quick | coverage | density | diversity | copies |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- |",
+            "| head | KID | quick | together | alone | coverage | density | diversity | copies |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
             *rows,
             "",
         ]
@@ -180,7 +191,7 @@ def _kid(row: dict[str, float] | None) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=["train", "quick", "single", "export"])
+    parser.add_argument("part", choices=["train", "quick", "together", "single", "export"])
     parser.add_argument("name", choices=list(CONFIGS))
     parser.add_argument("--hours", type=float, help="of the whole training")
     args = parser.parse_args()
@@ -189,6 +200,8 @@ def main() -> None:
         config = replace(config, seconds=args.hours * 3600)
     if args.part == "train":
         go_on(run_of(args.name, "train"), config)
+    elif args.part == "together":
+        go_on(run_of(args.name, "together"), together(config))
     elif args.part == "export":
         export(args.name, config)
     else:

@@ -221,7 +221,14 @@ def test_more_budget_changes_nothing_else():
 
 
 def test_a_model_takes_its_shape_from_the_data_and_the_rest_from_the_config(dataset):
-    config = named(width=16, z_dim=9, own_last_layer=True, spectral_norm=True, full_size_width=12)
+    config = named(
+        width=16,
+        z_dim=9,
+        own_last_layer=True,
+        spectral_norm=True,
+        full_size_width=12,
+        mapping_layers=2,
+    )
     model = ModelConfig.for_dataset(config, dataset)
     assert asdict(model) == {
         "architecture": "multihead",
@@ -233,6 +240,8 @@ def test_a_model_takes_its_shape_from_the_data_and_the_rest_from_the_config(data
         "own_last_layer": True,
         "z_in_blocks": True,
         "full_size_width": 0,  # which pays only at 64 px
+        "mapping_layers": 2,
+        "own_styles": True,
         "spectral_norm": True,
     }
 
@@ -245,11 +254,11 @@ def test_the_block_at_full_size_is_for_pictures_of_64_pixels(dataset):
     assert ModelConfig.for_dataset(config, dataset).full_size_width == 0
 
 
-@pytest.mark.parametrize("name", ["z_in_blocks", "full_size_width"])
+@pytest.mark.parametrize("name", ["z_in_blocks", "full_size_width", "mapping_layers", "own_styles"])
 def test_a_model_written_before_a_part_was_known_is_one_without_it(name):
     values = asdict(ModelConfig("multihead", 32, 3, ("a",), 9, 16))
     del values[name]
-    assert not getattr(ModelConfig.from_dict(values), name)
+    assert getattr(ModelConfig.from_dict(values), name) == 0
 
 
 def some_model(**changes) -> dict:

@@ -114,6 +114,8 @@ def test_it_is_used_whatever_the_seed_the_budget_and_the_tasks(new_run):
         {"z_in_blocks": False},
         {"full_size_width": 24},
         {"d_steps": 2},
+        {"mapping_layers": 1},
+        {"own_styles": False},
         {"architecture": "mlp"},
         {"precision": "auto"},
         {"data": "fashion"},

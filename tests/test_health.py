@@ -11,7 +11,7 @@ import pytest
 
 from ganlab.config import PRESETS, TrainConfig
 from ganlab.health import Remedy, Verdict, diagnose
-from scripts.prove_health import CASES, verdicts
+from scripts.prove_health import CASES, SEEDS, verdicts
 
 RECORDS = json.loads((Path(__file__).parent / "health_runs.json").read_text())
 HEALTHY = {name for name, case in CASES.items() if case.expected == "Learning well"}
@@ -22,7 +22,7 @@ def case_of(key: str) -> str:
 
 
 def test_every_case_was_run_with_three_seeds():
-    assert sorted(RECORDS) == sorted(f"{name} / {seed}" for name in CASES for seed in range(3))
+    assert sorted(RECORDS) == sorted(f"{name} / {seed}" for name in CASES for seed in SEEDS)
 
 
 @pytest.mark.parametrize("key", [key for key in RECORDS if case_of(key) in HEALTHY])

@@ -13,7 +13,7 @@ from ganlab.__main__ import main
 from ganlab.config import TrainConfig
 from ganlab.models import features
 from ganlab.race import BASELINE, LOOKS, MARKS, RECIPES, Lap, Row
-from ganlab.training import train_step
+from ganlab.step import train_step
 
 TWO = ["default", "latent only at the start"]
 

@@ -36,6 +36,7 @@ def script(monkeypatch, tmp_path):
     )
     monkeypatch.setattr(module, "CONFIGS", {"tiny": tiny(data="drawings", seconds=2)})
     monkeypatch.setattr(module, "SAMPLES", 12)
+    monkeypatch.setattr(module, "COMPARED_SECONDS", 2.0)
     monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path / "shipped")
     monkeypatch.setattr(quality, "SAMPLES", 16)
     for holder in (quality, training):
@@ -61,7 +62,7 @@ def test_what_ships_is_trained_on_catalogue_data():
 def test_a_checkpoint_is_trained_measured_and_written_with_its_card(
     script, monkeypatch, tmp_path, capsys
 ):
-    for words in (["train"], ["single"], ["export"]):
+    for words in (["train"], ["together"], ["single"], ["export"]):
         call(script, monkeypatch, *words, "tiny")
     run = script.run_of("tiny", "train")
     assert run.status.state == "finished"
@@ -96,11 +97,12 @@ def test_a_checkpoint_is_trained_measured_and_written_with_its_card(
     assert run.config.command() in card
     discs = next(line for line in card.splitlines() if line.startswith("| discs |"))
     cells = [cell.strip() for cell in discs.strip("|").split("|")]
-    assert len(cells) == 8
+    assert len(cells) == 9
     assert cells[1] == "{kid:.2f} ± {kid_std:.2f}".format(**about["metrics"]["discs"])
-    assert cells[2] == f"{about['compared']['single']['discs']['kid']:.2f}"
-    assert cells[3] == "–"  # no quick look was trained
-    assert cells[7].split()[0].isdecimal()
+    assert cells[2] == "–"  # no quick look was trained
+    assert cells[3] == f"{about['compared']['together']['discs']['kid']:.2f}"
+    assert cells[4] == f"{about['compared']['single']['discs']['kid']:.2f}"
+    assert cells[8].split()[0].isdecimal()
     assert (folder / "preview.jpg").stat().st_size > 1000
 
 
@@ -128,6 +130,8 @@ def test_a_part_that_was_never_trained_is_left_out(script):
     assert script.measured(script.run_of("tiny", "quick", "discs"), script.CONFIGS["tiny"]) == {}
 
 
-def test_a_single_task_gets_its_share_of_the_time(script):
-    config = script.alone(script.CONFIGS["tiny"], "squares")
-    assert (config.tasks, config.seconds) == (("squares",), 1)
+def test_a_single_task_gets_its_share_of_the_time_that_all_have_together(script):
+    tiny = script.CONFIGS["tiny"]
+    alone, together = script.alone(tiny, "squares"), script.together(tiny)
+    assert (alone.tasks, together.tasks) == (("squares",), ())
+    assert 2 * alone.seconds == together.seconds == script.COMPARED_SECONDS

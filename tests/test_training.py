@@ -24,6 +24,8 @@ from ganlab.data.dataset import Dataset
 from ganlab.losses import LOSSES, squared_slope
 from ganlab.quality import Gauge
 from ganlab.runs import Run
+from ganlab.state import State, fresh_state, set_learning_rate
+from ganlab.step import train_step
 from ganlab.training import (
     Diverged,
     GridSaved,
@@ -31,11 +33,8 @@ from ganlab.training import (
     Looked,
     Pace,
     SnapshotSaved,
-    State,
-    fresh_state,
     grid_layout,
     train,
-    train_step,
 )
 
 
@@ -506,7 +505,7 @@ def test_penalties_are_computed_as_rarely_as_asked(
         counted.append(1)
         return squared_slope(*given)
 
-    monkeypatch.setattr(training, "squared_slope", counting)
+    monkeypatch.setattr("ganlab.step.squared_slope", counting)
     train(new_run(r1=r1, r2=r2, penalty_every=every), dataset)
     assert len(counted) == calls
 
@@ -556,7 +555,7 @@ def test_diffaugment_changes_all_that_d_sees(new_run, dataset, simultaneous, loo
 
 @pytest.mark.parametrize("simultaneous", [True, False])
 def test_g_learns_through_what_d_was_shown(new_run, dataset, monkeypatch, simultaneous):
-    monkeypatch.setattr(training.augment, "diffaugment", lambda x, rng: 0 * x)
+    monkeypatch.setattr("ganlab.augment.diffaugment", lambda x, rng: 0 * x)
     run = new_run(diffaugment=True, simultaneous=simultaneous)  # D sees nothing at all
     state, config, plan = state_of(run, dataset)
     metrics = train_step(state, config, plan, dataset, measure=True)
@@ -676,7 +675,7 @@ def test_the_learning_rate_falls_over_the_second_half_only_when_asked(
 
 def test_the_learning_rate_ends_at_a_tenth(new_run, dataset):
     state, config, _ = state_of(new_run(lr_decay=True), dataset)
-    training.set_learning_rate(state, config, 1.0)
+    set_learning_rate(state, config, 1.0)
     assert state.opt_g.param_groups[0]["lr"] == pytest.approx(config.learning_rate / 10)
     assert state.opt_d.param_groups[0]["lr"] == pytest.approx(config.learning_rate / 10)
 

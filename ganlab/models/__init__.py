@@ -31,6 +31,8 @@ def build_generator(config: ModelConfig) -> nn.Module:
         own_last_layer=config.own_last_layer,
         z_in_blocks=config.z_in_blocks,
         full_size_width=config.full_size_width,
+        mapping_layers=config.mapping_layers,
+        own_styles=config.own_styles,
     )
 
 

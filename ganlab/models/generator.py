@@ -124,6 +124,29 @@ class TaskConv(nn.Module):
         return F.conv2d(x, kernel, bias, padding=1)
 
 
+class TaskStyle(nn.Module):
+    """A linear map from the latent to a block's second scales and shifts; it belongs to the task,
+    or to all.
+
+    Those of all tasks start equal: heads that mean the same by a direction of the latent space
+    (dark, to the left) keep it so, and only what has to differ drifts apart.
+    """
+
+    def __init__(self, z_dim: int, channels: int, n_maps: int):
+        super().__init__()
+        weight = torch.randn(2 * channels, z_dim) * STYLE_DEVIATION
+        self.weight = nn.Parameter(weight.repeat(n_maps, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(n_maps, 2 * channels))
+
+    def forward(self, z: Tensor, weights: Tensor) -> Tensor:
+        """z: (B, z_dim) to (B, 2 * channels); weights as in `TaskBatchNorm`."""
+        n_maps, outputs = self.bias.shape
+        every = F.linear(z, self.weight.flatten(0, 1), self.bias.flatten())
+        if n_maps == 1:
+            return every
+        return blend(weights, every.to(weights.dtype).view(len(z), n_maps, outputs))
+
+
 class Generator(nn.Module):
     """z (B, z_dim) and task weights to images (B, channels, size, size) in [-1, 1]."""
 
@@ -137,35 +160,44 @@ class Generator(nn.Module):
         own_last_layer: bool = False,
         z_in_blocks: bool = False,
         full_size_width: int = 0,
+        mapping_layers: int = 0,
+        own_styles: bool = False,
     ):
         """`width` is the number of channels at half the output's size.
 
         With `own_last_layer` a head also has its own last layer: sharper alone, softer in blends.
-        With `z_in_blocks` the latent also scales and shifts the channels of every block, the same
-        way in all heads (as in BigGAN, Brock et al. 2018, https://arxiv.org/abs/1809.11096).
+        With `z_in_blocks` the latent also scales and shifts the channels of every block (as in
+        BigGAN, Brock et al. 2018, https://arxiv.org/abs/1809.11096): in all heads the same way or,
+        with `own_styles`, in each its own.
         With `full_size_width` a further block of so many channels works at the output's size.
+        With `mapping_layers` so many dense layers first bend z into the vector that the blocks see
+        (as in StyleGAN, Karras et al. 2019, https://arxiv.org/abs/1812.04948).
         """
         super().__init__()
         widths = block_widths(size, width)[::-1]  # 64 px: blocks at 4, 8, 16 and 32 px
         if full_size_width:
             widths.append(full_size_width)
         self.z_dim, self.n_tasks, self.n_blocks = z_dim, n_tasks, len(widths)
+        self.mapping = nn.Sequential()
+        for _ in range(mapping_layers):
+            self.mapping.extend([nn.Linear(z_dim, z_dim), nn.LeakyReLU(0.2)])
         self.start = nn.Linear(z_dim, widths[0] * 16, bias=False)
         self.norms = nn.ModuleList(TaskBatchNorm(w, n_tasks) for w in widths)
         self.ups = nn.ModuleList(
             nn.ConvTranspose2d(a, b, 4, stride=2, padding=1, bias=False)
             for a, b in pairwise(widths)
         )
+        n_maps = n_tasks if own_styles else 1
         self.styles = (
-            nn.ModuleList(nn.Linear(z_dim, 2 * w) for w in widths) if z_in_blocks else None
+            nn.ModuleList(TaskStyle(z_dim, w, n_maps) for w in widths) if z_in_blocks else None
         )
         n_kernels = n_tasks if own_last_layer else 1
         self.last = TaskConv(widths[-1], channels, n_kernels, doubles=not full_size_width)
+        for layer in self.mapping[::2]:
+            nn.init.kaiming_normal_(layer.weight, a=0.2)
+            nn.init.zeros_(layer.bias)
         for up in self.ups:
             nn.init.normal_(up.weight, std=(up.in_channels * 4 / 2) ** -0.5)
-        for style in self.styles or ():
-            nn.init.normal_(style.weight, std=STYLE_DEVIATION)
-            nn.init.zeros_(style.bias)
 
     def block_weights(self, tasks: Tensor) -> list[Tensor]:
         """Task ids or weights, as `forward` takes them, to one weight tensor per block."""
@@ -191,8 +223,11 @@ class Generator(nn.Module):
                 (n_blocks, n_tasks) for the whole batch, coarse blocks first.
         """
         weights = self.block_weights(tasks)
+        z = self.mapping(z)
         x = like_kernel(self.start(z).unflatten(1, (-1, 4, 4)), self.ups[0].weight)
-        styles = [style(z) for style in self.styles] if self.styles else [None] * self.n_blocks
+        styles: list[Tensor | None] = [None] * self.n_blocks
+        if self.styles:
+            styles = [style(z, w) for style, w in zip(self.styles, weights, strict=True)]
         x = F.relu(self.norms[0](x, weights[0], styles[0]))
         for up, norm, w, style in zip(
             self.ups, self.norms[1:], weights[1:], styles[1:], strict=True

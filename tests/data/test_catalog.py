@@ -21,7 +21,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganlab.data import catalog
+from ganlab.data import catalog, download
 from ganlab.data.catalog import CATALOG, DatasetUnavailable, is_ready, load, preview
 
 ROOT = Path(__file__).parents[2]
@@ -275,7 +275,7 @@ def serve_mnist(server: Server, monkeypatch, name: str = "mnist") -> np.ndarray:
         "t10k-labels-idx1-ubyte.gz": idx(labels[:10]),
     }
     resources = [(file_name, server.add(file_name, files[file_name])) for file_name in files]
-    family = catalog._torchvision_class(name)
+    family = download.torchvision_class(name)
     monkeypatch.setattr(family, "mirrors", [server.url])
     monkeypatch.setattr(family, "resources", resources)
     return images
@@ -294,7 +294,7 @@ def test_a_download_arrives_padded_and_sorted_by_task(server, monkeypatch, name)
     assert dataset.tasks == CATALOG[name].tasks
     assert dataset.images.shape == (20, 1, 32, 32)
     assert np.array_equal(dataset.images[:, 0, 2:-2, 2:-2].numpy(), images)
-    classes = catalog._CLASSES[name]
+    classes = download._CLASSES[name]
     assert [dataset.tasks[i] for i in dataset.task_ids] == [classes[i % 10] for i in range(20)]
 
 
@@ -315,7 +315,7 @@ def test_what_is_downloaded_once_needs_no_server_again(server, monkeypatch, home
     assert is_ready("mnist") and len(server.asked) == 4
     assert preview("mnist").size == (12 * 34 - 2, 32)
     catalog._cache.clear()
-    monkeypatch.setattr(catalog._torchvision_class("mnist"), "mirrors", [dead_url()])
+    monkeypatch.setattr(download.torchvision_class("mnist"), "mirrors", [dead_url()])
     assert load("mnist").manifest() == first.manifest()
     assert load("mnist", tasks=["3"]).tasks == ("3",)
     assert load("mnist", size=64).size == 64
@@ -343,7 +343,7 @@ def test_the_next_mirror_is_asked_when_one_is_dead_or_gives_damaged_files(
     (tmp_path / "damaged").mkdir()
     damaged = Server(tmp_path / "damaged")
     damaged.add("train-images-idx3-ubyte.gz", b"damaged")
-    family = catalog._torchvision_class("mnist")
+    family = download.torchvision_class("mnist")
     monkeypatch.setattr(family, "mirrors", [dead_url(), damaged.url, server.url])
     assert len(load("mnist")) == 20
     damaged.close()
@@ -359,7 +359,7 @@ def test_a_damaged_download_is_refused_and_leaves_nothing_behind(server, monkeyp
 
 @pytest.mark.parametrize("name", DOWNLOADS)
 def test_without_a_connection_one_sentence_says_what_how_large_and_what_to_do(name, monkeypatch):
-    family = catalog._torchvision_class(name)
+    family = download.torchvision_class(name)
     monkeypatch.setattr(family, "mirrors", [dead_url()], raising=False)
     monkeypatch.setattr(family, "url", dead_url(), raising=False)
     started = time.monotonic()
@@ -409,7 +409,7 @@ def test_cifar_is_unpacked_without_following_the_paths_of_its_archive(
 ):
     content, files = cifar_archive(np.random.default_rng(0))
     md5s = {name: hashlib.md5(data).hexdigest() for name, data in files.items()}
-    family = catalog._torchvision_class("cifar10")
+    family = download.torchvision_class("cifar10")
     monkeypatch.setattr(family, "url", server.url + "cifar.tar.gz")
     monkeypatch.setattr(family, "tgz_md5", server.add("cifar.tar.gz", content))
     train = [[name, md5s[name]] for name in files if name.startswith("data_batch")]

@@ -1,0 +1,121 @@
+"""All that changes while a run trains: the networks, their optimisers, the averaged generator."""
+
+import copy
+from dataclasses import dataclass, field
+
+import torch
+from safetensors.torch import load as tensors_from_bytes
+from torch import Tensor, nn
+
+from ganlab.config import ModelConfig, TrainConfig
+from ganlab.device import Plan
+from ganlab.models import build_discriminator, build_generator
+
+
+@dataclass
+class State:
+    """All that changes while a run trains, and all that a resume needs."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    ema: nn.Module
+    opt_g: torch.optim.Optimizer
+    opt_d: torch.optim.Optimizer
+    rng: torch.Generator
+    step: int = 0
+    images: int = 0  # real pictures drawn for joint steps of D and G
+    seconds: float = 0.0
+    sums: dict[str, Tensor] = field(default_factory=dict)  # since the last logged step
+
+
+def fresh_state(config: TrainConfig, model: ModelConfig, plan: Plan) -> State:
+    """Networks drawn from the seed, on the plan's device."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        generator, discriminator = build_generator(model), build_discriminator(model)
+    for network in (generator, discriminator):
+        network.to(plan.device, memory_format=plan.memory_format)
+    ema = copy.deepcopy(generator).eval().requires_grad_(False)
+    opt_g, opt_d = (
+        torch.optim.Adam(
+            network.parameters(),
+            lr=config.learning_rate,
+            betas=(config.beta1, config.beta2),
+            fused=True,
+        )
+        for network in (generator, discriminator)
+    )
+    rng = torch.Generator().manual_seed(config.seed)
+    return State(generator, discriminator, ema, opt_g, opt_d, rng)
+
+
+def tensors_of(state: State) -> dict[str, Tensor]:
+    """The state without the EMA, by name."""
+    tensors: dict[str, Tensor] = {"rng": state.rng.get_state()}
+    for name, network in _networks(state).items():
+        for key, value in network.state_dict().items():
+            tensors[f"{name}/{key}"] = value.detach().contiguous()
+    for name, optimiser in _optimisers(state).items():
+        for index, entry in optimiser.state_dict()["state"].items():
+            for key, value in entry.items():
+                tensors[f"{name}/{index}/{key}"] = value.contiguous()
+    counts = [state.step, state.images, state.seconds]
+    tensors["counts"] = torch.tensor(counts, dtype=torch.float64)
+    return tensors
+
+
+def unpack(state: State, training: bytes, generator: bytes) -> None:
+    """Puts what `tensors_of` gave, and the EMA's weights, into a fresh state."""
+    tensors = tensors_from_bytes(training)
+    state.rng.set_state(tensors["rng"])
+    step, images, state.seconds = tensors["counts"].tolist()
+    state.step, state.images = int(step), int(images)
+    for name, network in _networks(state).items():
+        network.load_state_dict(_under(name, tensors))
+    state.ema.load_state_dict(tensors_from_bytes(generator))
+    for name, optimiser in _optimisers(state).items():
+        parameters = optimiser.param_groups[0]["params"]
+        entries: dict[int, dict[str, Tensor]] = {}
+        for key, value in _under(name, tensors).items():
+            index, part = key.split("/")
+            if part != "step":  # fused Adam needs its averages laid out like the parameter
+                value = torch.empty_like(parameters[int(index)]).copy_(value)
+            entries.setdefault(int(index), {})[part] = value
+        groups = optimiser.state_dict()["param_groups"]
+        optimiser.load_state_dict({"state": entries, "param_groups": groups})
+
+
+def _networks(state: State) -> dict[str, nn.Module]:
+    return {"generator": state.generator, "discriminator": state.discriminator}
+
+
+def _optimisers(state: State) -> dict[str, torch.optim.Optimizer]:
+    return {"opt_g": state.opt_g, "opt_d": state.opt_d}
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    start = len(prefix) + 1
+    return {k[start:]: v for k, v in tensors.items() if k.startswith(prefix + "/")}
+
+
+def set_learning_rate(state: State, config: TrainConfig, progress: float) -> None:
+    """As the schedule has it at this share of the budget."""
+    factor = 1.0
+    if config.lr_decay and progress > 0.5:
+        factor = 1 - 0.9 * (progress - 0.5) / 0.5
+    for optimiser in (state.opt_g, state.opt_d):
+        optimiser.param_groups[0]["lr"] = config.learning_rate * factor
+
+
+@torch.no_grad()
+def update_ema(state: State, config: TrainConfig) -> None:
+    """Half-life as set, but at most a twentieth of the run so far: the start is soon forgotten."""
+    halflife = min(config.ema_halflife_kimg * 1000, 0.05 * state.images)
+    decay = 0.5 ** (config.batch_size / halflife) if halflife > 0 else 0.0
+    for averaged, now in zip(_floats(state.ema), _floats(state.generator), strict=True):
+        averaged.lerp_(now, 1 - decay)
+
+
+def _floats(network: nn.Module) -> list[Tensor]:
+    """Parameters and the running statistics; a count of batches needs no average."""
+    return [*network.parameters(), *(b for b in network.buffers() if b.is_floating_point())]

@@ -1,0 +1,130 @@
+"""One step of training: D and G meet over a batch of pictures, and each learns from it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ganlab import augment, sampling
+from ganlab.config import TrainConfig
+from ganlab.data.dataset import Dataset
+from ganlab.device import Plan
+from ganlab.losses import LOSSES, squared_slope
+from ganlab.state import State, update_ema
+
+
+@dataclass
+class _Meeting:
+    """D's view of a batch of real and one of generated pictures."""
+
+    fake: Tensor  # as G made it, with its graph
+    real: Tensor  # as D saw it
+    fake_copy: Tensor  # cut off from G; its gradient shows G the way
+    fake_shown: Tensor  # the same as D saw it
+    tasks: Tensor
+    real_logits: Tensor
+    fake_logits: Tensor
+
+
+def train_step(
+    state: State, config: TrainConfig, plan: Plan, dataset: Dataset, *, measure: bool
+) -> dict[str, float]:
+    """One step of G and `d_steps` of D. With `measure`, gives what the curves show of it.
+
+    The settings are `fitted`: their batch size is a number.
+    """
+    loss, batch = LOSSES[config.loss], config.batch_size
+    generator, discriminator, rng = state.generator, state.discriminator, state.rng
+    penalised = (config.r1 > 0 or config.r2 > 0) and state.step % config.penalty_every == 0
+
+    def shown(images: Tensor) -> Tensor:
+        return augment.diffaugment(images, rng) if config.diffaugment else images
+
+    def judge(images: Tensor, tasks: Tensor) -> Tensor:
+        with plan.autocast():
+            return discriminator(images, tasks).float()
+
+    def meet() -> _Meeting:
+        """Draws a batch and lets D judge it, so that its slope can be taken at these pictures."""
+        pictures, tasks = dataset.draw(batch, rng)
+        pictures, tasks = pictures.to(plan.device), tasks.to(plan.device)
+        real = sampling.from_uint8(pictures, plan.memory_format)
+        real = shown(augment.random_flips(real, rng) if config.flips else real).detach()
+        z = torch.randn(batch, generator.z_dim, generator=rng).to(plan.device)
+        with plan.autocast():
+            fake = generator(z, tasks)
+        copy = fake.detach().float()
+        real.requires_grad_(penalised and config.r1 > 0)
+        copy.requires_grad_(config.simultaneous or (penalised and config.r2 > 0))
+        seen = shown(copy)
+        return _Meeting(fake, real, copy, seen, tasks, judge(real, tasks), judge(seen, tasks))
+
+    def step_d(met: _Meeting) -> Tensor:
+        loss_d = objective = loss.d(met.real_logits, met.fake_logits)
+        if penalised:  # computed rarely, so weighted by how rarely ("lazy", StyleGAN2)
+            weight = config.penalty_every / 2
+            if config.r1 > 0:
+                slope = squared_slope(met.real, met.real_logits).mean()
+                objective = objective + config.r1 * weight * slope
+            if config.r2 > 0:
+                slope = squared_slope(met.fake_shown, met.fake_logits).mean()
+                objective = objective + config.r2 * weight * slope
+        state.opt_d.zero_grad()
+        objective.backward(inputs=list(discriminator.parameters()))
+        state.opt_d.step()
+        return loss_d
+
+    for _ in range(config.d_steps - 1):
+        step_d(meet())
+
+    # Step D, but for a simultaneous G, which learns against D as it is, first find G's way.
+    met = meet()
+    if config.simultaneous:
+        loss_g = loss.g(met.real_logits.detach(), met.fake_logits)
+        (way,) = torch.autograd.grad(loss_g, met.fake_copy, retain_graph=True)
+    loss_d = step_d(met)
+    norm_d = _gradient_norm(discriminator) if measure else 0.0
+
+    # Step G.
+    state.opt_g.zero_grad()
+    if config.simultaneous:
+        met.fake.backward(way.to(met.fake.dtype))
+    else:  # against the new D, whose own gradients are not needed
+        discriminator.requires_grad_(False)
+        real_logits = met.real_logits
+        if loss.g_sees_real:
+            with torch.no_grad():
+                real_logits = judge(met.real.detach(), met.tasks)
+        loss_g = loss.g(real_logits, judge(shown(met.fake.float()), met.tasks))
+        loss_g.backward()
+        discriminator.requires_grad_(True)
+    norm_g = _gradient_norm(generator) if measure else 0.0
+    state.opt_g.step()
+
+    # Update the EMA.
+    state.step += 1
+    state.images += batch
+    update_ema(state, config)
+
+    # Add up what is logged as a mean.
+    parts = {
+        "loss_g": loss_g,
+        "loss_d": loss_d,
+        "score_real": met.real_logits.mean(),
+        "score_fake": met.fake_logits.mean(),
+        "d_right": (met.real_logits > met.fake_logits).float().mean(),
+        "steps": torch.ones(()),
+    }
+    for name, value in parts.items():
+        state.sums[name] = state.sums.get(name, 0) + value.detach()
+    if not measure:
+        return {}
+    steps = float(state.sums.pop("steps"))
+    means = {name: float(total) / steps for name, total in state.sums.items()}
+    state.sums = {}
+    return {**means, "grad_norm_g": norm_g, "grad_norm_d": norm_d}
+
+
+def _gradient_norm(network: nn.Module) -> float:
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    return float(torch.nn.utils.get_total_norm(gradients))
