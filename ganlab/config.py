@@ -198,7 +198,8 @@ class TrainConfig:
     )
     flips: bool = setting(
         True,
-        "Mirrors half of the real pictures: doubles the data where left and right are alike.",
+        "Mirrors half of the real pictures, which doubles the data; not done where left and right "
+        "differ, as in letters.",
         label="Mirror pictures",
         group="Augmentation",
     )
@@ -289,6 +290,17 @@ class TrainConfig:
     def full_size_width_at(self, size: int) -> int:
         """Of the block at full size, which paid at 64 px and did not at 32."""
         return self.full_size_width if size >= 64 else 0
+
+    def progress_at(self, step: int, seconds: float) -> float:
+        """The share of the budget that is used up: of steps or time, whichever ends sooner."""
+        by_steps = step / self.steps if self.steps else 0.0
+        by_time = seconds / self.seconds if self.seconds else 0.0
+        return min(max(by_steps, by_time), 1.0)
+
+    def learning_rate_at(self, progress: float) -> float:
+        """As the schedule has it at this share of the budget."""
+        settled = max(progress - 0.5, 0.0) / 0.5 if self.lr_decay else 0.0
+        return self.learning_rate * (1 - 0.9 * settled)
 
     def with_more_budget(self) -> "TrainConfig":
         """The same run for longer: by the time of its preset, and by half of the steps again."""

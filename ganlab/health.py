@@ -22,6 +22,7 @@ COLLAPSED = 0.15  # diversity, over that of the data: nearly one picture
 NARROWED = 0.5  # diversity, over its own peak
 COPIED = 0.1  # share of samples on a training picture, above that of held-out pictures
 SETTLED, LOOKS_TO_SETTLE = 0.25, 4  # share of the run so far, and looks, without a better snapshot
+LEAST_RATE = 1e-6  # smaller ones cannot be set
 EARLY = 0.1  # of the run: too early to blame anybody
 
 
@@ -50,15 +51,20 @@ class Verdict:
     remedy: Remedy | None = None
 
 
-def diagnose(config: TrainConfig, curve: Lines, quality: Lines, progress: float) -> Verdict | None:
+def diagnose(
+    config: TrainConfig, curve: Lines, quality: Lines, progress: float, exploded: bool = False
+) -> Verdict | None:
     """The verdict on a run so far; None = too early to tell.
 
     Args:
         curve: lines of the losses.
         quality: lines of `quality.Gauge`.
         progress: the share of the run's budget that is used up.
+        exploded: the run ended in numbers that are no longer finite, which no curve holds.
     """
     run = _Story(config, curve, quality)
+    if exploded:
+        return _explosion(run, "are no longer numbers")
     if len(curve) >= 2 and (verdict := _exploded(run)):
         return verdict
     if not quality:
@@ -106,14 +112,24 @@ class _Story:
         """Median of a curve's last quarter."""
         return median(line[name] for line in self.curve[len(self.curve) * 3 // 4 :])
 
-    def slower(self) -> Remedy:
+    def slower(self) -> Remedy | None:
         """Half of the learning rate, or the preset's where that is less; from the best snapshot, if
-        one is better than the first."""
-        preset = TrainConfig.from_preset(self.config.preset).learning_rate
-        rate = min(self.config.learning_rate / 2, preset)
-        has_best = len(self.quality) >= 2 and self.best is not self.quality[0]
-        label = f"{'Go back and go on' if has_best else 'Begin anew'} at learning rate {rate:.2g}"
-        return Remedy(label, {"learning_rate": rate}, from_best=has_best)
+        one is better than the first, and half of the rate that it was trained with."""
+        config, has_best = self.config, len(self.quality) >= 2 and self.best is not self.quality[0]
+        before = config.learning_rate
+        if has_best:
+            progress = config.progress_at(int(self.best["step"]), self.best["seconds"])
+            before = config.learning_rate_at(progress)
+        rate = min(before / 2, TrainConfig.from_preset(config.preset).learning_rate)
+        if rate < LEAST_RATE:
+            return None
+        changes: dict[str, Any] = {"learning_rate": rate}
+        if has_best and config.lr_decay:  # else the rate would climb again with the new budget
+            changes["lr_decay"] = False
+        label = (
+            f"{'Go back and go on' if has_best else 'Begin anew'} at learning rate {_rate(rate)}"
+        )
+        return Remedy(label, changes, from_best=has_best)
 
 
 def _exploded(run: _Story) -> Verdict | None:
@@ -121,30 +137,34 @@ def _exploded(run: _Story) -> Verdict | None:
     of_g, of_d = abs(run.late("loss_g")), abs(run.late("loss_d"))
     if max(of_g, of_d) < HUGE or (run.quality and not run.is_stuck and len(run.quality) >= 2):
         return None
-    return Verdict(
-        "red",
-        "Loss exploded",
-        f"The losses are beyond all measure: G {_number(of_g)}, D {_number(of_d)}; healthy ones "
-        f"stay below 20. The learning rate of {run.config.learning_rate:g} is too high.",
-        run.slower(),
-    )
+    measure = f"G {_number(of_g)}, D {_number(of_d)}; healthy ones stay below 20"
+    return _explosion(run, f"are beyond all measure: {measure}")
+
+
+def _explosion(run: _Story, losses: str) -> Verdict:
+    rate = _rate(run.config.learning_rate)
+    sentence = f"The losses {losses}. The learning rate of {rate} is too high."
+    return Verdict("red", "Loss exploded", sentence, run.slower())
 
 
 def _memorising(run: _Story) -> Verdict | None:
     copied, usual = run.now["copied"], run.now["usually_copied"]
     if copied - usual < COPIED:
         return None
-    samples = int(run.now["samples"])
-    number = round(copied * samples)
+    samples = int(run.now.get("samples_of_task", run.now["samples"]))
+    whose = f"{round(copied * samples)} of {samples} samples"
+    if len(run.config.tasks) != 1:
+        whose += " of the most copied task"
     remedy, advice = None, "More pictures would help most"
-    if not run.config.diffaugment:
-        remedy = Remedy("Go back and turn augmentation on", {"diffaugment": True})
+    if not run.config.diffaugment:  # anew: of copies, too, the best by KID are the most faithful
+        changes = {"diffaugment": True}
+        remedy = Remedy("Begin anew with augmentation", changes, from_best=False)
         advice += "; augmentation helps, too"
     return Verdict(
         "red" if copied > 0.5 else "amber",
         "Memorising",
-        f"{number} of {samples} samples sit on a training picture ({_percent(copied)}; of pictures "
-        f"that never trained, {_percent(usual)} do). {advice}.",
+        f"{whose} are nearly the same as a picture that trained ({_percent(copied)}; of pictures "
+        f"that never trained, {_percent(usual)} are). KID does not see this. {advice}.",
         remedy,
     )
 
@@ -159,8 +179,8 @@ def _collapsed(run: _Story) -> Verdict | None:
     return Verdict(
         "red",
         "Mode collapse",
-        f"Different latents give nearly the same picture: {whose} {_percent(now)} as varied as the "
-        f"data{fell}. A smaller learning rate, or R1 and R2, keep G from running into a corner.",
+        f"Different random vectors give nearly the same picture: {whose} {_percent(now)} as varied "
+        f"as the data{fell}. A smaller learning rate keeps G from running into a corner.",
         run.slower(),
     )
 
@@ -182,8 +202,9 @@ def _d_winning(run: _Story) -> Verdict | None:
     return Verdict(
         "red",
         "D is winning",
-        f"D tells {_percent(right)} of the pictures right (loss {_number(loss)}), so G gets no "
-        f"hint of what to change: KID {run.trend}. Give D fewer steps, or R1 and R2.",
+        f"D scores the real picture higher in {_percent(right)} of all pairs (loss "
+        f"{_number(loss)}), so G gets no hint of what to change: KID {run.trend}. "
+        "Give D fewer steps, or R1 and R2.",
         remedy or run.slower(),
     )
 
@@ -195,11 +216,12 @@ def _not_learning(run: _Story) -> Verdict | None:
     remedy = None
     base = TrainConfig.from_preset(run.config.preset).learning_rate
     if rate < base / 4:
-        remedy = Remedy(f"Begin anew at {base:g}", {"learning_rate": base}, from_best=False)
+        label = f"Begin anew at learning rate {_rate(base)}"
+        remedy = Remedy(label, {"learning_rate": base}, from_best=False)
     return Verdict(
         "red",
         "Not learning",
-        f"KID {run.trend}: no better than at the first look. The learning rate is {rate:g}; "
+        f"KID {run.trend}: no better than at the first look. The learning rate is {_rate(rate)}; "
         f"{'that is very low.' if remedy else 'try another one, or another preset.'}",
         remedy,
     )
@@ -227,6 +249,11 @@ def _number(value: float) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) >= 1e-3 else "0"
+
+
+def _rate(value: float) -> str:
+    """Two digits, without exponents: 0.0015."""
+    return f"{float(f'{value:.2g}'):.8f}".rstrip("0")
 
 
 def _percent(share: float) -> str:

@@ -21,7 +21,7 @@ from ganlab.health import diagnose
 from ganlab.perform import perform
 from ganlab.runs import UNDER_WAY, IllegalMove, Run, RunIsHeld, all_runs
 from ganlab.training import Event, GridSaved, Logged, Looked
-from ganlab.views import JobView, share_done, view_of
+from ganlab.views import JobView, view_of
 
 log = logging.getLogger(__name__)
 
@@ -148,18 +148,18 @@ class Jobs:
             if verdict is None or verdict.remedy is None:
                 raise IllegalMove("there is nothing to remedy in this run just now")
             self._refuse_if_full()
+            remedy, run = verdict.remedy, job.run
+            config = replace(run.config, **remedy.changes)
             if job.view.is_under_way:
                 self.stop(run_id, token)
         if self.wait(run_id, SECONDS_TO_END).is_under_way:
             raise IllegalMove("the run is still saving: try again in a few seconds")
+        step = run.best_step() if remedy.from_best else None
+        new, token = run.branch(config, self.folder, step)  # copies files: nobody waits for that
+        status = new.status
+        if config.progress_at(status.step, status.seconds) > MOST_DONE:
+            new.describe(config=config.with_more_budget().to_dict())
         with self._changed:
-            remedy, run = verdict.remedy, job.run
-            config = replace(run.config, **remedy.changes)
-            step = run.best_step() if remedy.from_best else None
-            new, token = run.branch(config, self.folder, step)
-            status = new.status
-            if share_done(config, status.step, status.seconds) > MOST_DONE:
-                new.describe(config=config.with_more_budget().to_dict())
             self._known[new.id] = _Job(new)
             self._enqueue(self._known[new.id])
         return new.id, token
@@ -332,7 +332,10 @@ class Jobs:
     def _publish_end(self, job: _Job) -> None:
         if job.run.status.state in UNDER_WAY:  # failed before its state could be written
             job.run.move("failed", "The run could not be started. See the server's log.")
-        self._publish(job, grid_steps=tuple(job.run.grid_steps()))
+        verdict = job.view.verdict
+        if job.run.exploded:
+            verdict = diagnose(job.view.config, job.curve, job.quality, job.view.progress, True)
+        self._publish(job, grid_steps=tuple(job.run.grid_steps()), verdict=verdict)
 
     def _on_loading(self, job: _Job, message: str) -> None:
         with self._changed:
@@ -369,7 +372,7 @@ class Jobs:
                     has_snapshot=True,
                     step=event.step,
                     seconds=event.seconds,
-                    progress=share_done(view.config, event.step, event.seconds),
+                    progress=view.config.progress_at(event.step, event.seconds),
                 )
             self._changed.notify_all()
 

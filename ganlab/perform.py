@@ -54,6 +54,8 @@ def perform(
             if not run.snapshot_steps():
                 message = "Stopped before it began to learn."
         except BaseException as error:
+            if isinstance(error, Diverged):
+                run.describe(exploded=True)
             run.move("failed", reason(run, error))
             raise
         run.move(outcome, message)

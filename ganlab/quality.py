@@ -24,9 +24,10 @@ RAREST = 0.02  # looks are at least this share of the time so far apart
 SAMPLES = 256  # per look; KID is unbiased, so few only make it noisier
 LONG_SECONDS, SAMPLES_OF_LONG = 300.0, 1000  # a long run can afford more
 COMPARED_AT_LEISURE = 6000  # the same by `evaluate`; the pairs of more would fill the memory
-COMPARED = 2000  # training pictures among which copies are sought: all, unless there are more
+COMPARED = 2000  # training pictures of a task among which copies are sought: mostly all
+NEWCOMERS = 20  # held-out pictures of a task of which the usual share of copies can be told
 FEWEST_PICTURES = 4  # of which KID can tell anything
-LATENT_SEED = 1_000  # another than the grids'
+LOOK_SEED, LATENT_SEED = 1_000, 2_000  # of a run's looks, of `evaluate`: what chose is no judge
 
 Features = Callable[[Tensor], Tensor]
 
@@ -37,17 +38,37 @@ def choose(dataset: Dataset, n: int) -> Tensor:
     return dataset.images[torch.randperm(len(dataset), generator=rng)[:n]]
 
 
-def draw(generator: nn.Module, tasks: Tensor) -> Tensor:
+def draw(generator: nn.Module, tasks: Tensor, seed: int = LATENT_SEED) -> Tensor:
     """Samples as uint8 (N, C, H, W), in full precision: bf16 leaves a grain in flat colours."""
-    z = sampling.latents(len(tasks), generator.z_dim, LATENT_SEED)
+    z = sampling.latents(len(tasks), generator.z_dim, seed)
     return torch.from_numpy(sampling.sample(generator, z, tasks)).permute(0, 3, 1, 2).contiguous()
+
+
+class _Originals:
+    """Thumbnails of the pictures of one task that trained, mirrored ones too if they may be."""
+
+    def __init__(self, trained: Dataset, most: int) -> None:
+        """Takes up to `most` pictures of the task."""
+        pictures = choose(trained, most)
+        self._near = features.thumbnails(pictures)
+        self._reach = metrics.copy_reach(self._near) if len(pictures) > 1 else None
+        if trained.mirrors:
+            self._near = torch.cat([self._near, features.thumbnails(pictures.flip(3))])
+
+    def share(self, pictures: Tensor) -> float:
+        """Of uint8 pictures (N, C, H, W): how many of them are copies."""
+        if self._reach is None:  # a single picture does not tell how near is near
+            return 0.0
+        found = metrics.copies(self._near, features.thumbnails(pictures), self._reach)
+        return found.double().mean().item()
 
 
 class Gauge:
     """Measures a run's generator now and then.
 
-    Pictures of all tasks are pooled for KID, in equal parts, so that models with and without heads
-    compare. Diversity is measured within each task, since the tasks themselves differ.
+    Pictures of all tasks are pooled for KID, so that models with and without heads compare; with
+    few pictures per task that estimate is no longer free of bias, but the same at every look.
+    Diversity and copies are measured within each task, since the tasks themselves differ.
     """
 
     def __init__(
@@ -94,24 +115,30 @@ class Gauge:
             samples: how many were drawn.
             kid, kid_std: of all tasks together.
             diversity, least_diversity: mean of the tasks, and of the least varied one.
-            copied: share of the samples that sit on a training picture.
-            usually_copied: the same of held-out pictures.
+            copied: share of the samples that are nearly the same as a training picture, in the task
+                where that is most beyond what is usual.
+            usually_copied: the same of that task's held-out pictures; 0 if it has too few.
+            samples_of_task: how many were drawn of that task.
         """
         began = time.perf_counter()
-        n_tasks, each = len(self._dataset.tasks), self._each
         if self._real is None:
             self._prepare()
             self._spent += time.perf_counter() - began
             began = time.perf_counter()
-        images = draw(generator, torch.arange(n_tasks).repeat_interleave(each))
+        counts = [len(real) for real in self._real]  # as many of each task as there are real ones
+        tasks = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+        images = draw(generator, tasks, LOOK_SEED)
         fake = features.extract(images)
         kid = metrics.kid(torch.cat(self._real), fake)
         diversity = [
             metrics.diversity(real, own)
-            for real, own in zip(self._real, fake.split(each), strict=True)
+            for real, own in zip(self._real, fake.split(counts), strict=True)
             if len(real) >= 2 and torch.pdist(real).any()
         ]
-        copied = metrics.copies(self._near, features.thumbnails(images), self._reach)
+        parts = zip(self._originals, images.split(counts), strict=True)
+        copied = [originals.share(part) for originals, part in parts]
+        excess = [now - usual for now, usual in zip(copied, self._usual, strict=True)]
+        worst = excess.index(max(excess))
         self._last = time.perf_counter() - began
         self._spent += self._last
         self._next = seconds + max(self._last / SHARE_OF_TIME, RAREST * seconds)
@@ -121,8 +148,9 @@ class Gauge:
             "kid_std": kid.std,
             "diversity": sum(diversity) / max(len(diversity), 1),
             "least_diversity": min(diversity, default=0.0),
-            "copied": copied.double().mean().item(),
-            "usually_copied": self._usually_copied,
+            "copied": copied[worst],
+            "usually_copied": self._usual[worst],
+            "samples_of_task": counts[worst],
         }
 
     def _prepare(self) -> None:
@@ -130,13 +158,15 @@ class Gauge:
             features.extract(choose(self._dataset.subset([task]), self._each))
             for task in self._dataset.tasks
         ]
-        self._near = features.thumbnails(choose(self._trained, COMPARED))
-        self._reach = metrics.copy_reach(self._near)
-        self._usually_copied = 0.0
-        if self._held_out:
-            newcomers = features.thumbnails(choose(self._held_out, SAMPLES))
-            copied = metrics.copies(self._near, newcomers, self._reach)
-            self._usually_copied = copied.double().mean().item()
+        self._originals, self._usual = [], []
+        for task in self._dataset.tasks:
+            originals, usual = _Originals(self._trained.subset([task]), COMPARED), 0.0
+            if self._held_out and task in self._held_out.tasks:
+                newcomers = choose(self._held_out.subset([task]), SAMPLES)
+                if len(newcomers) >= NEWCOMERS:
+                    usual = originals.share(newcomers)
+            self._originals.append(originals)
+            self._usual.append(usual)
 
 
 def parts(task: str, dataset: Dataset) -> list[str]:
@@ -203,18 +233,17 @@ def _evaluate_task(
         **metrics.density_coverage(real, fake)._asdict(),
         "diversity": metrics.diversity(real, fake),
     }
-    small = features.thumbnails
-    near = small(choose(trained, COMPARED_AT_LEISURE))
-    reach = metrics.copy_reach(near)
-    copied = metrics.copies(near, small(images), reach)
-    result |= {"copies": int(copied.sum()), "copied": copied.double().mean().item()}
+    originals = _Originals(trained, COMPARED_AT_LEISURE)
+    copied = originals.share(images)
+    result |= {"copies": round(n * copied), "copied": copied}
     if held_out and len(held_out) >= 4:
         newcomers = extract(held_out.images)
-        usual = metrics.copies(near, small(held_out.images), reach)
-        result["usually_copied"] = usual.double().mean().item()
+        result["usually_copied"] = originals.share(held_out.images)
         result["kid_held_out"] = metrics.kid(newcomers, fake).value
+        old = choose(trained, n)
+        old = torch.cat([old, old.flip(3)]) if trained.mirrors else old
         try:
-            ratio = metrics.memorisation(extract(choose(trained, n)), newcomers, fake)
+            ratio = metrics.memorisation(extract(old), newcomers, fake)
         except ValueError as error:  # data that are copies of each other have no such ratio
             log.warning("no memorisation ratio: %s", error)
         else:

@@ -221,6 +221,11 @@ class Run:
             gaps = {old: after - before for before, old, after in spans if old != best}
             self._delete_snapshot(min(gaps, key=gaps.__getitem__))
 
+    @property
+    def exploded(self) -> bool:
+        """Whether its last training ended in numbers that are no longer finite."""
+        return bool(self.about.get("exploded"))
+
     def best_step(self) -> int | None:
         """The snapshot of the lowest KID, or the newest if none was measured, or None."""
         steps = self.snapshot_steps()
@@ -261,15 +266,14 @@ class Run:
         new, token = Run.create(config, runs=runs)
         if step is None:
             return new, token
-        new.describe(lineage={"run": self.id, "step": step})
+        story = {key: self.about[key] for key in ("model", "data") if key in self.about}
+        new.describe(lineage={"run": self.id, "step": step}, **story)
         shutil.copytree(self.snapshot(step), new._snapshot(step))
+        shutil.copytree(self.path / "samples", new.path / "samples", dirs_exist_ok=True)
         for name in ("metrics.jsonl", "quality.jsonl"):
-            for line in self._lines(name):
-                if line["step"] <= step:
-                    new._append(name, line)
-        for grid in self.grid_steps():
-            if grid <= step:
-                new.save_grid(grid, self.grid(grid))
+            if (self.path / name).exists():
+                shutil.copy(self.path / name, new.path / name)
+        new.forget_after(step)
         seconds = [line["seconds"] for line in new.metrics()]
         new.note_progress(step, max(seconds, default=0.0))
         return new, token

@@ -100,11 +100,8 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def set_learning_rate(state: State, config: TrainConfig, progress: float) -> None:
     """As the schedule has it at this share of the budget."""
-    factor = 1.0
-    if config.lr_decay and progress > 0.5:
-        factor = 1 - 0.9 * (progress - 0.5) / 0.5
     for optimiser in (state.opt_g, state.opt_d):
-        optimiser.param_groups[0]["lr"] = config.learning_rate * factor
+        optimiser.param_groups[0]["lr"] = config.learning_rate_at(progress)
 
 
 @torch.no_grad()

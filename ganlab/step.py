@@ -35,6 +35,7 @@ def train_step(
     """
     loss, batch = LOSSES[config.loss], config.batch_size
     generator, discriminator, rng = state.generator, state.discriminator, state.rng
+    mirrored = config.flips and dataset.mirrors
     penalised = (config.r1 > 0 or config.r2 > 0) and state.step % config.penalty_every == 0
 
     def shown(images: Tensor) -> Tensor:
@@ -49,7 +50,7 @@ def train_step(
         pictures, tasks = dataset.draw(batch, rng)
         pictures, tasks = pictures.to(plan.device), tasks.to(plan.device)
         real = sampling.from_uint8(pictures, plan.memory_format)
-        real = shown(augment.random_flips(real, rng) if config.flips else real).detach()
+        real = shown(augment.random_flips(real, rng) if mirrored else real).detach()
         z = torch.randn(batch, generator.z_dim, generator=rng).to(plan.device)
         with plan.autocast():
             fake = generator(z, tasks)

@@ -128,7 +128,8 @@ def train(
     config = run.config.fitted(len(dataset.tasks))
     model = ModelConfig.for_dataset(config, dataset)
     manifest = {**dataset.manifest(), "held_out": len(dataset) - len(trained)}
-    run.describe(model=asdict(model), data=manifest, plan=asdict(plan))
+    _refuse_another(run, model, manifest)
+    run.describe(model=asdict(model), data=manifest, plan=asdict(plan), exploded=False)
     gauge = Gauge(dataset, trained, held_out, config.seconds)
 
     # Start, or take up where the newest snapshot ends.
@@ -170,7 +171,7 @@ def train(
         draw_grid()
 
     while True:
-        progress = _progress(config, state)
+        progress = config.progress_at(state.step, state.seconds)
         stopping = should_stop()
         if progress >= 1 or stopping:
             break
@@ -190,7 +191,14 @@ def train(
             speed_from, images_from, logged = now, state.images, state.step
             line = {"step": state.step, "seconds": state.seconds, **metrics}
             run.log_metrics(line)
-            on_event(Logged(state.step, state.seconds, _progress(config, state), metrics))
+            on_event(
+                Logged(
+                    state.step,
+                    state.seconds,
+                    config.progress_at(state.step, state.seconds),
+                    metrics,
+                )
+            )
             if chooser:
                 torch.set_num_threads(chooser.after(metrics["images_per_second"]))
         if drawing.is_due(state.seconds):
@@ -212,18 +220,21 @@ def train(
     return "finished" if progress >= 1 else "stopped"
 
 
+def _refuse_another(run: Run, model: ModelConfig, manifest: dict) -> None:
+    """A run goes on only with the network and the pictures that it began with: held-out ones would
+    train, and nothing that was measured would compare."""
+    if not run.snapshot_steps() or "model" not in run.about:
+        return
+    if ModelConfig.from_dict(run.about["model"]) != model:
+        raise ValueError(
+            "These settings make another network than this run has trained: start a new run."
+        )
+    if run.about["data"]["sha256"] != manifest["sha256"]:
+        raise ValueError("The pictures have changed since this run began: start a new run.")
+
+
 def _finite(value: float) -> bool:
     return value - value == 0
-
-
-def _progress(config: TrainConfig, state: State) -> float:
-    """The share of the budget that is used up, whichever of steps and time is nearer its end."""
-    shares = [0.0]
-    if config.steps is not None:
-        shares.append(state.step / config.steps)
-    if config.seconds is not None:
-        shares.append(state.seconds / config.seconds)
-    return min(max(shares), 1.0)
 
 
 def _is_last_step(config: TrainConfig, state: State) -> bool:

@@ -47,7 +47,7 @@ def view_of(run: Run) -> JobView:
     about, status, snapshots = run.about, run.status, run.snapshot_steps()
     config = TrainConfig.from_dict(about["config"])
     step = max([status.step, *snapshots])  # killed between saving and noting it
-    curve, progress = run.metrics(), share_done(config, step, status.seconds)
+    curve, progress = run.metrics(), config.progress_at(step, status.seconds)
     return JobView(
         run_id=run.id,
         version=0,
@@ -62,12 +62,5 @@ def view_of(run: Run) -> JobView:
         grid_steps=tuple(run.grid_steps()),
         has_snapshot=bool(snapshots),
         best_step=run.best_step(),
-        verdict=diagnose(config, curve, run.quality(), progress),
+        verdict=diagnose(config, curve, run.quality(), progress, run.exploded),
     )
-
-
-def share_done(config: TrainConfig, step: int, seconds: float) -> float:
-    """Of the budget, whichever of steps and time is nearer its end."""
-    by_steps = step / config.steps if config.steps else 0.0
-    by_time = seconds / config.seconds if config.seconds else 0.0
-    return min(max(by_steps, by_time), 1.0)

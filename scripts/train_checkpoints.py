@@ -49,6 +49,8 @@ def go_on(run: Run, config: TrainConfig) -> None:
     """Trains a run to the end of its budget, from wherever it stands."""
     if not (run.path / "run.json").exists():
         run, _ = Run.create(config, path=run.path)
+    elif replace(run.config, seconds=config.seconds) != config:
+        raise SystemExit(f"{run.path} was trained with other settings: move it away")
     elif run.status.state in ("running", "stopping", "queued"):
         with run.held():  # nobody trains it, so it was broken off
             run.move("interrupted")
@@ -68,14 +70,15 @@ def best(run: Run) -> float:
 
 
 def together(config: TrainConfig) -> TrainConfig:
-    """The same in the time for comparisons."""
-    return replace(config, seconds=COMPARED_SECONDS)
+    """The same in the time for comparisons, too short to let the learning rate settle."""
+    return replace(config, seconds=COMPARED_SECONDS, lr_decay=False)
 
 
 def alone(config: TrainConfig, task: str) -> TrainConfig:
-    """The same for one task, in its share of that time."""
+    """The same for one task, in its share of that time and with the batch size that suits one."""
     n_tasks = len(catalog.CATALOG[config.data].tasks)
-    return replace(config, tasks=(task,), seconds=COMPARED_SECONDS / n_tasks)
+    seconds = COMPARED_SECONDS / n_tasks
+    return replace(together(config), tasks=(task,), seconds=seconds, batch_size=0)
 
 
 def measured(run: Run, config: TrainConfig) -> dict[str, dict[str, float]]:
@@ -149,7 +152,7 @@ def card(name: str, model: ModelConfig, about: dict) -> str:
             for part in ("quick", "together", "single")
         )
         + f"| {row['coverage']:.2f} | {row['density']:.2f} | {row['diversity']:.2f} "
-        f"| {row['copies']:.0f} ({100 * row.get('usually_copied', 0):.0f} %) |"
+        f"| {100 * row['copied']:.1f} % ({100 * row['usually_copied']:.1f} %) |"
         for task, row in about["metrics"].items()
     ]
     return "\n".join(
@@ -174,8 +177,8 @@ def card(name: str, model: ModelConfig, about: dict) -> str:
             "the page's quick look, 60 s on this task alone. *Together* and *alone*, what learning "
             f"several tasks is worth: all heads together in {COMPARED_SECONDS / 60:.0f} minutes, "
             "and a generator of the same size for each task alone in its share of that time. "
-            "Copies: samples that sit on a training picture, of 1000, and in brackets how many "
-            "held-out pictures do.",
+            "Copies: samples that are nearly the same as a training picture, and in brackets how "
+            "many held-out pictures are.",
             "",
             "| head | KID | quick | together | alone | coverage | density | diversity | copies |",
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",

@@ -217,6 +217,20 @@ def test_more_budget_changes_nothing_else():
     assert {**before.to_dict(), "seconds": 90.0} == after.to_dict()
 
 
+@pytest.mark.parametrize(
+    ("steps", "seconds", "expected"), [(10, None, 0.4), (None, 40, 0.5), (10, 40, 0.5), (2, 40, 1)]
+)
+def test_the_budget_that_ends_sooner_tells_the_progress(steps, seconds, expected):
+    assert named(steps=steps, seconds=seconds).progress_at(4, 20.0) == expected
+
+
+def test_a_decaying_rate_falls_to_a_tenth_over_the_second_half():
+    config = named(learning_rate=1e-3, lr_decay=True)
+    rates = [config.learning_rate_at(progress) for progress in (0, 0.5, 0.75, 1)]
+    assert rates == pytest.approx([1e-3, 1e-3, 5.5e-4, 1e-4])
+    assert named(learning_rate=1e-3).learning_rate_at(1.0) == 1e-3
+
+
 # Models -------------------------------------------------------------------------------------
 
 

@@ -112,6 +112,17 @@ def test_memorising_is_what_exceeds_the_copies_that_the_data_have_anyway(copied,
         assert verdict.remedy.changes == {"diffaugment": True}
 
 
+def test_a_memorising_run_begins_anew_since_its_best_snapshot_copies_most():
+    assert not verdict_on(looks([20, 5], copied=0.4)).remedy.from_best
+
+
+def test_copies_are_counted_in_the_task_that_has_most():
+    lines = looks([20, 5], copied=0.4, samples_of_task=50)
+    one = replace(CONFIG, tasks=("micah",))
+    assert "20 of 50 samples are nearly" in verdict_on(lines, config=one).sentence
+    assert "20 of 50 samples of the most copied task" in verdict_on(lines).sentence
+
+
 def test_augmentation_that_is_on_is_not_advised_again():
     config = replace(CONFIG, diffaugment=True)
     verdict = verdict_on(looks([20, 5], copied=0.4), config=config)
@@ -162,6 +173,29 @@ def test_finished_improving_names_the_best_snapshot():
     assert "step 300" in verdict.sentence and "KID 4" in verdict.sentence
     assert verdict_on(looks(kid[:6])).light == "green"  # three looks since: too few to tell
     assert verdict_on(looks([20, 9, 5, 5.1, 4.9, 5.2, 5.1])).light == "green"  # noise
+
+
+def test_a_run_that_ended_in_an_explosion_is_red_however_well_it_went():
+    healthy = looks([20, 9, 5])
+    assert verdict_on(healthy).light == "green"
+    verdict = diagnose(CONFIG, curve(), healthy, 0.5, exploded=True)
+    assert (verdict.light, verdict.name) == ("red", "Loss exploded")
+    assert "are no longer numbers. The learning rate of 0.0015 is too high" in verdict.sentence
+    assert verdict.remedy.from_best
+    assert diagnose(CONFIG, [], [], 0.0, exploded=True).remedy.changes == {"learning_rate": 0.00075}
+
+
+def test_a_slower_run_is_slower_than_the_best_snapshot_was_trained():
+    config = TrainConfig.from_preset("better", seconds=100.0)
+    kid = [20, 15, 12, 10, 9, 8, 7, 6, 5, 24]
+    verdict = verdict_on(looks(kid), lines=curve(loss_d=1e4), config=config)
+    assert config.learning_rate_at(0.9) == pytest.approx(0.28e-3)
+    assert verdict.remedy.changes == {"learning_rate": pytest.approx(0.14e-3), "lr_decay": False}
+
+
+def test_a_rate_that_cannot_be_halved_is_not_offered():
+    config = replace(CONFIG, learning_rate=1.5e-6)
+    assert verdict_on(looks([20, 9, 24]), lines=curve(loss_d=1e4), config=config).remedy is None
 
 
 @pytest.mark.parametrize("preset", PRESETS)

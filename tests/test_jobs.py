@@ -589,6 +589,8 @@ def test_a_run_that_explodes_says_what_to_do_and_the_next_goes_on(jobs, short, p
     assert view.state == "failed"
     assert view.message.startswith("The training exploded: ")
     assert "lower learning rate" in view.message
+    assert (view.verdict.light, view.verdict.name) == ("red", "Loss exploded")
+    assert views.view_of(jobs.run(first)).verdict == view.verdict  # and tomorrow
     assert ended(jobs, second).state == "finished"
 
 

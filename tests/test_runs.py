@@ -493,6 +493,8 @@ def test_a_branch_takes_all_up_to_its_snapshot_and_leaves_the_original_as_it_is(
     assert new.config == TrainConfig(seed=7, learning_rate=5e-4)
     assert new.status == Status("queued", 20, 2.0)
     assert new.about["lineage"] == {"run": measured.id, "step": 20}
+    for key in ("model", "data"):  # so that it refuses to go on with others
+        assert new.about.get(key) == measured.about.get(key)
     assert new.snapshot_steps() == [20]
     for path in measured.snapshot(20).iterdir():
         assert (new.snapshot(20) / path.name).read_bytes() == path.read_bytes()

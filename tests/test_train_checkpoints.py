@@ -102,7 +102,9 @@ def test_a_checkpoint_is_trained_measured_and_written_with_its_card(
     assert cells[2] == "–"  # no quick look was trained
     assert cells[3] == f"{about['compared']['together']['discs']['kid']:.2f}"
     assert cells[4] == f"{about['compared']['single']['discs']['kid']:.2f}"
-    assert cells[8].split()[0].isdecimal()
+    assert float(cells[8].split()[0]) == pytest.approx(
+        100 * about["metrics"]["discs"]["copied"], abs=0.1
+    )
     assert (folder / "preview.jpg").stat().st_size > 1000
 
 
@@ -135,3 +137,5 @@ def test_a_single_task_gets_its_share_of_the_time_that_all_have_together(script)
     alone, together = script.alone(tiny, "squares"), script.together(tiny)
     assert (alone.tasks, together.tasks) == (("squares",), ())
     assert 2 * alone.seconds == together.seconds == script.COMPARED_SECONDS
+    assert alone.batch_size == 0
+    assert not alone.lr_decay and not together.lr_decay

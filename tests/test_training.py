@@ -692,6 +692,40 @@ def only_finite(run: Run) -> None:
         assert value.isfinite().all(), key
 
 
+@pytest.mark.parametrize("change", [{"width": 16}, {"mapping_layers": 1}, {"own_styles": False}])
+def test_a_run_does_not_go_on_with_another_network(new_run, dataset, change):
+    run = new_run(steps=2)
+    train(run, dataset)
+    before = run.about
+    run.describe(config={**run.config.to_dict(), **change, "steps": 4})
+    with pytest.raises(ValueError, match="another network than this run has trained"):
+        train(run, dataset)
+    assert run.about["model"] == before["model"]
+
+
+def test_a_run_does_not_go_on_with_other_pictures(new_run, dataset):
+    run = new_run(steps=2)
+    train(run, dataset)
+    run.describe(config={**run.config.to_dict(), "steps": 4})
+    changed = dataset.images.clone()
+    changed[0] = 255 - changed[0]
+    with pytest.raises(ValueError, match="The pictures have changed"):
+        train(run, replace(dataset, images=changed))
+    assert train(run, dataset) == "finished"
+
+
+def test_pictures_are_mirrored_only_where_their_mirror_images_could_be_data(new_run, dataset):
+    one = replace(dataset, images=dataset.images[:1], task_ids=dataset.task_ids[:1], tasks=("a",))
+    trained = []
+    for mirrors, flips in itertools.product([True, False], repeat=2):
+        run = new_run(steps=4, flips=flips)
+        train(run, replace(one, mirrors=mirrors))
+        trained.append(saved(run))
+    both, *others = trained
+    assert all(differing(others[0], other) == [] for other in others[1:])
+    assert differing(both, others[0])
+
+
 @pytest.mark.parametrize("logged", ["every step", "rarely"])
 @pytest.mark.parametrize("player", ["d", "g"])
 def test_an_exploded_run_says_so_and_keeps_the_last_good_snapshot(

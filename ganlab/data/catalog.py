@@ -10,6 +10,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -161,7 +162,7 @@ def _read(
 ) -> Dataset:
     entry = CATALOG.get(source)
     title = entry.title if entry else path.name
-    return read_pictures(
+    dataset = read_pictures(
         path,
         name=source if entry else None,
         size=size or (entry.size if entry else None),
@@ -169,6 +170,7 @@ def _read(
         channels=entry.channels if entry else None,
         on_progress=on_progress and (lambda done: on_progress(done, f"Reading {title}")),
     )
+    return replace(dataset, mirrors=entry.mirrors) if entry else dataset
 
 
 def _key(tasks: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -34,12 +34,15 @@ class Dataset:
         images: uint8 (N, C, H, W), square.
         task_ids: int64 (N,), the place of each picture's task in `tasks`.
         tasks: names; every task has at least one picture.
+        mirrors: whether a picture's mirror image could be one of them, as of a face; not of a
+            letter, nor of shoes that all point to the left.
     """
 
     name: str
     images: Tensor
     task_ids: Tensor
     tasks: tuple[str, ...]
+    mirrors: bool = True
 
     def __post_init__(self) -> None:
         assert self.images.dtype == torch.uint8 and self.images.ndim == 4, "images: uint8 NCHW"
@@ -77,16 +80,12 @@ class Dataset:
         places = [self.tasks.index(task) for task in chosen]
         index = torch.cat([order[start[p] : start[p] + count[p]] for p in places])
         task_ids = torch.repeat_interleave(torch.arange(len(places)), count[places])
-        return Dataset(self.name, self.images[index], task_ids, chosen)
+        return replace(self, images=self.images[index], task_ids=task_ids, tasks=chosen)
 
-    def merged(self, name: str | None = None) -> Dataset:
-        """All pictures as one task, for models without heads.
-
-        Args:
-            name: of the one task; None = the names of the tasks, joined by " + ".
-        """
-        task = name or " + ".join(self.tasks)
-        return Dataset(self.name, self.images, torch.zeros_like(self.task_ids), (task,))
+    def merged(self) -> Dataset:
+        """All pictures as one task, for models without heads; it is named after all of them."""
+        task = " + ".join(self.tasks)
+        return replace(self, task_ids=torch.zeros_like(self.task_ids), tasks=(task,))
 
     def split(self) -> tuple[Dataset, Dataset | None]:
         """The pictures that train, and a tenth of every task that never does.
@@ -108,7 +107,7 @@ class Dataset:
         """The pictures at which a mask (N,) is true, with the tasks that still have any."""
         present, task_ids = self.task_ids[rows].unique(return_inverse=True)
         tasks = tuple(self.tasks[i] for i in present.tolist())
-        return Dataset(self.name, self.images[rows], task_ids, tasks)
+        return replace(self, images=self.images[rows], task_ids=task_ids, tasks=tasks)
 
     def draw(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """A random batch: images uint8 (B, C, H, W) and task ids (B,).

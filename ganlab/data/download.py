@@ -215,7 +215,7 @@ def parse(name: str, size: int, on_progress: OnProgress | None) -> Dataset:
     task_ids = place[torch.as_tensor(parsed.targets, dtype=torch.int64)]
     if on_progress:
         on_progress(1.0, f"Reading {entry.title}")
-    return Dataset(name, _enlarge(images, size), task_ids, entry.tasks)
+    return Dataset(name, _enlarge(images, size), task_ids, entry.tasks, entry.mirrors)
 
 
 def _enlarge(images: Tensor, size: int) -> Tensor:

@@ -16,6 +16,7 @@ class CatalogEntry:
         few_shot: a handful of pictures, meant as the target of a transfer.
         download_mb: None = bundled.
         first_task_only: one task keeps a first, short training sharp.
+        mirrors: as of a `Dataset`.
     """
 
     name: str
@@ -29,6 +30,7 @@ class CatalogEntry:
     few_shot: bool = False
     download_mb: float | None = None
     first_task_only: bool = False
+    mirrors: bool = True
 
     @property
     def suggested(self) -> tuple[str, ...]:
@@ -64,6 +66,7 @@ _ENTRIES = (
         channels=3,
         pictures=10_000,
         first_task_only=True,
+        mirrors=False,
     ),
     CatalogEntry(
         name="fashion",
@@ -74,6 +77,7 @@ _ENTRIES = (
         size=32,
         channels=1,
         pictures=10_000,
+        mirrors=False,
     ),
     CatalogEntry(
         name="robots",
@@ -118,6 +122,7 @@ _ENTRIES = (
         channels=1,
         pictures=60_000,
         download_mb=11.6,
+        mirrors=False,
     ),
     CatalogEntry(
         name="fashion-mnist",
@@ -129,6 +134,7 @@ _ENTRIES = (
         channels=1,
         pictures=60_000,
         download_mb=30.9,
+        mirrors=False,
     ),
     CatalogEntry(
         name="kmnist",
@@ -140,6 +146,7 @@ _ENTRIES = (
         channels=1,
         pictures=60_000,
         download_mb=21.3,
+        mirrors=False,
     ),
     CatalogEntry(
         name="cifar10",

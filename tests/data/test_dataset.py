@@ -153,7 +153,6 @@ def test_merging_makes_one_task_of_all():
     merged = make_dataset().merged()
     assert merged.tasks == ("a + b + c",)
     assert merged.task_ids.tolist() == [0] * 10
-    assert make_dataset().merged("all").tasks == ("all",)
 
 
 def test_a_task_without_pictures_is_refused():
