@@ -160,12 +160,10 @@ def train(
         on_event(SnapshotSaved(state.step, state.seconds))
 
     def look() -> None:
-        nonlocal speed_from, images_from
         quality = gauge.look(state.ema, state.seconds - before)
         run.log_quality({"step": state.step, "seconds": state.seconds, **quality})
         save()
         on_event(Looked(state.step, state.seconds, quality))
-        speed_from, images_from = time.perf_counter(), state.images  # looking is not training
 
     if drawing.is_due(state.seconds) and state.step not in run.grid_steps():
         draw_grid()
@@ -201,12 +199,14 @@ def train(
             )
             if chooser:
                 torch.set_num_threads(chooser.after(metrics["images_per_second"]))
+        paused = time.perf_counter()
         if drawing.is_due(state.seconds):
             draw_grid()
         if gauge.is_due(state.seconds - before):
             look()
         elif saving.is_due(state.seconds):
             save()
+        speed_from += time.perf_counter() - paused  # none of that is training
 
     if state.step not in run.grid_steps():
         draw_grid()

@@ -34,7 +34,7 @@ CONFIGS = {
     "avatars64": TrainConfig.from_preset(
         "quick", data="avatars", seconds=4500.0, full_size_width=16, batch_size=20, **LONG
     ),
-    "fashion32": TrainConfig.from_preset("quick", data="fashion", seconds=1800.0, **LONG),
+    "fashion32": TrainConfig.from_preset("quick", data="fashion", seconds=1200.0, **LONG),
 }
 COMPARED_SECONDS = 900.0  # for all tasks together, and divided among those trained alone
 SAMPLES = 1000  # per head

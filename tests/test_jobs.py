@@ -863,7 +863,7 @@ def prescribe(looks, monkeypatch) -> Callable[[Remedy | None], Verdict]:
     def prescribed(remedy: Remedy | None) -> Verdict:
         verdict = Verdict("red", "Ailing", "It gets worse and worse.", remedy)
 
-        def diagnose(config, curve, quality, progress) -> Verdict | None:
+        def diagnose(config, curve, quality, progress, exploded=False) -> Verdict | None:
             return verdict if quality else None
 
         for module in (jobs_module, views):
