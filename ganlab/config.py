@@ -387,13 +387,12 @@ PRESETS: dict[str, Preset] = {
     "quick": Preset("Quick look", "Pictures out of noise within a minute.", {}),
     "better": Preset(
         "Better",
-        "Ten minutes, a wider network, and a learning rate that settles at the end.",
+        "Ten minutes and a wider network: sharper pictures.",
         {
             "seconds": 600.0,
             "width": 48,
             "full_size_width": 16,
             "learning_rate": 1e-3,
-            "lr_decay": True,
             "ema_halflife_kimg": 10.0,
         },
     ),

@@ -145,8 +145,8 @@ def test_changes_come_on_top_of_a_preset():
 
 
 def test_what_was_changed_is_told_apart_from_the_preset():
-    config = named("better", width=48, seed=3, lr_decay=False, data="faces", tasks=["a"])
-    assert config.changed() == {"seed": 3, "lr_decay": False}
+    config = named("better", width=48, seed=3, lr_decay=True, data="faces", tasks=["a"])
+    assert config.changed() == {"seed": 3, "lr_decay": True}
 
 
 def test_steps_alone_replace_the_time_of_the_preset():
@@ -171,7 +171,7 @@ SOME = [
     named("dcgan", steps=7, seed=2**31 - 1, learning_rate=0.000123456789),
     named("mlp", steps=100, seconds=60, r1=1 / 3),
     named(steps=1000, seconds=60),
-    named("better", lr_decay=False, flips=False, spectral_norm=True, own_last_layer=True),
+    named("better", lr_decay=True, flips=False, spectral_norm=True, own_last_layer=True),
     named(data="my pictures/it's.zip", tasks=("a b", "c;d"), seconds=12345.678, precision="bf16"),
 ]
 

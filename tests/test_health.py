@@ -186,7 +186,7 @@ def test_a_run_that_ended_in_an_explosion_is_red_however_well_it_went():
 
 
 def test_a_slower_run_is_slower_than_the_best_snapshot_was_trained():
-    config = TrainConfig.from_preset("better", seconds=100.0)
+    config = TrainConfig.from_preset("better", seconds=100.0, lr_decay=True)
     kid = [20, 15, 12, 10, 9, 8, 7, 6, 5, 24]
     verdict = verdict_on(looks(kid), lines=curve(loss_d=1e4), config=config)
     assert config.learning_rate_at(0.9) == pytest.approx(0.28e-3)

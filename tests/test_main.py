@@ -113,7 +113,7 @@ def oddly_named(tmp_path) -> Path:
         ("quick", {}),
         ("quick", {"tasks": ("it's", "a b", "$HOME; rm *", "naïve 猫")}),
         ("quick", {"tasks": ("a b",), "seconds": 60, "r1": 1 / 3, "loss": "hinge"}),
-        ("better", {"lr_decay": False, "flips": False, "spectral_norm": True, "seed": 2**31 - 1}),
+        ("better", {"lr_decay": True, "flips": False, "spectral_norm": True, "seed": 2**31 - 1}),
         ("dcgan", {"learning_rate": 0.000123456789, "diffaugment": True}),
     ],
 )

@@ -138,4 +138,3 @@ def test_a_single_task_gets_its_share_of_the_time_that_all_have_together(script)
     assert (alone.tasks, together.tasks) == (("squares",), ())
     assert 2 * alone.seconds == together.seconds == script.COMPARED_SECONDS
     assert alone.batch_size == 0
-    assert not alone.lr_decay and not together.lr_decay

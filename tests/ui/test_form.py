@@ -187,7 +187,7 @@ def test_an_emptied_field_is_named(spec):
 SOME = [
     TrainConfig.from_preset("quick", data="avatars", tasks=("avataaars",)),
     TrainConfig.from_preset("better", data="avatars", tasks=("micah", "pixel-art"), seed=5),
-    TrainConfig.from_preset("better", data="fashion", steps=1234, lr_decay=False),
+    TrainConfig.from_preset("better", data="fashion", steps=1234, lr_decay=True),
     TrainConfig.from_preset("dcgan", data="robots", learning_rate=0.000123456789, diffaugment=True),
     TrainConfig.from_preset("mlp", data="emoji", seconds=1.5, r1=1 / 3, size=64, precision="bf16"),
 ]
