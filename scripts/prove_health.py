@@ -1,7 +1,7 @@
 """Proves the health light: runs that are made to fail, healthy ones, and what it says of each.
 
-    python scripts/prove_health.py                  trains what is missing, prints the table
-    python scripts/prove_health.py --only collapse  of one case
+    python -m scripts.prove_health                  trains what is missing, prints the table
+    python -m scripts.prove_health --only collapse  of one case
 
 What the runs logged is kept in `tests/health_runs.json`, where the tests read it again.
 """

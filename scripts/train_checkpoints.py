@@ -1,10 +1,10 @@
 """Trains the checkpoints that ship with ganlab, and what their cards compare them with.
 
-    python scripts/train_checkpoints.py train avatars64    the checkpoint itself: hours
-    python scripts/train_checkpoints.py quick avatars64    the minute that a visitor gets, per task
-    python scripts/train_checkpoints.py together avatars64 all tasks in a fixed time
-    python scripts/train_checkpoints.py single avatars64   each task alone, in its share of it
-    python scripts/train_checkpoints.py export avatars64   measures all, writes the checkpoint
+    python -m scripts.train_checkpoints train avatars64    the checkpoint itself: hours
+    python -m scripts.train_checkpoints quick avatars64    the minute that a visitor gets, per task
+    python -m scripts.train_checkpoints together avatars64 all tasks in a fixed time
+    python -m scripts.train_checkpoints single avatars64   each task alone, in its share of it
+    python -m scripts.train_checkpoints export avatars64   measures all, writes the checkpoint
 
 Each part goes on where it was broken off (Ctrl-C saves). `--hours` gives a finished training more.
 """
