@@ -80,7 +80,7 @@ def test_a_preset_fills_the_settings_the_estimate_and_the_shell_command(page: Pa
     page.get_by_role("radio", name="Better").check()
     expect(page.get_by_role("spinbutton", name="Train for")).to_have_value("600")
     expect(page.get_by_role("spinbutton", name="Width", exact=True)).to_have_value("48")
-    expect(page.get_by_role("checkbox", name="Decay the learning rate")).to_be_checked()
+    expect(page.get_by_role("spinbutton", name="Learning rate")).to_have_value("0.001")
     expect(estimate).to_contain_text("About 10 min 2 s here")
     expect(command).to_contain_text("--preset better")
 
