@@ -78,7 +78,7 @@ class TrainConfig:
     )
     own_styles: bool = setting(
         True,
-        "Lets each task use the latent vector in its own way: better pictures in every task; "
+        "Lets each task use the latent vector in its own way: better pictures sooner; "
         "without it, one vector's pictures are more alike from task to task.",
         label="Own use of the latent per task",
         group="Model",

@@ -347,9 +347,9 @@ def test_a_model_of_merged_tasks_is_measured_against_what_never_trained_it(many)
 
 def test_a_task_whose_name_only_looks_merged_is_taken_as_it_is(many):
     odd = Dataset("odd", many.images, many.task_ids, ("discs", "discs + squares"))
-    found = evaluate(Copier(odd), odd.tasks, odd, n=20, extract=quick_features)
+    found = evaluate(Copier(odd), odd.tasks, odd, n=50, extract=quick_features)
     assert list(found) == ["discs", "discs + squares"]
-    assert found["discs + squares"]["copied"] > 0.7
+    assert found["discs + squares"]["copied"] > 0.8
 
 
 def test_without_held_out_pictures_only_what_needs_them_is_missing(dataset):

@@ -100,6 +100,7 @@ _ENTRIES = (
         channels=3,
         pictures=60,
         few_shot=True,
+        mirrors=False,
     ),
     CatalogEntry(
         name="emoji",

@@ -21,7 +21,7 @@ from ganlab.ui import figures
 log = logging.getLogger(__name__)
 
 NOTE = (
-    "Trained for much longer than a visit lasts. Each can be downloaded whole, and draws pictures "
+    "Trained for longer than a quick look. Each can be downloaded whole, and draws pictures "
     "in the shell: <code>python -m ganlab sample FILE.zip --n 64 --seed 1 --out pictures</code>"
 )
 CLICK_FILE = """() => {

@@ -413,8 +413,10 @@ def test_untrained_pictures_fill_the_range_without_saturating(size, channels, ow
         pictures = generator(torch.randn(16, 128), torch.arange(16) % 2)
     assert pictures.shape == (16, channels, size, size)
     assert pictures.abs().max() <= 1
-    assert 0.35 < pictures.std() < 0.65
-    assert (pictures.abs() > 0.99).double().mean() < 0.02
+    # A mapping makes some latents louder than others.
+    low, high, saturated = (0.35, 0.65, 0.02) if "mapping_layers" in more else (0.4, 0.6, 0.01)
+    assert low < pictures.std() < high
+    assert (pictures.abs() > 0.99).double().mean() < saturated
 
 
 def test_every_block_is_about_as_loud_at_the_start():
