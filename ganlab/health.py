@@ -18,6 +18,7 @@ HUGE = 100.0  # a loss; healthy ones stay below 20
 SURE, AT_EASE = 0.97, 0.03  # D's share of right answers and its loss: nothing is left to learn
 ALONE = 0.01  # D's loss at which this is plain without a second look at the pictures
 STUCK = 0.9  # KID, over that of the first look: no better
+PATIENCE = 5.0  # seconds since the first look, before which no better is no wonder
 COLLAPSED = 0.15  # diversity, over that of the data: nearly one picture
 NARROWED = 0.5  # diversity, over its own peak
 COPIED = 0.1  # share of samples on a training picture, above that of held-out pictures
@@ -210,7 +211,7 @@ def _d_winning(run: _Story) -> Verdict | None:
 
 
 def _not_learning(run: _Story) -> Verdict | None:
-    if not run.is_stuck:
+    if not run.is_stuck or run.now["seconds"] - run.quality[0]["seconds"] < PATIENCE:
         return None
     rate = run.config.learning_rate
     remedy = None

@@ -162,6 +162,14 @@ def test_no_better_than_at_first_is_not_learning():
     assert remedy.changes == {"learning_rate": CONFIG.learning_rate} and not remedy.from_best
 
 
+def test_a_run_of_a_few_seconds_is_not_blamed_for_the_little_that_it_learnt():
+    few = looks([18.0, 16.3])  # as a healthy run of eight seconds ended
+    few[0]["seconds"], few[1]["seconds"] = 5.1, 8.0
+    assert verdict_on(few, progress=1.0).light == "green"
+    few[1]["seconds"] = 16.0
+    assert verdict_on(few, progress=1.0).name == "Not learning"
+
+
 def test_nobody_is_blamed_in_the_first_tenth_of_a_run():
     assert verdict_on(looks([20, 20], least_diversity=0.0), progress=0.09).light == "green"
 
