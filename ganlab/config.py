@@ -101,6 +101,12 @@ class TrainConfig:
         high=8,
         group="Model",
     )
+    residual: bool = setting(
+        False,
+        "One more convolution per block of G: slower steps, better pictures after ten minutes.",
+        label="Residual convolutions",
+        group="Model",
+    )
     loss: str = setting(
         "relativistic",
         "What G and D play for.",
@@ -303,8 +309,14 @@ class TrainConfig:
         return self.learning_rate * (1 - 0.9 * settled)
 
     def with_more_budget(self) -> "TrainConfig":
-        """The same run for longer: by the time of its preset, and by half of the steps again."""
-        base, more = TrainConfig.from_preset(self.preset), {}
+        """The same run for longer: by the time of its preset, and by half of the steps again.
+
+        A learning rate that has decayed stays where it is.
+        """
+        base = TrainConfig.from_preset(self.preset)
+        more: dict[str, Any] = {}
+        if self.lr_decay:
+            more |= {"learning_rate": self.learning_rate_at(1.0), "lr_decay": False}
         if self.steps is not None:
             more["steps"] = self.steps + max(self.steps // 2, 1)
         if self.seconds is not None:
@@ -327,6 +339,7 @@ class ModelConfig:
     full_size_width: int = 0
     mapping_layers: int = 0
     own_styles: bool = False
+    residual: bool = False
     spectral_norm: bool = False
 
     @classmethod
@@ -343,6 +356,7 @@ class ModelConfig:
             full_size_width=config.full_size_width_at(dataset.size),
             mapping_layers=config.mapping_layers,
             own_styles=config.own_styles,
+            residual=config.residual,
             spectral_norm=config.spectral_norm,
         )
 

@@ -40,6 +40,7 @@ def _key(config: TrainConfig) -> str:
         "d_steps",
         "mapping_layers",
         "own_styles",
+        "residual",
     )
     values = [*(getattr(config, name) for name in names), config.full_size_width_at(size)]
     return "|".join(
@@ -88,7 +89,7 @@ def images_per_second(config: TrainConfig) -> float:
     plan = device.plan(config.precision)
     flops = _flops_per_image(
         config.architecture, size, channels, config.z_dim, config.width, config.penalty_every,
-        config.r1 + config.r2 > 0, config.full_size_width_at(size),
+        config.r1 + config.r2 > 0, config.full_size_width_at(size), config.residual,
     ) * (1 + 0.5 * (config.d_steps - 1))  # fmt: skip  # a step of D alone is half of a whole one
     return plan.steps_per_second * device.FLOPS_OF_TIMED_STEP * _SHARE_OF_PEAK / flops
 
@@ -103,11 +104,11 @@ def _flops_per_image(
     every: int,
     penalised: bool,
     full_size_width: int,
+    residual: bool,
 ) -> float:
     """G forward and backward, D on a real and twice on a generated picture, and the penalty."""
-    model = ModelConfig(
-        architecture, size, channels, ("one",), z_dim, width, full_size_width=full_size_width
-    )
+    more = {"full_size_width": full_size_width, "residual": residual}
+    model = ModelConfig(architecture, size, channels, ("one",), z_dim, width, **more)
     with torch.device("meta"):
         generator, discriminator = build_generator(model), build_discriminator(model)
         z, x = torch.empty(2, z_dim), torch.empty(2, channels, size, size)

@@ -18,7 +18,7 @@ HUGE = 100.0  # a loss; healthy ones stay below 20
 SURE, AT_EASE = 0.97, 0.03  # D's share of right answers and its loss: nothing is left to learn
 ALONE = 0.01  # D's loss at which this is plain without a second look at the pictures
 STUCK = 0.9  # KID, over that of the first look: no better
-PATIENCE = 5.0  # seconds since the first look, before which no better is no wonder
+PATIENCE = 10.0  # seconds since the first look, before which no better is no wonder
 COLLAPSED = 0.15  # diversity, over that of the data: nearly one picture
 NARROWED = 0.5  # diversity, over its own peak
 COPIED = 0.1  # share of samples on a training picture, above that of held-out pictures
@@ -173,6 +173,8 @@ def _memorising(run: _Story) -> Verdict | None:
 def _collapsed(run: _Story) -> Verdict | None:
     now = run.now["least_diversity"]
     peak = max(line["least_diversity"] for line in run.quality)
+    if len(run.quality) < 2:  # a slow network may only have begun to tell latents apart
+        return None
     if now >= COLLAPSED and now >= NARROWED * peak:
         return None
     whose = "the least varied task's samples are" if len(run.config.tasks) != 1 else "samples are"

@@ -29,6 +29,7 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "shared styles": ("quick", {"own_styles": False}),
     "batch of 48": ("quick", {"batch_size": 48}),
     "no block at full size": ("quick", {"full_size_width": 0}),
+    "residual convolutions": ("quick", {"residual": True}),
     "learning rate 1e-3": ("quick", {"learning_rate": 1e-3}),
     "decaying learning rate": ("quick", {"lr_decay": True}),
     "alternating steps": ("quick", {"simultaneous": False}),

@@ -217,6 +217,11 @@ def test_more_budget_changes_nothing_else():
     assert {**before.to_dict(), "seconds": 90.0} == after.to_dict()
 
 
+def test_more_budget_leaves_a_decayed_rate_where_it_ended():
+    longer = named(seconds=30, learning_rate=1e-3, lr_decay=True).with_more_budget()
+    assert [longer.learning_rate_at(progress) for progress in (0, 1)] == pytest.approx([1e-4] * 2)
+
+
 @pytest.mark.parametrize(
     ("steps", "seconds", "expected"), [(10, None, 0.4), (None, 40, 0.5), (10, 40, 0.5), (2, 40, 1)]
 )
@@ -242,6 +247,7 @@ def test_a_model_takes_its_shape_from_the_data_and_the_rest_from_the_config(data
         spectral_norm=True,
         full_size_width=12,
         mapping_layers=2,
+        residual=True,
     )
     model = ModelConfig.for_dataset(config, dataset)
     assert asdict(model) == {
@@ -256,6 +262,7 @@ def test_a_model_takes_its_shape_from_the_data_and_the_rest_from_the_config(data
         "full_size_width": 0,  # which pays only at 64 px
         "mapping_layers": 2,
         "own_styles": True,
+        "residual": True,
         "spectral_norm": True,
     }
 

@@ -116,6 +116,7 @@ def test_it_is_used_whatever_the_seed_the_budget_and_the_tasks(new_run):
         {"d_steps": 2},
         {"mapping_layers": 1},
         {"own_styles": False},
+        {"residual": True},
         {"architecture": "mlp"},
         {"precision": "auto"},
         {"data": "fashion"},

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from ganlab import checkpoints, quality, training
 from ganlab.config import TrainConfig
 from ganlab.data import catalog
+from ganlab.export import open_model
 from ganlab.models import build_discriminator
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "train_checkpoints.py"
@@ -138,3 +139,25 @@ def test_a_single_task_gets_its_share_of_the_time_that_all_have_together(script)
     assert (alone.tasks, together.tasks) == (("squares",), ())
     assert 2 * alone.seconds == together.seconds == script.COMPARED_SECONDS
     assert alone.batch_size == 0
+
+
+def test_a_generator_can_be_deepened_on_the_way(script, monkeypatch):
+    config = replace(script.CONFIGS["tiny"], residual=True)
+    monkeypatch.setattr(script, "CONFIGS", {"tiny": config})
+    monkeypatch.setattr(script, "DEEPENED", {"tiny": 1.0})
+    call(script, monkeypatch, "train", "tiny")
+    shallow, run = script.run_of("tiny", "shallow"), script.run_of("tiny", "train")
+    assert (shallow.config.residual, run.config.residual) == (False, True)
+    assert run.status.step > shallow.status.step
+    assert run.status.seconds >= 2 > shallow.status.seconds
+    trained = load_file(run.snapshot() / "generator.safetensors")
+    assert trained["residuals.0.weight"].abs().max() > 0
+
+    again = script.run_of("tiny", "again")
+    script.deepen(shallow, again, config)
+    before, _ = open_model(str(shallow.path), shallow.status.step)
+    after, model = open_model(str(again.path))
+    assert model.residual
+    z, tasks = torch.randn(4, model.z_dim), torch.arange(4) % 2
+    with torch.no_grad():
+        assert torch.equal(after(z, tasks), before(z, tasks))

@@ -692,7 +692,9 @@ def only_finite(run: Run) -> None:
         assert value.isfinite().all(), key
 
 
-@pytest.mark.parametrize("change", [{"width": 16}, {"mapping_layers": 1}, {"own_styles": False}])
+@pytest.mark.parametrize(
+    "change", [{"width": 16}, {"mapping_layers": 1}, {"own_styles": False}, {"residual": True}]
+)
 def test_a_run_does_not_go_on_with_another_network(new_run, dataset, change):
     run = new_run(steps=2)
     train(run, dataset)

@@ -33,6 +33,7 @@ def build_generator(config: ModelConfig) -> nn.Module:
         full_size_width=config.full_size_width,
         mapping_layers=config.mapping_layers,
         own_styles=config.own_styles,
+        residual=config.residual,
     )
 
 

@@ -162,6 +162,7 @@ class Generator(nn.Module):
         full_size_width: int = 0,
         mapping_layers: int = 0,
         own_styles: bool = False,
+        residual: bool = False,
     ):
         """`width` is the number of channels at half the output's size.
 
@@ -172,6 +173,9 @@ class Generator(nn.Module):
         With `full_size_width` a further block of so many channels works at the output's size.
         With `mapping_layers` so many dense layers first bend z into the vector that the blocks see
         (as in StyleGAN, Karras et al. 2019, https://arxiv.org/abs/1812.04948).
+        With `residual` every block but the first has one more convolution, whose output is added to
+        its input (He et al. 2016, https://arxiv.org/abs/1603.05027). It begins as zero, so that a
+        generator trained without can be given them and draws the same pictures.
         """
         super().__init__()
         widths = block_widths(size, width)[::-1]  # 64 px: blocks at 4, 8, 16 and 32 px
@@ -193,11 +197,17 @@ class Generator(nn.Module):
         )
         n_kernels = n_tasks if own_last_layer else 1
         self.last = TaskConv(widths[-1], channels, n_kernels, doubles=not full_size_width)
+        self.residuals = nn.ModuleList(  # last: optimisers number the parameters in this order
+            nn.Conv2d(w, w, 3, padding=1) for w in (widths[1:] if residual else [])
+        )
         for layer in self.mapping[::2]:
             nn.init.kaiming_normal_(layer.weight, a=0.2)
             nn.init.zeros_(layer.bias)
         for up in self.ups:
             nn.init.normal_(up.weight, std=(up.in_channels * 4 / 2) ** -0.5)
+        for layer in self.residuals:
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def block_weights(self, tasks: Tensor) -> list[Tensor]:
         """Task ids or weights, as `forward` takes them, to one weight tensor per block."""
@@ -229,8 +239,12 @@ class Generator(nn.Module):
         if self.styles:
             styles = [style(z, w) for style, w in zip(self.styles, weights, strict=True)]
         x = F.relu(self.norms[0](x, weights[0], styles[0]))
-        for up, norm, w, style in zip(
-            self.ups, self.norms[1:], weights[1:], styles[1:], strict=True
+        residuals = self.residuals or [None] * len(self.ups)
+        for up, norm, w, style, residual in zip(
+            self.ups, self.norms[1:], weights[1:], styles[1:], residuals, strict=True
         ):
-            x = F.relu(norm(up(x), w, style))
+            x = norm(up(x), w, style)
+            if residual:
+                x = x + residual(F.relu(x))
+            x = F.relu(x)
         return torch.tanh(self.last(x, weights[-1]))

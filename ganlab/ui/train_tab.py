@@ -21,6 +21,7 @@ from ganlab.ui.history import CONFIRM, History, build_history, delete_run, list_
 from ganlab.ui.shelf import build_shelf
 from ganlab.ui.watch import Seen, Watch, build_watch, grid_at, show, show_empty
 
+DELETED = "The run is deleted."
 MAX_TOKENS = 20
 SECONDS_TO_STOP = 1.0
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -79,8 +80,9 @@ def _wire(
         """Updates for what has changed since `last`; an empty page if the run is gone."""
         try:
             view = jobs.view(run_id)
-        except UnknownRun as error:
-            return {current: "", seen: Seen(), **show_empty(watch, f"{error}.".capitalize())}
+        except UnknownRun as error:  # what this page has shown a moment ago was there
+            hint = DELETED if last.run_id == run_id else f"{error}.".capitalize()
+            return {current: "", seen: Seen(), **show_empty(watch, hint)}
         is_owner = _token(store, run_id) is not None
         now, updates = show(watch, jobs, view, last=last, follows=follow, is_owner=is_owner)
         return {seen: now, **updates} if updates else {}
@@ -160,7 +162,7 @@ def _wire(
             current: "",
             seen: Seen(),
             history.picked: list_runs(jobs, list(tokens), ""),
-            **show_empty(watch, "The run is deleted."),
+            **show_empty(watch, DELETED),
         }
 
     def attach(store: Any, request: gr.Request) -> Any:

@@ -397,6 +397,28 @@ def test_in_eval_mode_a_picture_does_not_depend_on_its_neighbours(generator):
         assert torch.equal(norm.running_mean, before)
 
 
+# Residual convolutions -----------------------------------------------------------------------
+
+
+def test_residual_convolutions_begin_as_nothing_and_can_be_given_to_a_trained_generator():
+    trained, z, ids = own(), latents(), torch.arange(6) % N_TASKS
+    deeper = styled(own_styles=True, residual=True)
+    missing, unexpected = deeper.load_state_dict(trained.state_dict(), strict=False)
+    assert not unexpected
+    names = [name for name, _ in deeper.named_parameters()]
+    assert missing == names[-len(missing) :]  # so that an optimiser's numbers still fit
+    assert missing == [f"residuals.{i}.{part}" for i in range(2) for part in ("weight", "bias")]
+    with torch.no_grad():
+        assert torch.equal(deeper(z, ids), trained(z, ids))
+
+
+def test_residual_convolutions_learn_from_the_first_step():
+    generator = styled(residual=True)
+    generator(latents(), torch.arange(6) % N_TASKS).square().sum().backward()
+    for layer in generator.residuals:
+        assert layer.weight.grad.abs().max() > 0 and layer.bias.grad.abs().max() > 0
+
+
 # Pictures at the start ----------------------------------------------------------------------
 
 
