@@ -20,9 +20,12 @@ ALONE = 0.01  # D's loss at which this is plain without a second look at the pic
 STUCK = 0.9  # KID, over that of the first look: no better
 PATIENCE = 10.0  # seconds since the first look, before which no better is no wonder
 COLLAPSED = 0.15  # diversity, over that of the data: nearly one picture
+ONE_PICTURE = 0.01  # the same at the first look
 NARROWED = 0.5  # diversity, over its own peak
 COPIED = 0.1  # share of samples on a training picture, above that of held-out pictures
-SETTLED, LOOKS_TO_SETTLE = 0.25, 4  # share of the run so far, and looks, without a better snapshot
+LOOKS_TO_SETTLE = 4  # without a better snapshot
+SETTLED = 0.25  # of the run so far without a better one, while they got worse
+STALLED = 0.4  # the same while they stayed as they were
 LEAST_RATE = 1e-6  # smaller ones cannot be set
 EARLY = 0.1  # of the run: too early to blame anybody
 
@@ -173,9 +176,9 @@ def _memorising(run: _Story) -> Verdict | None:
 def _collapsed(run: _Story) -> Verdict | None:
     now = run.now["least_diversity"]
     peak = max(line["least_diversity"] for line in run.quality)
-    if len(run.quality) < 2:  # a slow network may only have begun to tell latents apart
-        return None
-    if now >= COLLAPSED and now >= NARROWED * peak:
+    # A slow network may only have begun to tell latents apart.
+    least = COLLAPSED if len(run.quality) >= 2 else ONE_PICTURE
+    if now >= least and now >= NARROWED * peak:
         return None
     whose = "the least varied task's samples are" if len(run.config.tasks) != 1 else "samples are"
     fell = f", after {_percent(peak)} at best" if now < NARROWED * peak else ""
@@ -231,12 +234,13 @@ def _not_learning(run: _Story) -> Verdict | None:
 
 
 def _settled(run: _Story) -> Verdict | None:
-    """The best snapshot lies far back, and it is better than chance would have it."""
+    """The best snapshot lies far back; if not so far, it is better than chance would have it."""
     best, now = run.best, run.now
     since = [line for line in run.quality if line["step"] > best["step"]]
-    if len(since) < LOOKS_TO_SETTLE or now["step"] - best["step"] < SETTLED * now["step"]:
+    if len(since) < LOOKS_TO_SETTLE:
         return None
-    if median(line["kid"] for line in since) < best["kid"] + best["kid_std"]:
+    is_worse = median(line["kid"] for line in since) >= best["kid"] + best["kid_std"]
+    if now["step"] - best["step"] < (SETTLED if is_worse else STALLED) * now["step"]:
         return None
     return Verdict(
         "amber",

@@ -11,7 +11,7 @@ import pytest
 
 from ganlab.config import PRESETS, TrainConfig
 from ganlab.health import Remedy, Verdict, diagnose
-from scripts.prove_health import CASES, SEEDS, verdicts
+from scripts.prove_health import CASES, SEEDS, config_of, verdicts
 
 RECORDS = json.loads((Path(__file__).parent / "health_runs.json").read_text())
 HEALTHY = {name for name, case in CASES.items() if case.expected == "Learning well"}
@@ -25,6 +25,12 @@ def test_every_case_was_run_with_three_seeds():
     assert sorted(RECORDS) == sorted(f"{name} / {seed}" for name in CASES for seed in SEEDS)
 
 
+@pytest.mark.parametrize("key", RECORDS)
+def test_the_runs_were_trained_as_ganlab_trains_now(key):
+    case, seed = CASES[case_of(key)], int(key.rpartition(" / ")[2])
+    assert RECORDS[key]["config"] == config_of(case, seed).to_dict()
+
+
 @pytest.mark.parametrize("key", [key for key in RECORDS if case_of(key) in HEALTHY])
 def test_a_healthy_run_raises_no_alarm(key):
     said = [verdict for _, verdict in verdicts(RECORDS[key])]
@@ -34,9 +40,16 @@ def test_a_healthy_run_raises_no_alarm(key):
 
 @pytest.mark.parametrize("key", [key for key in RECORDS if case_of(key) not in HEALTHY])
 def test_a_failure_is_named_before_half_of_the_run_has_passed(key):
-    expected = CASES[case_of(key)].expected
-    named = [share for share, verdict in verdicts(RECORDS[key]) if verdict.name == expected]
-    assert named and named[0] < 0.5
+    case = CASES[case_of(key)]
+    named = [share for share, verdict in verdicts(RECORDS[key]) if verdict.name == case.expected]
+    assert named and named[0] < case.by
+
+
+@pytest.mark.parametrize("key", [key for key in RECORDS if case_of(key) == "learning rate 1"])
+def test_numbers_that_are_no_longer_finite_are_an_explosion(key):
+    assert "no longer finite" in RECORDS[key]["diverged"]
+    share, verdict = verdicts(RECORDS[key])[-1]
+    assert verdict.name == "Loss exploded" and "no longer numbers" in verdict.sentence
 
 
 # Rule by rule, on lines made up for it -------------------------------------------------------
@@ -170,6 +183,12 @@ def test_a_run_of_a_few_seconds_is_not_blamed_for_the_little_that_it_learnt():
     assert verdict_on(few, progress=1.0).name == "Not learning"
 
 
+def test_a_slow_network_is_given_a_second_look_before_it_is_called_collapsed():
+    assert verdict_on(looks([20], least_diversity=0.02)).name == "Just begun"
+    assert verdict_on(looks([20, 19], least_diversity=0.02)).name == "Mode collapse"
+    assert verdict_on(looks([20], least_diversity=0.001)).name == "Mode collapse"
+
+
 def test_nobody_is_blamed_in_the_first_tenth_of_a_run():
     assert verdict_on(looks([20, 20], least_diversity=0.0), progress=0.09).light == "green"
 
@@ -181,6 +200,12 @@ def test_finished_improving_names_the_best_snapshot():
     assert "step 300" in verdict.sentence and "KID 4" in verdict.sentence
     assert verdict_on(looks(kid[:6])).light == "green"  # three looks since: too few to tell
     assert verdict_on(looks([20, 9, 5, 5.1, 4.9, 5.2, 5.1])).light == "green"  # noise
+
+
+def test_pictures_that_stay_as_they_were_have_finished_too_only_later():
+    kid = [20.0, 9.0, 5.0, 4.0, 4.1, 4.2, 4.1, 4.1]
+    for until, light in ((7, "green"), (8, "amber")):
+        assert verdict_on(looks(kid[:until]), progress=0.9).light == light
 
 
 def test_a_run_that_ended_in_an_explosion_is_red_however_well_it_went():
