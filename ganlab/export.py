@@ -64,6 +64,8 @@ def export(run: Run, folder: Path) -> Path:
         "seconds": measured.get(step, run.status.seconds),  # if unmeasured, it is the newest
         "versions": about["versions"],
     }
+    if "lineage" in about:
+        lineage["goes_on_from"] = about["lineage"]
     files = {"generator.safetensors": (snapshot / "generator.safetensors").read_bytes()}
     grids = [grid for grid in run.grid_steps() if grid <= step]
     if grids:
@@ -93,6 +95,9 @@ def _card(config: TrainConfig, model: ModelConfig, lineage: dict, *, has_preview
         lineage["step"] * config.fitted(len(model.tasks)).batch_size / max(lineage["seconds"], 1e-9)
     )
     picture = "\n![samples](preview.jpg)\n" if has_preview else ""
+    origin = lineage.get("goes_on_from")
+    before = f"\n- Goes on from: run {origin['run']} at its step {origin['step']}" if origin else ""
+    again = "The same settings from nothing" if origin else "The same training again"
     return f"""# A generator trained with ganlab {__version__}
 {picture}
 - Data: {lineage["data"]["name"]}, {lineage["data"]["pictures"]} pictures
@@ -100,13 +105,13 @@ def _card(config: TrainConfig, model: ModelConfig, lineage: dict, *, has_preview
 - Tasks: {", ".join(model.tasks)}
 - Model: {model.architecture}, {model.size} px, {model.channels} channels
 - Preset: {config.preset}; changed: {changed}
-- Trained: {lineage["step"]} steps in {lineage["seconds"]:.0f} s ({speed:.0f} pictures/s)
+- Trained: {lineage["step"]} steps in {lineage["seconds"]:.0f} s ({speed:.0f} pictures/s){before}
 
 Draw pictures from it:
 
     python -m ganlab sample THIS.zip --n 64 --seed 1 --out pictures
 
-The same training again:
+{again}:
 
     {config.command()}
 """

@@ -107,8 +107,8 @@ def best(run: Run) -> float:
 
 
 def together(config: TrainConfig) -> TrainConfig:
-    """The same in the time for comparisons."""
-    return replace(config, seconds=COMPARED_SECONDS)
+    """The same in the time for comparisons, in which no training is deepened yet."""
+    return replace(config, seconds=COMPARED_SECONDS, residual=False)
 
 
 def alone(config: TrainConfig, task: str) -> TrainConfig:

@@ -58,6 +58,19 @@ def test_a_zip_holds_weights_shape_preview_and_card(run, tmp_path):
     assert inside["preview.jpg"] == run.grid(20)
 
 
+def test_a_branch_tells_where_it_comes_from(run, tmp_path):
+    new, _ = run.branch(tiny(data=run.config.data, steps=22), runs_dir(), 20)
+    perform(new)
+    path = export(new, tmp_path)
+    origin = {"run": run.id, "step": 20}
+    assert load_generator(path)[2]["lineage"]["goes_on_from"] == origin
+    card = members(path)["README.md"].decode()
+    assert f"Goes on from: run {run.id} at its step 20" in card
+    assert "The same settings from nothing:" in card
+    whole = members(export(run, tmp_path))["README.md"].decode()
+    assert "Goes on from" not in whole and "The same training again:" in whole
+
+
 def test_the_best_snapshot_is_exported_with_its_own_preview_and_time(run, tmp_path):
     run.log_quality({"step": 20, "seconds": 0.625, "kid": 1.0})
     run.describe(config=run.config.with_more_budget().to_dict())
