@@ -23,7 +23,7 @@ COLLAPSED = 0.15  # diversity, over that of the data: nearly one picture
 ONE_PICTURE = 0.01  # the same at the first look
 NARROWED = 0.5  # diversity, over its own peak
 COPIED = 0.1  # share of samples on a training picture, above that of held-out pictures
-LOOKS_TO_SETTLE = 4  # without a better snapshot
+LOOKS_TO_SETTLE = 6  # without a better snapshot
 SETTLED = 0.25  # of the run so far without a better one, while they got worse
 STALLED = 0.4  # the same while they stayed as they were
 LEAST_RATE = 1e-6  # smaller ones cannot be set
@@ -152,9 +152,11 @@ def _explosion(run: _Story, losses: str) -> Verdict:
 
 
 def _memorising(run: _Story) -> Verdict | None:
-    copied, usual = run.now["copied"], run.now["usually_copied"]
-    if copied - usual < COPIED:
+    # At two looks: the fog of a beginning can resemble a few plain pictures for a moment.
+    last = run.quality[-2:]
+    if min(look["copied"] - look["usually_copied"] for look in last) < COPIED or len(last) < 2:
         return None
+    copied, usual = run.now["copied"], run.now["usually_copied"]
     samples = int(run.now.get("samples_of_task", run.now["samples"]))
     whose = f"{round(copied * samples)} of {samples} samples"
     if len(run.config.tasks) != 1:
