@@ -103,7 +103,8 @@ class TrainConfig:
     )
     residual: bool = setting(
         False,
-        "One more convolution per block of G: slower steps, better pictures after ten minutes.",
+        "One more convolution per block of G: slower steps, and more that G can learn when it trains "
+        "for an hour.",
         label="Residual convolutions",
         group="Model",
     )
