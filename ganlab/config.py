@@ -103,8 +103,7 @@ class TrainConfig:
     )
     residual: bool = setting(
         False,
-        "One more convolution per block of G: slower steps, and more that G can learn when it trains "
-        "for an hour.",
+        "One more convolution per block of G: slower steps, and more that G can learn in an hour.",
         label="Residual convolutions",
         group="Model",
     )
