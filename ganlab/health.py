@@ -19,6 +19,7 @@ SURE, AT_EASE = 0.97, 0.03  # D's share of right answers and its loss: nothing i
 ALONE = 0.01  # D's loss at which this is plain without a second look at the pictures
 STUCK = 0.9  # KID, over that of the first look: no better
 PATIENCE = 10.0  # seconds since the first look, before which no better is no wonder
+LIVELIER = 1.25  # diversity, over that of the first look: something is being learnt
 COLLAPSED = 0.15  # diversity, over that of the data: nearly one picture
 ONE_PICTURE = 0.01  # the same at the first look
 NARROWED = 0.5  # diversity, over its own peak
@@ -28,6 +29,7 @@ SETTLED = 0.25  # of the run so far without a better one, while they got worse
 STALLED = 0.4  # the same while they stayed as they were
 LEAST_RATE = 1e-6  # smaller ones cannot be set
 EARLY = 0.1  # of the run: too early to blame anybody
+LATE = 0.5  # of the run: before, what comes to rest may only be resting
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,12 @@ def diagnose(
         return verdict
     if not quality:
         return None
-    for look_for in (_memorising, _collapsed, _d_winning, _not_learning, _settled):
-        verdict = look_for(run) if progress >= EARLY else None
-        if verdict:
-            return verdict
+    if progress >= EARLY:
+        for look_for in (_memorising, _collapsed, _d_winning, _not_learning):
+            if verdict := look_for(run):
+                return verdict
+    if progress >= LATE and (verdict := _settled(run)):
+        return verdict
     return Verdict(
         "green",
         "Learning well" if len(quality) > 1 else "Just begun",
@@ -218,7 +222,10 @@ def _d_winning(run: _Story) -> Verdict | None:
 
 
 def _not_learning(run: _Story) -> Verdict | None:
-    if not run.is_stuck or run.now["seconds"] - run.quality[0]["seconds"] < PATIENCE:
+    first, now = run.quality[0], run.now
+    if run.best["kid"] < STUCK * first["kid"] or now["seconds"] - first["seconds"] < PATIENCE:
+        return None
+    if now["diversity"] >= LIVELIER * first["diversity"]:
         return None
     rate = run.config.learning_rate
     remedy = None

@@ -196,6 +196,14 @@ def test_a_slow_network_is_given_a_second_look_before_it_is_called_collapsed():
     assert verdict_on(looks([20], least_diversity=0.001)).name == "Mode collapse"
 
 
+def test_pictures_that_get_more_varied_or_were_better_once_show_that_something_is_learnt():
+    lines = looks([20, 20, 20])
+    assert verdict_on(lines).name == "Not learning"
+    lines[-1]["diversity"] = 1.25 * lines[0]["diversity"]
+    assert verdict_on(lines).light == "green"
+    assert verdict_on(looks([20, 15, 20])).light == "green"
+
+
 def test_nobody_is_blamed_in_the_first_tenth_of_a_run():
     assert verdict_on(looks([20, 20], least_diversity=0.0), progress=0.09).light == "green"
 
@@ -205,6 +213,7 @@ def test_finished_improving_names_the_best_snapshot():
     verdict = verdict_on(looks(kid), progress=0.9)
     assert (verdict.light, verdict.name) == ("amber", "Finished improving")
     assert "step 300" in verdict.sentence and "KID 4" in verdict.sentence
+    assert verdict_on(looks(kid), progress=0.49).light == "green"
     assert verdict_on(looks(kid[:8])).light == "green"  # five looks since: too few to tell
     assert verdict_on(looks([*kid[:7], 3.9, 4.9])).light == "green"
 
