@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 SHARE_OF_TIME = 0.05  # that measuring may take of a run
 FIRST_LOOK_SECONDS = 5.0
-HEAD_START_SECONDS = 30.0  # whose share may be used before they have passed
+HEAD_START_SECONDS = 60.0  # whose share may be used before they have passed
 RAREST = 0.02  # looks are at least this share of the time so far apart
 SAMPLES = 256  # per look; KID is unbiased, so few only make it noisier
 LONG_SECONDS, SAMPLES_OF_LONG = 300.0, 1000  # a long run can afford more
