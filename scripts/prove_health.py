@@ -86,8 +86,17 @@ CASES = {
     ),
     "collapse": Case("Mode collapse", is_deaf=True),
     "ten pictures": Case("Memorising", dataset=first(11), changes={"seconds": 180.0}),
-    "a hundred pictures": Case(
-        "Finished improving", by=1.0, dataset=first(111), changes={"seconds": 240.0}
+    "a tiny G": Case(
+        "Finished improving",
+        by=1.0,
+        data="fashion",
+        changes={
+            "tasks": ("trouser",),
+            "seconds": 120.0,
+            "width": 8,
+            "z_dim": 2,
+            "mapping_layers": 0,
+        },
     ),
     "learning rate x 100": Case("Loss exploded", changes={"learning_rate": 0.1}),
     "learning rate 1": Case("Loss exploded", changes={"learning_rate": 1.0}),
