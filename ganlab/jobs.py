@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from ganlab import estimates
 from ganlab.config import TrainConfig
 from ganlab.health import diagnose
+from ganlab.models import features
 from ganlab.perform import perform
 from ganlab.runs import UNDER_WAY, IllegalMove, Run, RunIsHeld, all_runs
 from ganlab.training import Event, GridSaved, Logged, Looked
@@ -298,6 +299,7 @@ class Jobs:
             )
 
     def _work(self) -> None:
+        features.preload()  # while nobody waits
         while True:
             with self._changed:
                 while not self._waiting and not self._closing:

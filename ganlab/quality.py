@@ -141,7 +141,9 @@ class Gauge:
         worst = excess.index(max(excess))
         self._last = time.perf_counter() - began
         self._spent += self._last
-        self._next = seconds + max(self._last / SHARE_OF_TIME, RAREST * seconds)
+        self._next = seconds + max(
+            self._last / SHARE_OF_TIME, RAREST * seconds, self._even_pause(seconds)
+        )
         return {
             "samples": len(images),
             "kid": kid.value,
@@ -152,6 +154,14 @@ class Gauge:
             "usually_copied": self._usual[worst],
             "samples_of_task": counts[worst],
         }
+
+    def _even_pause(self, seconds: float) -> float:
+        """Until the next look, if what may still be spent is spread over what is left of the run;
+        0 of a run without end."""
+        if self._planned == float("inf"):
+            return 0.0
+        left = SHARE_OF_TIME * self._planned - self._spent - self._last  # one is kept for the end
+        return max(self._planned - seconds, 0.0) / (max(left, 0.0) // self._last + 1)
 
     def _prepare(self) -> None:
         self._real = [

@@ -134,6 +134,11 @@ def extract(images: Tensor) -> Tensor:
     return features
 
 
+def preload() -> None:
+    """Loads the network and warms it up, so that a run's first look need not."""
+    extract(torch.zeros(1, 3, SMALLEST, SMALLEST, dtype=torch.uint8))
+
+
 def thumbnails(images: Tensor) -> Tensor:
     """Pictures shrunk by averaging, as vectors: float32 (N, C * 16 * 16) from 0 to 255.
 
