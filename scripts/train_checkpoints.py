@@ -10,6 +10,7 @@ Each part goes on where it was broken off (Ctrl-C saves). `--hours` gives a fini
 """
 
 import argparse
+import statistics
 from dataclasses import replace
 
 import torch
@@ -125,11 +126,15 @@ def alone(config: TrainConfig, task: str) -> TrainConfig:
     return replace(together(config), tasks=(task,), seconds=seconds, batch_size=0)
 
 
-def measured(run: Run, config: TrainConfig) -> dict[str, dict[str, float]]:
-    """The metrics of a run's best snapshot by task; nothing if the run was never trained."""
+Rows = dict[str, dict[str, float]]  # metrics by task
+
+
+def measured(run: Run, config: TrainConfig, step: int | None = None) -> Rows:
+    """The metrics of a run's snapshot, the best by its looks unless told which; nothing if the run
+    was never trained."""
     if not (run.path / "run.json").exists() or not run.snapshot_steps():
         return {}
-    generator, model = open_model(str(run.path))
+    generator, model = open_model(str(run.path), step)
     dataset = catalog.load(config.data)
     device.plan().apply_threads()
     found = quality.evaluate(generator, model.tasks, dataset, n=SAMPLES)
@@ -139,24 +144,38 @@ def measured(run: Run, config: TrainConfig) -> dict[str, dict[str, float]]:
     }
 
 
+def choose(run: Run, config: TrainConfig) -> tuple[int, Rows]:
+    """The step that ships, with its metrics: of the newest and the best by the run's looks, which
+    pool all tasks over few samples, the one whose heads have the lower KID in the mean."""
+    candidates = {
+        step: measured(run, config, step) for step in (run.best_step(), run.snapshot_steps()[-1])
+    }
+
+    def mean_kid(step: int) -> float:
+        return statistics.fmean(row["kid"] for row in candidates[step].values())
+
+    chosen = min(candidates, key=mean_kid)
+    return chosen, candidates[chosen]
+
+
 def export(name: str, config: TrainConfig) -> None:
     run = run_of(name, "train")
-    snapshot = run.snapshot(run.best_step())
+    step, metrics = choose(run, config)
+    snapshot = run.snapshot(step)
     model = ModelConfig.from_dict(run.about["model"])
     tensors = checkpoints.read_tensors(snapshot, "training.safetensors")
     prefix = "discriminator/"
     of_d = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    generator, _ = open_model(str(run.path))
+    generator, _ = open_model(str(run.path), step)
     tasks = torch.arange(len(model.tasks)).repeat_interleave(COLUMNS)
     z = sampling.latents(COLUMNS, model.z_dim, 0).repeat(len(model.tasks), 1)
     preview = sampling.grid(sampling.sample(generator, z, tasks), COLUMNS)
-    metrics = measured(run, config)
     compared: dict[str, dict[str, dict[str, float]]] = {"quick": {}, "single": {}}
     for part, rows in compared.items():
         for task in model.tasks:
             rows |= measured(run_of(name, part, task), config)
     compared["together"] = measured(run_of(name, "together"), config)
-    seconds = next(q["seconds"] for q in run.quality() if q["step"] == int(snapshot.name))
+    seconds = max(line["seconds"] for line in run.metrics() if line["step"] <= step)
     about = {
         "features": features.NAME,
         "samples": SAMPLES,
@@ -167,7 +186,7 @@ def export(name: str, config: TrainConfig) -> None:
             "trained_with": run.config.to_dict(),
             "data": run.about["data"],
             "data_licence": catalog.CATALOG[config.data].licence,
-            "step": int(snapshot.name),
+            "step": step,
             "seconds": seconds,
             "shallow_seconds": DEEPENED.get(name, 0.0),
             "versions": run.about["versions"],

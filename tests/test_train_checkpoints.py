@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -73,7 +74,10 @@ def test_a_checkpoint_is_trained_measured_and_written_with_its_card(
     assert folder == tmp_path / "shipped" / "tiny"
     generator, model, about = checkpoints.load_generator(folder)
     assert model.tasks == ("discs", "squares")
-    best = run.snapshot(run.best_step())
+    step, metrics = script.choose(run, run.config)
+    assert step in (run.best_step(), run.snapshot_steps()[-1])
+    assert about["metrics"] == metrics
+    best = run.snapshot(step)
     for key, value in load_file(best / "generator.safetensors").items():
         assert torch.equal(generator.state_dict()[key], value)
 
@@ -88,10 +92,10 @@ def test_a_checkpoint_is_trained_measured_and_written_with_its_card(
     for row in about["metrics"].values():
         assert {"kid", "coverage", "diversity", "kid_held_out"} < set(row)
     lineage = about["lineage"]
-    assert (lineage["step"], lineage["data_licence"]) == (run.best_step(), "Free for all.")
+    assert (lineage["step"], lineage["data_licence"]) == (step, "Free for all.")
     assert lineage["data"]["held_out"] == 12
-    looks = {line["step"]: line["seconds"] for line in run.quality()}
-    assert lineage["seconds"] == looks[run.best_step()]
+    curve = {line["step"]: line["seconds"] for line in run.metrics()}
+    assert lineage["seconds"] == max(curve[at] for at in curve if at <= step)
 
     card = (folder / "README.md").read_text()
     assert "120 pictures, of which 12 never trained. Free for all." in card
@@ -164,3 +168,16 @@ def test_a_generator_can_be_deepened_on_the_way(script, monkeypatch):
     z, tasks = torch.randn(4, model.z_dim), torch.arange(4) % 2
     with torch.no_grad():
         assert torch.equal(after(z, tasks), before(z, tasks))
+
+
+def test_what_ships_is_the_snapshot_whose_heads_are_best_in_the_mean(script, monkeypatch):
+    kid = {10: (1.0, 5.0), 20: (2.0, 2.0)}
+    monkeypatch.setattr(
+        script,
+        "measured",
+        lambda run, config, step: {
+            task: {"kid": value} for task, value in zip("ab", kid[step], strict=True)
+        },
+    )
+    run = SimpleNamespace(best_step=lambda: 10, snapshot_steps=lambda: [10, 20])
+    assert script.choose(run, None) == (20, {"a": {"kid": 2.0}, "b": {"kid": 2.0}})
