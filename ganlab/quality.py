@@ -190,6 +190,7 @@ def evaluate(
     dataset: Dataset,
     *,
     n: int = 1000,
+    seed: int = LATENT_SEED,
     extract: Features = features.extract,
     on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> dict[str, dict[str, float]]:
@@ -200,6 +201,7 @@ def evaluate(
     that trained, up to 6,000, and memorising compares with up to n of them.
 
     Args:
+        seed: of the latents.
         tasks: the generator's own, in its order; those are measured that the data set has, too. If
             several were merged into one, the data set has them apart, as they were held out apart.
         extract: uint8 pictures (N, C, H, W) to features (N, D).
@@ -217,15 +219,15 @@ def evaluate(
     for done, task in enumerate(common):
         on_progress(done / len(common))
         own = dataset.subset(parts(task, dataset))
-        results[task] = _evaluate_task(generator, tasks.index(task), own, n, extract)
+        results[task] = _evaluate_task(generator, tasks.index(task), own, n, seed, extract)
     return results
 
 
 def _evaluate_task(
-    generator: nn.Module, task_id: int, own: Dataset, n: int, extract: Features
+    generator: nn.Module, task_id: int, own: Dataset, n: int, seed: int, extract: Features
 ) -> dict[str, float]:
     trained, held_out = own.split()
-    images = draw(generator, torch.full((n,), task_id))
+    images = draw(generator, torch.full((n,), task_id), seed)
     if images.shape[1:] != own.images.shape[1:]:
         raise ValueError(
             f"the model makes pictures of {tuple(images.shape[1:])}, the data set has "

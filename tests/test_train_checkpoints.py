@@ -74,9 +74,9 @@ def test_a_checkpoint_is_trained_measured_and_written_with_its_card(
     assert folder == tmp_path / "shipped" / "tiny"
     generator, model, about = checkpoints.load_generator(folder)
     assert model.tasks == ("discs", "squares")
-    step, metrics = script.choose(run, run.config)
+    step = script.choose(run, run.config)
     assert step in (run.best_step(), run.snapshot_steps()[-1])
-    assert about["metrics"] == metrics
+    assert about["metrics"] == script.measured(run, run.config, step)
     best = run.snapshot(step)
     for key, value in load_file(best / "generator.safetensors").items():
         assert torch.equal(generator.state_dict()[key], value)
@@ -175,9 +175,9 @@ def test_what_ships_is_the_snapshot_whose_heads_are_best_in_the_mean(script, mon
     monkeypatch.setattr(
         script,
         "measured",
-        lambda run, config, step: {
+        lambda run, config, step, seed: {
             task: {"kid": value} for task, value in zip("ab", kid[step], strict=True)
         },
     )
     run = SimpleNamespace(best_step=lambda: 10, snapshot_steps=lambda: [10, 20])
-    assert script.choose(run, None) == (20, {"a": {"kid": 2.0}, "b": {"kid": 2.0}})
+    assert script.choose(run, None) == 20
