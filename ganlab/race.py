@@ -32,6 +32,7 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "residual convolutions": ("quick", {"residual": True}),
     "learning rate 1e-3": ("quick", {"learning_rate": 1e-3}),
     "decaying learning rate": ("quick", {"lr_decay": True}),
+    "two steps of D": ("quick", {"d_steps": 2}),
     "alternating steps": ("quick", {"simultaneous": False}),
     "γ 0.3": ("quick", {"r1": 0.3, "r2": 0.3}),
 }

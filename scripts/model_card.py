@@ -27,6 +27,8 @@ def card(name: str, model: ModelConfig, about: dict[str, Any], faults: str) -> s
     recipe = f"- Recipe: `{config.command()}`" + (
         f"; for its first {shallow:.0f} minutes without residual convolutions" if shallow else ""
     )
+    if lineage["history"]:
+        recipe += f". What ships differs: {lineage['history']}"
     return "\n".join(
         [
             f"# {name}",

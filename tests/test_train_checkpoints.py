@@ -64,6 +64,7 @@ def test_what_ships_is_trained_on_catalogue_data():
 def test_a_checkpoint_is_trained_measured_and_written_with_its_card(
     script, monkeypatch, tmp_path, capsys
 ):
+    monkeypatch.setattr(script, "HISTORY", {"tiny": "the pencil was blunt"})
     for words in (["train"], ["together"], ["single"], ["export"]):
         call(script, monkeypatch, *words, "tiny")
     run = script.run_of("tiny", "train")
@@ -99,7 +100,7 @@ def test_a_checkpoint_is_trained_measured_and_written_with_its_card(
 
     card = (folder / "README.md").read_text()
     assert "120 pictures, of which 12 never trained. Free for all." in card
-    assert run.config.command() in card
+    assert f"`{run.config.command()}`. What ships differs: the pencil was blunt\n" in card
     assert "Known faults: None looked for." in card
     measured, compared = (
         [cell.strip() for cell in line.strip("|").split("|")]
