@@ -25,11 +25,12 @@ ONE_PICTURE = 0.01  # the same at the first look
 NARROWED = 0.5  # diversity, over its own peak
 COPIED = 0.1  # share of samples on a training picture, above that of held-out pictures
 LOOKS_TO_SETTLE = 6  # without a better snapshot
-SETTLED = 0.25  # of the run so far without a better one, while they got worse
-STALLED = 0.4  # the same while they stayed as they were
+WORSE = 1.3  # KID since the best look, over that: a healthy one swings by up to 1.2
+SETTLED = 0.25  # of the run so far without a better look, while they got worse
+STALLED = 0.75  # the same while they stayed as they were: many go on after a rest
 LEAST_RATE = 1e-6  # smaller ones cannot be set
 EARLY = 0.1  # of the run: too early to blame anybody
-LATE = 0.5  # of the run: before, what comes to rest may only be resting
+LATE = 0.3  # of the run: before, what comes to rest may only be resting
 
 
 @dataclass(frozen=True)
@@ -158,10 +159,10 @@ def _explosion(run: _Story, losses: str) -> Verdict:
 def _memorising(run: _Story) -> Verdict | None:
     # At two looks: the fog of a beginning can resemble a few plain pictures for a moment.
     last = run.quality[-2:]
-    if min(look["copied"] - look["usually_copied"] for look in last) < COPIED or len(last) < 2:
+    if len(last) < 2 or min(map(_surely_copied, last)) < COPIED:
         return None
     copied, usual = run.now["copied"], run.now["usually_copied"]
-    samples = int(run.now.get("samples_of_task", run.now["samples"]))
+    samples = _samples_of_task(run.now)
     whose = f"{round(copied * samples)} of {samples} samples"
     if len(run.config.tasks) != 1:
         whose += " of the most copied task"
@@ -177,6 +178,18 @@ def _memorising(run: _Story) -> Verdict | None:
         f"that never trained, {_percent(usual)} are). KID does not see this. {advice}.",
         remedy,
     )
+
+
+def _samples_of_task(look: dict[str, float]) -> int:
+    return int(look.get("samples_of_task", look["samples"]))
+
+
+def _surely_copied(look: dict[str, float]) -> float:
+    """The share of copies above that of held-out pictures, less two standard deviations: with ten
+    tasks, four of the 26 samples of one are soon called copies by chance."""
+    copied = look["copied"]
+    doubt = 2 * (copied * (1 - copied) / _samples_of_task(look)) ** 0.5
+    return copied - look["usually_copied"] - doubt
 
 
 def _collapsed(run: _Story) -> Verdict | None:
@@ -243,12 +256,13 @@ def _not_learning(run: _Story) -> Verdict | None:
 
 
 def _settled(run: _Story) -> Verdict | None:
-    """The best snapshot lies far back; if not so far, it is better than chance would have it."""
+    """The best snapshot lies far back, or not so far and pictures have got clearly worse since."""
     best, now = run.best, run.now
     since = [line for line in run.quality if line["step"] > best["step"]]
     if len(since) < LOOKS_TO_SETTLE:
         return None
-    is_worse = median(line["kid"] for line in since) >= best["kid"] + best["kid_std"]
+    worse = max(WORSE * best["kid"], best["kid"] + 2 * best["kid_std"])
+    is_worse = median(line["kid"] for line in since) >= worse
     if now["step"] - best["step"] < (SETTLED if is_worse else STALLED) * now["step"]:
         return None
     return Verdict(

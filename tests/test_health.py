@@ -40,9 +40,9 @@ def test_a_healthy_run_raises_no_alarm(key):
 
 @pytest.mark.parametrize("key", [key for key in RECORDS if case_of(key) not in HEALTHY])
 def test_a_failure_is_named_before_half_of_the_run_has_passed(key):
-    case = CASES[case_of(key)]
-    named = [share for share, verdict in verdicts(RECORDS[key]) if verdict.name == case.expected]
-    assert named and named[0] < case.by
+    expected = CASES[case_of(key)].expected
+    named = [share for share, verdict in verdicts(RECORDS[key]) if verdict.name == expected]
+    assert named and named[0] < 0.5
 
 
 @pytest.mark.parametrize("key", [key for key in RECORDS if case_of(key) == "learning rate 1"])
@@ -150,6 +150,16 @@ def test_augmentation_that_is_on_is_not_advised_again():
     assert "augmentation" not in verdict.sentence
 
 
+def test_a_few_copies_among_a_few_samples_may_be_chance():
+    """A healthy run with ten tasks drew 4 and then 5 such pictures among 26."""
+    lines = looks([20, 5], copied=5 / 26, usually_copied=0.04, samples_of_task=26)
+    assert verdict_on(lines).light == "green"
+    lines = looks([20, 5], copied=5 / 26, usually_copied=0.04, samples_of_task=520)
+    assert verdict_on(lines).name == "Memorising"
+    lines = looks([20, 5], copied=13 / 26, usually_copied=0.04, samples_of_task=26)
+    assert verdict_on(lines).name == "Memorising"
+
+
 def test_collapse_is_little_diversity_or_half_of_what_there_was():
     assert verdict_on(looks([20, 15], least_diversity=0.1)).name == "Mode collapse"
     falling = looks([20, 15, 14])
@@ -209,19 +219,26 @@ def test_nobody_is_blamed_in_the_first_tenth_of_a_run():
 
 
 def test_finished_improving_names_the_best_snapshot():
-    kid = [20.0, 9.0, 4.0, 5.0, 5.2, 5.1, 5.0, 5.1, 4.9]
+    kid = [20.0, 9.0, 4.0, 6.0, 5.2, 6.1, 6.0, 6.1, 5.9]
     verdict = verdict_on(looks(kid), progress=0.9)
     assert (verdict.light, verdict.name) == ("amber", "Finished improving")
     assert "step 300" in verdict.sentence and "KID 4" in verdict.sentence
-    assert verdict_on(looks(kid), progress=0.49).light == "green"
+    assert verdict_on(looks(kid), progress=0.29).light == "green"
     assert verdict_on(looks(kid[:8])).light == "green"  # five looks since: too few to tell
-    assert verdict_on(looks([*kid[:7], 3.9, 4.9])).light == "green"
+    assert verdict_on(looks([*kid[:7], 3.9, 5.9])).light == "green"
 
 
-def test_pictures_that_stay_as_they_were_have_finished_too_only_later():
-    kid = [30, 25, 20, 17, 15, 13, 12, 10, 9.0, 7.0, 5.0, 4.0, *[4.1] * 8]
-    for until, light in ((19, "green"), (20, "amber")):  # seven looks since are not yet 40 %
+@pytest.mark.parametrize("since", [4.1, 5.0])  # a healthy run may rest, and swing by a quarter
+def test_pictures_that_stay_as_they_were_have_finished_too_only_much_later(since):
+    kid = [20.0, 10.0, 4.0, *[since] * 9]
+    for until, light in ((11, "green"), (12, "amber")):  # eight looks since are not yet 3/4
         assert verdict_on(looks(kid[:until]), progress=0.9).light == light
+
+
+def test_a_best_look_within_its_own_noise_of_zero_is_no_measure_of_worse():
+    kid = [20.0, 10.0, 8.0, 6.0, 5.0, 4.0, 2.0, 1.0, 0.1, *[0.5] * 8]
+    assert verdict_on(looks(kid), progress=0.9).light == "green"
+    assert verdict_on(looks(kid, kid_std=0.1), progress=0.9).light == "amber"
 
 
 def test_a_run_that_ended_in_an_explosion_is_red_however_well_it_went():
@@ -255,7 +272,7 @@ def test_every_remedy_is_a_valid_change_of_every_preset(preset):
         verdict_on(looks([20, 5], copied=0.4), config=config),
         verdict_on(looks([20, 15], least_diversity=0.1), config=config),
         verdict_on(looks([20, 20]), lines=curve(d_right=1.0, loss_d=0.001), config=config),
-        verdict_on(looks([20, 9, 4, *[5] * 6]), config=config),
+        verdict_on(looks([20, 9, 4, *[6] * 6]), config=config),
     ]
     for verdict in failures:
         assert verdict.light != "green"
