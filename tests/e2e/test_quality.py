@@ -73,7 +73,7 @@ def test_a_run_is_measured_and_its_best_snapshot_marked(page: Page):
 def worsen(run: Run) -> None:
     """Writes into an ended run that its samples had become all alike after its last snapshot."""
     last = run.status.step
-    good = {"kid": 1.0, "kid_std": 0.1, "copied": 0.0, "usually_copied": 0.0}
+    good = {"kid": 1.0, "kid_std": 0.1, "copied": 0.0, "usually_copied": 0.0, "samples": 200.0}
     varied = {**good, "diversity": 0.9, "least_diversity": 0.9}
     run.log_quality({"step": last // 2, "seconds": 0.5, **varied, "kid": 9.0})
     run.log_quality({"step": last, "seconds": 1.0, **varied})
