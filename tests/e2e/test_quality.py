@@ -140,7 +140,7 @@ def ship(folder: Path) -> None:
 
 
 @pytest.fixture
-def shelf_page(visit: Visitors, tmp_path: Path, monkeypatch) -> Iterator[Page]:
+def shelf_address(tmp_path: Path, monkeypatch) -> Iterator[str]:
     """The page with one checkpoint on its shelf, served from here."""
     catalog.load("fashion")
     ship(tmp_path)
@@ -150,9 +150,15 @@ def shelf_page(visit: Visitors, tmp_path: Path, monkeypatch) -> Iterator[Page]:
     _, address, _ = blocks.launch(
         prevent_thread_lock=True, quiet=True, theme=build_theme(), css_paths=STYLES, ssr_mode=False
     )
-    yield visit(address)
+    yield address
     blocks.close()
     jobs.close()
+
+
+@pytest.fixture
+def shelf_page(shelf_address: str, visit: Visitors) -> Page:
+    """In this order, as the page asks its server every second until `visit` has closed it."""
+    return visit(shelf_address)
 
 
 def test_the_shelf_shows_and_hands_out_what_came_with_ganlab(shelf_page: Page, tmp_path: Path):
