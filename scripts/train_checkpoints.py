@@ -51,9 +51,10 @@ CONFIGS = {
 # Seconds after which G is given its residual convolutions: until then smaller steps teach it more.
 DEEPENED = {"avatars64": 5700.0}
 FAULTS = {  # as seen in grids of 64 samples per head
-    "avatars64": "in about one picture of ten two background colours run into each other; hats, "
-    "long hair and sunglasses of avataaars are often undecided between two kinds; thin lines "
-    "beside white hair of micah come loose.",
+    "avatars64": "in one picture of ten (pixel-art: of five) two background colours run into each "
+    "other; hair and clothes of avataaars are stained like water-colour, and hats, long hair, "
+    "sunglasses and one eye of a pair are often undecided between two kinds; thin lines beside "
+    "white hair of micah come loose.",
     "fashion32": "prints on shirts and dresses are smears; in about one picture of twenty, bright "
     "areas burn out to white with torn edges; straps of some sandals come loose.",
 }
