@@ -248,6 +248,7 @@ def test_a_model_takes_its_shape_from_the_data_and_the_rest_from_the_config(data
         full_size_width=12,
         mapping_layers=2,
         residual=True,
+        palette=8,
     )
     model = ModelConfig.for_dataset(config, dataset)
     assert asdict(model) == {
@@ -263,6 +264,7 @@ def test_a_model_takes_its_shape_from_the_data_and_the_rest_from_the_config(data
         "mapping_layers": 2,
         "own_styles": True,
         "residual": True,
+        "palette": 8,
         "spectral_norm": True,
     }
 
@@ -275,7 +277,10 @@ def test_the_block_at_full_size_is_for_pictures_of_64_pixels(dataset):
     assert ModelConfig.for_dataset(config, dataset).full_size_width == 0
 
 
-@pytest.mark.parametrize("name", ["z_in_blocks", "full_size_width", "mapping_layers", "own_styles"])
+@pytest.mark.parametrize(
+    "name",
+    ["z_in_blocks", "full_size_width", "mapping_layers", "own_styles", "residual", "palette"],
+)
 def test_a_model_written_before_a_part_was_known_is_one_without_it(name):
     values = asdict(ModelConfig("multihead", 32, 3, ("a",), 9, 16))
     del values[name]

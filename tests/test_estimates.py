@@ -117,6 +117,7 @@ def test_it_is_used_whatever_the_seed_the_budget_and_the_tasks(new_run):
         {"mapping_layers": 1},
         {"own_styles": False},
         {"residual": True},
+        {"palette": 8},
         {"architecture": "mlp"},
         {"precision": "auto"},
         {"data": "fashion"},

@@ -431,7 +431,8 @@ def test_a_run_is_evaluated_head_by_head(trained, picture_folder, capfd):
     assert (told["features"], told["data"]) == ("EfficientNet-Lite0", "pictures")
     assert list(told["tasks"]) == ["discs", "squares"]
     for row in told["tasks"].values():
-        assert (row["samples"], row["pictures"], row["copies"]) == (50, 8, 0)
+        assert (row["samples"], row["pictures"]) == (50, 8)
+        assert row["copies"] == round(50 * row["copied"]) < 10  # it has hardly trained
         assert row["kid"] > 1
 
 

@@ -693,7 +693,14 @@ def only_finite(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"width": 16}, {"mapping_layers": 1}, {"own_styles": False}, {"residual": True}]
+    "change",
+    [
+        {"width": 16},
+        {"mapping_layers": 1},
+        {"own_styles": False},
+        {"residual": True},
+        {"palette": 8},
+    ],
 )
 def test_a_run_does_not_go_on_with_another_network(new_run, dataset, change):
     run = new_run(steps=2)

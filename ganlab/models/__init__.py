@@ -34,6 +34,7 @@ def build_generator(config: ModelConfig) -> nn.Module:
         mapping_layers=config.mapping_layers,
         own_styles=config.own_styles,
         residual=config.residual,
+        palette=config.palette,
     )
 
 

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 STYLE_DEVIATION = 0.02  # of the first weights: at the start z moves scales by a fifth or so
+HIDDEN = 256  # units between the latent and the colours of a picture
+SHARPNESS = 6.0  # of the softmax: with 1, G hides shades in half shares of every colour
 
 
 def block_widths(size: int, width: int) -> list[int]:
@@ -124,27 +126,47 @@ class TaskConv(nn.Module):
         return F.conv2d(x, kernel, bias, padding=1)
 
 
-class TaskStyle(nn.Module):
-    """A linear map from the latent to a block's second scales and shifts; it belongs to the task,
-    or to all.
+class TaskLinear(nn.Module):
+    """A linear map from the latent to what a head draws with; it belongs to the task, or to all.
 
     Those of all tasks start equal: heads that mean the same by a direction of the latent space
     (dark, to the left) keep it so, and only what has to differ drifts apart.
     """
 
-    def __init__(self, z_dim: int, channels: int, n_maps: int):
+    def __init__(self, weight: Tensor, bias: Tensor, n_maps: int):
+        """Begins as `weight` (outputs, z_dim) and `bias` (outputs,) in every map."""
         super().__init__()
-        weight = torch.randn(2 * channels, z_dim) * STYLE_DEVIATION
         self.weight = nn.Parameter(weight.repeat(n_maps, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(n_maps, 2 * channels))
+        self.bias = nn.Parameter(bias.repeat(n_maps, 1))
 
     def forward(self, z: Tensor, weights: Tensor) -> Tensor:
-        """z: (B, z_dim) to (B, 2 * channels); weights as in `TaskBatchNorm`."""
+        """z: (B, z_dim) to (B, outputs); weights as in `TaskBatchNorm`."""
         n_maps, outputs = self.bias.shape
         every = F.linear(z, self.weight.flatten(0, 1), self.bias.flatten())
         if n_maps == 1:
             return every
         return blend(weights, every.to(weights.dtype).view(len(z), n_maps, outputs))
+
+
+def style(z_dim: int, channels: int, n_maps: int) -> TaskLinear:
+    """From the latent to a block's second scales and shifts."""
+    weight = torch.randn(2 * channels, z_dim) * STYLE_DEVIATION
+    return TaskLinear(weight, torch.zeros(2 * channels), n_maps)
+
+
+def paint(shares: Tensor, colours: Tensor) -> Tensor:
+    """Mixes each pixel from the colours of its picture.
+
+    Args:
+        shares: (B, K, H, W), before the softmax over K.
+        colours: (B, C * K), before the tanh.
+
+    Returns:
+        Images (B, C, H, W) in [-1, 1].
+    """
+    shares = (SHARPNESS * shares).softmax(1)
+    palette = torch.tanh(colours).to(shares.dtype).unflatten(1, (-1, shares.shape[1]))
+    return (palette @ shares.flatten(2)).unflatten(2, shares.shape[2:])
 
 
 class Generator(nn.Module):
@@ -163,6 +185,7 @@ class Generator(nn.Module):
         mapping_layers: int = 0,
         own_styles: bool = False,
         residual: bool = False,
+        palette: int = 0,
     ):
         """`width` is the number of channels at half the output's size.
 
@@ -174,8 +197,12 @@ class Generator(nn.Module):
         With `mapping_layers` so many dense layers first bend z into the vector that the blocks see
         (as in StyleGAN, Karras et al. 2019, https://arxiv.org/abs/1812.04948).
         With `residual` every block but the first has one more convolution, whose output is added to
-        its input (He et al. 2016, https://arxiv.org/abs/1603.05027). It begins as zero, so that a
-        generator trained without can be given them and draws the same pictures.
+        its input (He et al. 2016, https://arxiv.org/abs/1603.05027), and a palette a hidden layer
+        beside its linear map. They begin as zero, so that a generator trained without can be given
+        them and draws the same pictures.
+        With `palette` a picture is painted in so many colours, which the latent chooses (each task
+        in its own way with `own_styles`); the last layer only says where each of them goes. So
+        areas are flat, as in a drawing, and one part's colour does not stain the next.
         """
         super().__init__()
         widths = block_widths(size, width)[::-1]  # 64 px: blocks at 4, 8, 16 and 32 px
@@ -193,13 +220,25 @@ class Generator(nn.Module):
         )
         n_maps = n_tasks if own_styles else 1
         self.styles = (
-            nn.ModuleList(TaskStyle(z_dim, w, n_maps) for w in widths) if z_in_blocks else None
+            nn.ModuleList(style(z_dim, w, n_maps) for w in widths) if z_in_blocks else None
         )
         n_kernels = n_tasks if own_last_layer else 1
-        self.last = TaskConv(widths[-1], channels, n_kernels, doubles=not full_size_width)
-        self.residuals = nn.ModuleList(  # last: optimisers number the parameters in this order
+        self.last = TaskConv(
+            widths[-1], palette or channels, n_kernels, doubles=not full_size_width
+        )
+        self.palette = None
+        if palette:  # colours spread over the cube, as different from picture to picture
+            outputs = channels * palette
+            weight = torch.randn(outputs, z_dim) * z_dim**-0.5
+            self.palette = TaskLinear(weight, 0.7 * torch.randn(outputs), n_maps)
+        # What `residual` adds comes last: optimisers number the parameters in this order.
+        self.residuals = nn.ModuleList(
             nn.Conv2d(w, w, 3, padding=1) for w in (widths[1:] if residual else [])
         )
+        self.hidden = self.shades = None
+        if palette and residual:
+            self.hidden = nn.Linear(z_dim, HIDDEN)
+            self.shades = TaskLinear(torch.zeros(outputs, HIDDEN), torch.zeros(outputs), n_maps)
         for layer in self.mapping[::2]:
             nn.init.kaiming_normal_(layer.weight, a=0.2)
             nn.init.zeros_(layer.bias)
@@ -237,14 +276,20 @@ class Generator(nn.Module):
         x = like_kernel(self.start(z).unflatten(1, (-1, 4, 4)), self.ups[0].weight)
         styles: list[Tensor | None] = [None] * self.n_blocks
         if self.styles:
-            styles = [style(z, w) for style, w in zip(self.styles, weights, strict=True)]
+            styles = [of_block(z, w) for of_block, w in zip(self.styles, weights, strict=True)]
         x = F.relu(self.norms[0](x, weights[0], styles[0]))
         residuals = self.residuals or [None] * len(self.ups)
-        for up, norm, w, style, residual in zip(
+        for up, norm, w, scaled, residual in zip(
             self.ups, self.norms[1:], weights[1:], styles[1:], residuals, strict=True
         ):
-            x = norm(up(x), w, style)
+            x = norm(up(x), w, scaled)
             if residual:
                 x = x + residual(F.relu(x))
             x = F.relu(x)
-        return torch.tanh(self.last(x, weights[-1]))
+        x = self.last(x, weights[-1])
+        if not self.palette:
+            return torch.tanh(x)
+        colours = self.palette(z, weights[-1])
+        if self.shades:
+            colours = colours + self.shades(F.relu(self.hidden(z)), weights[-1])
+        return paint(x, colours)
