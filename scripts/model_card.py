@@ -7,6 +7,7 @@ from ganlab.config import ModelConfig, TrainConfig
 
 Row = dict[str, float]
 
+PARTS_OF_G = {"residual": "residual convolutions", "palette": "a palette"}
 PARTS = {  # what the heads are compared with: column, explanation
     "quick": ("quick look", "the page's quick look: 60 s on one core, this task alone"),
     "together": ("together", "all heads, trained together from nothing in {minutes:.0f} minutes"),
@@ -23,10 +24,10 @@ def card(name: str, model: ModelConfig, about: dict[str, Any], faults: str) -> s
     lineage = about["lineage"]
     config = TrainConfig.from_dict(lineage["trained_with"])
     images = lineage["step"] * config.fitted(len(model.tasks)).batch_size
-    shallow = lineage["shallow_seconds"] / 60
-    recipe = f"- Recipe: `{config.command()}`" + (
-        f"; for its first {shallow:.0f} minutes without residual convolutions" if shallow else ""
-    )
+    recipe = f"- Recipe: `{config.command()}`"
+    for seconds, without in lineage["stages"]:
+        lacking = " and ".join(PARTS_OF_G[name] for name in without)
+        recipe += f"; until minute {seconds / 60:.0f} without {lacking}"
     if lineage["history"]:
         recipe += f". What ships differs: {lineage['history']}"
     return "\n".join(

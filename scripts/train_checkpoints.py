@@ -37,7 +37,7 @@ CONFIGS = {
     "avatars64": TrainConfig.from_preset(
         "quick",
         data="avatars",
-        seconds=12_000.0,
+        seconds=20_000.0,
         residual=True,
         batch_size=20,
         **LONG,
@@ -47,8 +47,14 @@ CONFIGS = {
         "quick", data="fashion", seconds=1800.0, palette=0, r1=0.1, r2=0.1, **LONG
     ),
 }
-# Seconds after which G is given its residual convolutions: until then smaller steps teach it more.
-DEEPENED = {"avatars64": 2100.0}
+# Parts that G is given on the way: until so many seconds it trains without them. Smaller steps teach
+# it more at first, and a palette that finds the faces drawn has only to learn to paint them.
+STAGES = {
+    "avatars64": [
+        (5700.0, {"residual": False, "palette": 0}),
+        (11_900.0, {"palette": 0}),
+    ]
+}
 FAULTS = {  # as seen in grids of 64 samples per head
     "avatars64": "in one picture of ten (pixel-art: of five) two background colours run into each "
     "other; hair and clothes of avataaars are stained like water-colour, and hats, long hair, "
@@ -92,32 +98,51 @@ def go_on(run: Run, config: TrainConfig) -> None:
 
 def train(name: str, config: TrainConfig) -> None:
     run = run_of(name, "train")
-    if name in DEEPENED and not (run.path / "run.json").exists():
-        shallow = run_of(name, "shallow")
-        seconds = DEEPENED[name]
-        go_on(shallow, replace(config, residual=False, lr_decay=False, seconds=seconds))
-        deepen(shallow, run, config)
+    if not (run.path / "run.json").exists():
+        smaller = None
+        for number, (seconds, without) in enumerate(STAGES.get(name, []), start=1):
+            stage = run_of(name, f"stage-{number}")
+            settings = replace(config, lr_decay=False, seconds=seconds, **without)
+            if smaller and not (stage.path / "run.json").exists():
+                grow(smaller, stage, settings)
+            go_on(stage, settings)
+            smaller = stage
+        if smaller:
+            grow(smaller, run, config)
     go_on(run, config)
 
 
-def deepen(shallow: Run, run: Run, config: TrainConfig) -> None:
-    """Makes a run that goes on from the end of a shallow one, with all that `residual` adds to G.
+def grow(smaller: Run, run: Run, config: TrainConfig) -> None:
+    """Makes a run that goes on from the end of one whose G lacked some parts.
 
-    That begins as zero, so it draws the same pictures.
+    They begin as in a new G: residual convolutions as nothing, a palette at random. All else that
+    fits is kept, with what the optimiser knows of it.
     """
     run, _ = Run.create(config, path=run.path)
-    model = {**shallow.about["model"], "residual": True}
-    run.describe(model=model, data=shallow.about["data"])
+    was = smaller.about["model"]
+    model = {**was, "residual": config.residual, "palette": config.palette}
+    run.describe(model=model, data=smaller.about["data"])
     torch.manual_seed(config.seed)
-    snapshot, state = shallow.snapshot(), build_generator(ModelConfig.from_dict(model)).state_dict()
-    generator = checkpoints.read_tensors(snapshot, "generator.safetensors")
-    new = {key: value for key, value in state.items() if key not in generator}
-    generator |= new
-    training = checkpoints.read_tensors(snapshot, "training.safetensors")
-    training |= {f"generator/{key}": value for key, value in new.items()}
+    before, after = (build_generator(ModelConfig.from_dict(shape)) for shape in (was, model))
+    old, new = before.state_dict(), after.state_dict()
+    fresh = {k: v for k, v in new.items() if k not in old or old[k].shape != v.shape}
+    names = [name for name, _ in before.named_parameters()]
+    places = {name: place for place, (name, _) in enumerate(after.named_parameters())}
+    snapshot = smaller.snapshot()
+    generator = checkpoints.read_tensors(snapshot, "generator.safetensors") | fresh
+    training = {}
+    for key, value in checkpoints.read_tensors(snapshot, "training.safetensors").items():
+        if key.startswith("opt_g/"):
+            _, place, part = key.split("/")
+            name = names[int(place)]
+            if name in fresh:
+                continue
+            key = f"opt_g/{places[name]}/{part}"
+        training[key] = value
+    training |= {f"generator/{key}": value for key, value in fresh.items()}
     step = int(snapshot.name)
     run.save_snapshot(step, tensors_to_bytes(generator), tensors_to_bytes(training))
-    run.note_progress(step, shallow.status.seconds)
+    run.note_progress(step, smaller.status.seconds)
 
 
 def best(run: Run) -> float:
@@ -125,7 +150,7 @@ def best(run: Run) -> float:
 
 
 def together(config: TrainConfig) -> TrainConfig:
-    """The same in the time for comparisons, in which no training is deepened or slowed yet."""
+    """The same in the time for comparisons, in which no training grows or slows down yet."""
     return replace(config, seconds=COMPARED_SECONDS, residual=False, lr_decay=False)
 
 
@@ -199,7 +224,7 @@ def export(name: str, config: TrainConfig) -> None:
             "data_licence": catalog.CATALOG[config.data].licence,
             "step": step,
             "seconds": seconds,
-            "shallow_seconds": DEEPENED.get(name, 0.0),
+            "stages": [list(stage) for stage in STAGES.get(name, [])],
             "history": HISTORY.get(name, ""),
             "versions": run.about["versions"],
         },
