@@ -109,8 +109,8 @@ class TrainConfig:
     )
     palette: int = setting(
         16,
-        "Paints each picture in so many colours of its own, mixed only where they meet: flat areas, "
-        "and better pictures sooner; 0 leaves every pixel free.",
+        "Paints each picture in so many colours of its own, mixed only where they meet: flat "
+        "areas, and better pictures sooner; 0 leaves every pixel free.",
         label="Colours per picture",
         low=0,
         high=64,

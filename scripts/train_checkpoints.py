@@ -47,8 +47,8 @@ CONFIGS = {
         "quick", data="fashion", seconds=1800.0, palette=0, r1=0.1, r2=0.1, **LONG
     ),
 }
-# Parts that G is given on the way: until so many seconds it trains without them. Smaller steps teach
-# it more at first, and a palette that finds the faces drawn has only to learn to paint them.
+# Parts that G is given on the way: until so many seconds it trains without them. Smaller steps
+# teach it more at first, and a palette that finds the faces drawn has only to learn to paint them.
 STAGES = {
     "avatars64": [
         (5700.0, {"residual": False, "palette": 0}),
