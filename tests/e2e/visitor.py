@@ -48,7 +48,7 @@ def run_in_address(page: Page) -> str:
     return parse_qs(urlsplit(page.url).query).get("run", [""])[0]
 
 
-def expect_state(page: Page, word: str, seconds: float = 10) -> None:
+def expect_state(page: Page, word: str, seconds: float = 30) -> None:
     expect(page.locator("#state .gl-chip")).to_have_text(word, timeout=1000 * seconds)
 
 
