@@ -103,7 +103,8 @@ class TrainConfig:
     )
     residual: bool = setting(
         False,
-        "One more convolution per block of G: slower steps, and more that G can learn in an hour.",
+        "One more convolution per block of G and one more layer behind its colours: slower steps, "
+        "and more that G can learn in an hour.",
         label="Residual convolutions",
         group="Model",
     )

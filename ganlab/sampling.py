@@ -32,7 +32,7 @@ def sample(
         generator: in eval mode, so that a picture does not depend on its neighbours.
         z: latents (N, z_dim).
         tasks: ids (N,), or weights for all samples as `Generator.forward` takes them.
-        batch_size: of 64 the activations leave a core's cache, and take twice the time of 16.
+        batch_size: of 64 the activations leave a core's cache, and take up to twice the time of 16.
         autocast: makes a context for lower precision; None = full precision.
     """
     assert not generator.training

@@ -48,7 +48,7 @@ CONFIGS = {
     ),
 }
 # Parts that G is given on the way: until so many seconds it trains without them. Smaller steps
-# teach it more at first, and a palette that finds the faces drawn has only to learn to paint them.
+# teach it more at first. A palette from nothing gave flatter colours, but by eye less variety.
 STAGES = {
     "avatars64": [
         (5700.0, {"residual": False, "palette": 0}),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 STYLE_DEVIATION = 0.02  # of the first weights: at the start z moves scales by a fifth or so
 HIDDEN = 256  # units between the latent and the colours of a picture
-SHARPNESS = 6.0  # of the softmax: with 1, G hides shades in half shares of every colour
+SHARPNESS = 6.0  # of the softmax: with 2, fewer pixels came to be of one colour
 
 
 def block_widths(size: int, width: int) -> list[int]:
