@@ -387,6 +387,15 @@ class ModelConfig:
         return model
 
 
+def of_network(model: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The settings that `model`, as `asdict` wrote a ModelConfig, was built with."""
+    if model is None:
+        return {}
+    built, settings = ModelConfig.from_dict(model), {spec.name for spec in fields(TrainConfig)}
+    shared = [spec.name for spec in fields(built) if spec.name in settings]
+    return {name: getattr(built, name) for name in shared if name not in ("size", "tasks")}
+
+
 @dataclass(frozen=True)
 class Preset:
     """A named starting point."""

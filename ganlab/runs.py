@@ -28,7 +28,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from ganlab import __version__
-from ganlab.config import TrainConfig
+from ganlab.config import TrainConfig, of_network
 from ganlab.files import folder_written_atomically, read_json, write_atomically, write_json
 
 log = logging.getLogger(__name__)
@@ -111,7 +111,9 @@ class Run:
 
     @property
     def config(self) -> TrainConfig:
-        return TrainConfig.from_dict(self.about["config"])
+        """Its settings; those newer than the run are as the network that it trains has them."""
+        about = self.about
+        return TrainConfig.from_dict(of_network(about.get("model")) | about["config"])
 
     def describe(self, **entries: Any) -> None:
         """Adds or replaces entries of run.json."""

@@ -45,7 +45,7 @@ class JobView:
 def view_of(run: Run) -> JobView:
     """The view of a run that nobody trains just now."""
     about, status, snapshots = run.about, run.status, run.snapshot_steps()
-    config = TrainConfig.from_dict(about["config"])
+    config = run.config
     step = max([status.step, *snapshots])  # killed between saving and noting it
     curve, progress = run.metrics(), config.progress_at(step, status.seconds)
     return JobView(

@@ -70,9 +70,9 @@ def test_a_run_can_be_put_where_one_likes_unless_something_is_there(tmp_path):
 
 
 def test_entries_are_added_to_the_description_and_replaced_in_it(run):
-    run.describe(model={"size": 32}, note="a")
+    run.describe(plan={"threads": 2}, note="a")
     run.describe(note="b")
-    assert run.about["model"] == {"size": 32}
+    assert run.about["plan"] == {"threads": 2}
     assert run.about["note"] == "b"
     assert run.config == TrainConfig(seed=7)
 

@@ -712,6 +712,20 @@ def test_a_run_does_not_go_on_with_another_network(new_run, dataset, change):
     assert run.about["model"] == before["model"]
 
 
+def test_a_run_older_than_a_part_of_the_network_goes_on_without_it(new_run, dataset):
+    run = new_run(steps=2, palette=0, mapping_layers=0)
+    train(run, dataset)
+    parts = ("palette", "mapping_layers")
+    settings = {**run.config.to_dict(), "steps": 4}
+    model = run.about["model"]
+    for known in (settings, model):
+        for part in parts:
+            del known[part]
+    run.describe(config=settings, model=model)
+    assert train(run, dataset) == "finished"
+    assert run.config.palette == run.config.mapping_layers == 0
+
+
 def test_a_run_does_not_go_on_with_other_pictures(new_run, dataset):
     run = new_run(steps=2)
     train(run, dataset)
