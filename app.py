@@ -37,6 +37,7 @@ def main() -> None:
             max_file_size="50mb",
             prevent_thread_lock=True,
         )
+        device.warm_up()
         while True:
             time.sleep(60)
     except KeyboardInterrupt:

@@ -207,6 +207,12 @@ def _overridden(found: Plan, precision: str) -> Plan:
     return replace(found, device=device, precision=precision, threads=int(threads), layout=layout)
 
 
+def warm_up() -> None:
+    """Loads what PyTorch leaves to a process's first optimiser: its compiler, a second or two of
+    imports, which else the first visitor waits for."""
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+
+
 def threads_are_fixed() -> bool:
     """Whether the user has said how many."""
     return "GANLAB_THREADS" in os.environ

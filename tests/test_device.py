@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -15,6 +17,7 @@ from ganlab import device
 from ganlab.device import Plan, ThreadChooser
 from ganlab.device import measure as really_measure
 
+ROOT = Path(__file__).parents[1]
 FOUND = Plan("cpu", "bf16", 3, 123.0)
 
 
@@ -284,3 +287,17 @@ def test_all_threads_come_back_when_the_other_core_is_free_again():
 
 def test_one_thread_stays_one():
     assert set(stretches(ThreadChooser(1), {1: 100.0}, 20)) == {1}
+
+
+def test_after_the_warm_up_an_optimiser_loads_nothing_more():
+    code = """
+import sys, torch
+from ganlab import device
+device.warm_up()
+before = set(sys.modules)
+torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+print(len(set(sys.modules) - before))
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (done.stdout.strip(), done.stderr) == ("0", "")
