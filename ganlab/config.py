@@ -117,6 +117,15 @@ class TrainConfig:
         high=64,
         group="Model",
     )
+    mean_shift: int = setting(
+        0,
+        "Moves each pixel of a generated picture to the mean of those within about so many of 255 "
+        "levels of its colour: flat areas in drawings, no fine texture in photographs; 0 is off.",
+        label="Mean shift (levels)",
+        low=0,
+        high=64,
+        group="Model",
+    )
     loss: str = setting(
         "relativistic",
         "What G and D play for.",
@@ -351,6 +360,7 @@ class ModelConfig:
     own_styles: bool = False
     residual: bool = False
     palette: int = 0
+    mean_shift: int = 0
     spectral_norm: bool = False
 
     @classmethod
@@ -369,6 +379,7 @@ class ModelConfig:
             own_styles=config.own_styles,
             residual=config.residual,
             palette=config.palette,
+            mean_shift=config.mean_shift,
             spectral_norm=config.spectral_norm,
         )
 

@@ -7,9 +7,10 @@ from ganlab.config import ModelConfig, TrainConfig
 
 Row = dict[str, float]
 
-PARTS_OF_G = {"residual": "residual convolutions", "palette": "a palette"}
+PARTS_OF_G = {"residual": "residual convolutions", "mean_shift": "the mean shift"}
+
 PARTS = {  # what the heads are compared with: column, explanation
-    "quick": ("quick look", "the page's quick look: 60 s on one core, this task alone"),
+    "quick": ("quick look", "the page's quick look: 60 s on two cores, this task alone"),
     "together": ("together", "all heads, trained together from nothing in {minutes:.0f} minutes"),
     "single": (
         "alone",

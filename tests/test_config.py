@@ -249,6 +249,7 @@ def test_a_model_takes_its_shape_from_the_data_and_the_rest_from_the_config(data
         mapping_layers=2,
         residual=True,
         palette=8,
+        mean_shift=9,
     )
     model = ModelConfig.for_dataset(config, dataset)
     assert asdict(model) == {
@@ -265,6 +266,7 @@ def test_a_model_takes_its_shape_from_the_data_and_the_rest_from_the_config(data
         "own_styles": True,
         "residual": True,
         "palette": 8,
+        "mean_shift": 9,
         "spectral_norm": True,
     }
 
@@ -279,7 +281,15 @@ def test_the_block_at_full_size_is_for_pictures_of_64_pixels(dataset):
 
 @pytest.mark.parametrize(
     "name",
-    ["z_in_blocks", "full_size_width", "mapping_layers", "own_styles", "residual", "palette"],
+    [
+        "z_in_blocks",
+        "full_size_width",
+        "mapping_layers",
+        "own_styles",
+        "residual",
+        "palette",
+        "mean_shift",
+    ],
 )
 def test_a_model_written_before_a_part_was_known_is_one_without_it(name):
     values = asdict(ModelConfig("multihead", 32, 3, ("a",), 9, 16))

@@ -35,6 +35,7 @@ def build_generator(config: ModelConfig) -> nn.Module:
         own_styles=config.own_styles,
         residual=config.residual,
         palette=config.palette,
+        mean_shift=config.mean_shift,
     )
 
 

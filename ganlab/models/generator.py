@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganlab.models.colour import paint, shift_to_mean
+
 STYLE_DEVIATION = 0.02  # of the first weights: at the start z moves scales by a fifth or so
 HIDDEN = 256  # units between the latent and the colours of a picture
-SHARPNESS = 6.0  # of the softmax: with 2, fewer pixels came to be of one colour
 
 
 def block_widths(size: int, width: int) -> list[int]:
@@ -154,21 +155,6 @@ def style(z_dim: int, channels: int, n_maps: int) -> TaskLinear:
     return TaskLinear(weight, torch.zeros(2 * channels), n_maps)
 
 
-def paint(shares: Tensor, colours: Tensor) -> Tensor:
-    """Mixes each pixel from the colours of its picture.
-
-    Args:
-        shares: (B, K, H, W), before the softmax over K.
-        colours: (B, C * K), before the tanh.
-
-    Returns:
-        Images (B, C, H, W) in [-1, 1].
-    """
-    shares = (SHARPNESS * shares).softmax(1)
-    palette = torch.tanh(colours).to(shares.dtype).unflatten(1, (-1, shares.shape[1]))
-    return (palette @ shares.flatten(2)).unflatten(2, shares.shape[2:])
-
-
 class Generator(nn.Module):
     """z (B, z_dim) and task weights to images (B, channels, size, size) in [-1, 1]."""
 
@@ -186,6 +172,7 @@ class Generator(nn.Module):
         own_styles: bool = False,
         residual: bool = False,
         palette: int = 0,
+        mean_shift: int = 0,
     ):
         """`width` is the number of channels at half the output's size.
 
@@ -203,12 +190,15 @@ class Generator(nn.Module):
         With `palette` a picture is painted in so many colours, which the latent chooses (each task
         in its own way with `own_styles`); the last layer only says where each of them goes. So
         areas are flat, as in a drawing, and one part's colour does not stain the next.
+        With `mean_shift` each pixel moves to the mean of those within about so many of 255 levels
+        of its colour (`shift_to_mean`): flat areas, too, and nothing to learn.
         """
         super().__init__()
         widths = block_widths(size, width)[::-1]  # 64 px: blocks at 4, 8, 16 and 32 px
         if full_size_width:
             widths.append(full_size_width)
         self.z_dim, self.n_tasks, self.n_blocks = z_dim, n_tasks, len(widths)
+        self.reach = mean_shift * 2 / 255  # in pictures from -1 to 1
         self.mapping = nn.Sequential()
         for _ in range(mapping_layers):
             self.mapping.extend([nn.Linear(z_dim, z_dim), nn.LeakyReLU(0.2)])
@@ -287,9 +277,11 @@ class Generator(nn.Module):
                 x = x + residual(F.relu(x))
             x = F.relu(x)
         x = self.last(x, weights[-1])
-        if not self.palette:
-            return torch.tanh(x)
-        colours = self.palette(z, weights[-1])
-        if self.shades:
-            colours = colours + self.shades(F.relu(self.hidden(z)), weights[-1])
-        return paint(x, colours)
+        if self.palette:
+            colours = self.palette(z, weights[-1])
+            if self.shades:
+                colours = colours + self.shades(F.relu(self.hidden(z)), weights[-1])
+            x = paint(x, colours)
+        else:
+            x = torch.tanh(x)
+        return shift_to_mean(x, self.reach) if self.reach else x

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganlab.models.generator import SHARPNESS, Generator, paint
+from ganlab.models.colour import SHARPNESS, paint
+from ganlab.models.generator import Generator
 
 N_TASKS, Z_DIM, COLOURS = 3, 16, 5
 
