@@ -8,9 +8,8 @@ from ganlab.config import ModelConfig, TrainConfig
 Row = dict[str, float]
 
 PARTS_OF_G = {"residual": "residual convolutions", "mean_shift": "the mean shift"}
-
 PARTS = {  # what the heads are compared with: column, explanation
-    "quick": ("quick look", "the page's quick look: 60 s on two cores, this task alone"),
+    "quick": ("quick look", "the page's quick look: 60 s on {cores}, this task alone"),
     "together": ("together", "all heads, trained together from nothing in {minutes:.0f} minutes"),
     "single": (
         "alone",
@@ -80,7 +79,12 @@ def _comparison(about: dict[str, Any]) -> list[str]:
     if not compared:
         return []
     minutes = about["compared_seconds"] / 60
-    told = [f"*{PARTS[part][0]}*: {PARTS[part][1].format(minutes=minutes)}" for part in compared]
+    threads = about["quick_look_threads"]
+    cores = f"{threads} core" + "s" * (threads > 1)
+    told = [
+        f"*{title}*: {text.format(minutes=minutes, cores=cores)}"
+        for title, text in (PARTS[part] for part in compared)
+    ]
     rows = []
     for task, row in about["metrics"].items():
         others = [rows_of.get(task) for rows_of in compared.values()]

@@ -16,6 +16,7 @@ from ganlab.config import TrainConfig
 from ganlab.data import catalog
 from ganlab.export import open_model
 from ganlab.models import build_discriminator
+from ganlab.runs import Run
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "train_checkpoints.py"
 
@@ -90,6 +91,7 @@ def test_a_checkpoint_is_trained_measured_and_written_with_its_card(
 
     assert set(about["metrics"]) == set(about["compared"]["single"]) == set(model.tasks)
     assert "quick" not in about["compared"]
+    assert about["quick_look_threads"] == 0
     for row in about["metrics"].values():
         assert {"kid", "coverage", "diversity", "kid_held_out"} < set(row)
     lineage = about["lineage"]
@@ -141,6 +143,13 @@ def test_a_part_that_was_never_trained_is_left_out(script):
     assert script.measured(script.run_of("tiny", "quick", "discs"), script.CONFIGS["tiny"]) == {}
 
 
+def test_it_is_told_how_many_threads_the_quick_looks_had(script):
+    for task, threads in (("discs", 1), ("squares", 2)):
+        run, _ = Run.create(tiny(), path=script.run_of("tiny", "quick", task).path)
+        run.describe(plan={"threads": threads})
+    assert script.threads_of_quick_looks("tiny", ("discs", "squares", "rings")) == 2
+
+
 def test_a_single_task_gets_its_share_of_the_time_that_all_have_together(script):
     tiny = script.CONFIGS["tiny"]
     alone, together = script.alone(tiny, "squares"), script.together(tiny)
@@ -150,8 +159,8 @@ def test_a_single_task_gets_its_share_of_the_time_that_all_have_together(script)
 
 
 def test_a_generator_can_be_given_parts_on_the_way(script, monkeypatch):
-    config = replace(script.CONFIGS["tiny"], residual=True, mean_shift=9)
-    stages = [(1.0, {"residual": False, "mean_shift": 0}), (1.5, {"mean_shift": 0})]
+    config = replace(script.CONFIGS["tiny"], residual=True, mean_shift=9, seconds=4)
+    stages = [(1.0, {"residual": False, "mean_shift": 0}), (2.0, {"mean_shift": 0})]
     monkeypatch.setattr(script, "CONFIGS", {"tiny": config})
     monkeypatch.setattr(script, "STAGES", {"tiny": stages})
     call(script, monkeypatch, "train", "tiny")
@@ -159,7 +168,7 @@ def test_a_generator_can_be_given_parts_on_the_way(script, monkeypatch):
     parts = [(r.config.residual, r.config.mean_shift) for r in (first, second, run)]
     assert parts == [(False, 0), (True, 0), (True, 9)]
     assert first.status.step < second.status.step < run.status.step
-    assert 1 <= first.status.seconds < second.status.seconds < 2 <= run.status.seconds
+    assert 1 <= first.status.seconds < second.status.seconds < 4 <= run.status.seconds
     trained = load_file(run.snapshot() / "generator.safetensors")
     assert trained["residuals.0.weight"].abs().max() > 0
     assert trained["shades.weight"].abs().max() > 0
