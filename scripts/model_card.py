@@ -7,7 +7,6 @@ from ganlab.config import ModelConfig, TrainConfig
 
 Row = dict[str, float]
 
-PARTS_OF_G = {"residual": "residual convolutions", "mean_shift": "the mean shift"}
 PARTS = {  # what the heads are compared with: column, explanation
     "quick": ("quick look", "the page's quick look: 60 s on {cores}, this task alone"),
     "together": ("together", "all heads, trained together from nothing in {minutes:.0f} minutes"),
@@ -25,9 +24,10 @@ def card(name: str, model: ModelConfig, about: dict[str, Any], faults: str) -> s
     config = TrainConfig.from_dict(lineage["trained_with"])
     images = lineage["step"] * config.fitted(len(model.tasks)).batch_size
     recipe = f"- Recipe: `{config.command()}`"
-    for seconds, without in lineage["stages"]:
-        lacking = " and ".join(PARTS_OF_G[name] for name in without)
-        recipe += f"; until minute {seconds / 60:.0f} without {lacking}"
+    if seconds := lineage["shallow_seconds"]:
+        recipe += f"; until minute {seconds / 60:.0f} without residual convolutions"
+    for setting, value in lineage["given_at_end"].items():
+        recipe += f"; once it was trained, `{setting}` was set to {value}"
     if lineage["history"]:
         recipe += f". What ships differs: {lineage['history']}"
     return "\n".join(
@@ -85,6 +85,8 @@ def _comparison(about: dict[str, Any]) -> list[str]:
         f"*{title}*: {text.format(minutes=minutes, cores=cores)}"
         for title, text in (PARTS[part] for part in compared)
     ]
+    given = " and ".join(f"`{setting}`" for setting in about["lineage"]["given_at_end"])
+    later = f"; none was given {given} after its training" if given else ""
     rows = []
     for task, row in about["metrics"].items():
         others = [rows_of.get(task) for rows_of in compared.values()]
@@ -92,7 +94,7 @@ def _comparison(about: dict[str, Any]) -> list[str]:
     return [
         "## Compared",
         "",
-        f"KID, and coverage in brackets. {'; '.join(told)}. One seed each.",
+        f"KID, and coverage in brackets. {'; '.join(told)}. One seed each{later}.",
         "",
         *_table(" | ".join(["head", "this", *(PARTS[part][0] for part in compared)]), rows),
         "",
