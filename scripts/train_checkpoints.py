@@ -53,8 +53,8 @@ CONFIGS = {
 }
 # Seconds that G trains without its residual parts: smaller steps teach it more at first.
 SHALLOW_SECONDS = {"avatars64": 5700.0}
-# Settings that need no training. The mean shift halved KID at once, and KID rose again in 40 minutes
-# of training with it.
+# Settings that need no training. The mean shift halved KID at once; in 40 minutes of training with
+# it, KID rose again.
 GIVEN_AT_END = {"avatars64": {"mean_shift": 13}}
 FAULTS = {  # as seen in grids of 64 samples per head
     "avatars64": "in one picture of ten (pixel-art: of five) two background colours run into each "
