@@ -82,7 +82,7 @@ def _wire(
             view = jobs.view(run_id)
         except UnknownRun as error:  # what this page has shown a moment ago was there
             hint = DELETED if last.run_id == run_id else f"{error}.".capitalize()
-            return {current: "", seen: Seen(), **show_empty(watch, hint)}
+            return {current: "", **show_empty(watch, hint)}
         is_owner = _token(store, run_id) is not None
         now, updates = show(watch, jobs, view, last=last, follows=follow, is_owner=is_owner)
         return {seen: now, **updates} if updates else {}
@@ -160,7 +160,7 @@ def _wire(
         return {
             saved: {"run": "", "tokens": tokens},
             current: "",
-            seen: Seen(),
+            # What was seen stays: a tick that is under way still asks for the run.
             history.picked: list_runs(jobs, list(tokens), ""),
             **show_empty(watch, DELETED),
         }
