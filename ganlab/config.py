@@ -117,15 +117,6 @@ class TrainConfig:
         high=64,
         group="Model",
     )
-    mean_shift: int = setting(
-        0,
-        "Moves each pixel of a generated picture to the mean of those within about so many of 255 "
-        "levels of its colour: flat areas in drawings, no fine texture in photographs; 0 is off.",
-        label="Mean shift (levels)",
-        low=0,
-        high=64,
-        group="Model",
-    )
     loss: str = setting(
         "relativistic",
         "What G and D play for.",
@@ -360,8 +351,8 @@ class ModelConfig:
     own_styles: bool = False
     residual: bool = False
     palette: int = 0
-    mean_shift: int = 0
     spectral_norm: bool = False
+    mean_shift: int = 0  # for G that has learnt: in training it cost more than it brought
 
     @classmethod
     def for_dataset(cls, config: TrainConfig, dataset: Dataset) -> "ModelConfig":
@@ -379,7 +370,6 @@ class ModelConfig:
             own_styles=config.own_styles,
             residual=config.residual,
             palette=config.palette,
-            mean_shift=config.mean_shift,
             spectral_norm=config.spectral_norm,
         )
 
@@ -393,6 +383,8 @@ class ModelConfig:
             raise ValueError(f"size is {model.size!r}: choose one of {', '.join(map(str, SIZES))}")
         if type(model.channels) is not int or model.channels not in (1, 3):
             raise ValueError(f"channels is {model.channels!r}: choose one of 1, 3")
+        if type(model.mean_shift) is not int or not 0 <= model.mean_shift <= 64:
+            raise ValueError(f"mean_shift is {model.mean_shift!r}: choose between 0 and 64")
         if not model.tasks:
             raise ValueError("a model needs at least one task")
         return model

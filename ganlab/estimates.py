@@ -42,7 +42,6 @@ def _key(config: TrainConfig) -> str:
         "own_styles",
         "residual",
         "palette",
-        "mean_shift",
     )
     values = [*(getattr(config, name) for name in names), config.full_size_width_at(size)]
     return "|".join(
@@ -92,7 +91,7 @@ def images_per_second(config: TrainConfig) -> float:
     flops = _flops_per_image(
         config.architecture, size, channels, config.z_dim, config.width, config.penalty_every,
         config.r1 + config.r2 > 0, config.full_size_width_at(size), config.residual,
-        config.palette, config.mean_shift,
+        config.palette,
     ) * (1 + 0.5 * (config.d_steps - 1))  # fmt: skip  # a step of D alone is half of a whole one
     return plan.steps_per_second * device.FLOPS_OF_TIMED_STEP * _SHARE_OF_PEAK / flops
 
@@ -109,15 +108,9 @@ def _flops_per_image(
     full_size_width: int,
     residual: bool,
     palette: int,
-    mean_shift: int,
 ) -> float:
     """G forward and backward, D on a real and twice on a generated picture, and the penalty."""
-    more = {
-        "full_size_width": full_size_width,
-        "residual": residual,
-        "palette": palette,
-        "mean_shift": mean_shift,
-    }
+    more = {"full_size_width": full_size_width, "residual": residual, "palette": palette}
     model = ModelConfig(architecture, size, channels, ("one",), z_dim, width, **more)
     with torch.device("meta"):
         generator, discriminator = build_generator(model), build_discriminator(model)

@@ -33,8 +33,6 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "residual convolutions": ("quick", {"residual": True}),
     "every pixel free": ("quick", {"palette": 0}),
     "8 colours per picture": ("quick", {"palette": 8}),
-    "mean shift": ("quick", {"mean_shift": 13}),
-    "mean shift, no palette": ("quick", {"mean_shift": 13, "palette": 0}),
     "learning rate 1e-3": ("quick", {"learning_rate": 1e-3}),
     "decaying learning rate": ("quick", {"lr_decay": True}),
     "two steps of D": ("quick", {"d_steps": 2}),

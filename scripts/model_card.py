@@ -12,8 +12,8 @@ PARTS = {  # what the heads are compared with: column, explanation
     "together": ("together", "all heads, trained together from nothing in {minutes:.0f} minutes"),
     "single": (
         "alone",
-        "a generator of the same size for this task alone, in its share of those {minutes:.0f} "
-        "minutes",
+        "a generator of the same size for this task alone, in its share of {minutes:.0f} minutes "
+        "for all",
     ),
 }
 

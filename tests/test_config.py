@@ -249,7 +249,6 @@ def test_a_model_takes_its_shape_from_the_data_and_the_rest_from_the_config(data
         mapping_layers=2,
         residual=True,
         palette=8,
-        mean_shift=9,
     )
     model = ModelConfig.for_dataset(config, dataset)
     assert asdict(model) == {
@@ -266,8 +265,8 @@ def test_a_model_takes_its_shape_from_the_data_and_the_rest_from_the_config(data
         "own_styles": True,
         "residual": True,
         "palette": 8,
-        "mean_shift": 9,
         "spectral_norm": True,
+        "mean_shift": 0,  # given to generators that have learnt
     }
 
 
@@ -300,6 +299,12 @@ def test_a_model_written_before_a_part_was_known_is_one_without_it(name):
 def some_model(**changes) -> dict:
     model = ModelConfig("multihead", 32, 3, ("a", "b"), 9, 16, True, False)
     return {**json.loads(json.dumps(asdict(model))), **changes}
+
+
+@pytest.mark.parametrize("levels", [-1, 65, 2.5, True, "13", None])
+def test_a_mean_shift_out_of_bounds_is_refused(levels):
+    with pytest.raises(ValueError, match=r"mean_shift is .*: choose between 0 and 64"):
+        ModelConfig.from_dict(some_model(mean_shift=levels))
 
 
 def test_a_model_survives_json():

@@ -118,7 +118,6 @@ def test_it_is_used_whatever_the_seed_the_budget_and_the_tasks(new_run):
         {"own_styles": False},
         {"residual": True},
         {"palette": 8},
-        {"mean_shift": 9},
         {"architecture": "mlp"},
         {"precision": "auto"},
         {"data": "fashion"},

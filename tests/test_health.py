@@ -4,12 +4,12 @@
 """
 
 import json
-from dataclasses import MISSING, fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ganlab.config import PRESETS, ModelConfig, TrainConfig
+from ganlab.config import PRESETS, TrainConfig
 from ganlab.health import Remedy, Verdict, diagnose
 from scripts.prove_health import CASES, SEEDS, config_of, verdicts
 
@@ -28,11 +28,7 @@ def test_every_case_was_run_with_three_seeds():
 @pytest.mark.parametrize("key", RECORDS)
 def test_the_runs_were_trained_as_ganlab_trains_now(key):
     case, seed = CASES[case_of(key)], int(key.rpartition(" / ")[2])
-    # A record older than a part of the network was trained without it.
-    without = {
-        part.name: part.default for part in fields(ModelConfig) if part.default is not MISSING
-    }
-    assert without | RECORDS[key]["config"] == config_of(case, seed).to_dict()
+    assert RECORDS[key]["config"] == config_of(case, seed).to_dict()
 
 
 @pytest.mark.parametrize("key", [key for key in RECORDS if case_of(key) in HEALTHY])

@@ -77,7 +77,7 @@ def test_a_checkpoint_is_trained_measured_and_written_with_its_card(
     assert folder == tmp_path / "shipped" / "tiny"
     generator, model, about = checkpoints.load_generator(folder)
     assert model.tasks == ("discs", "squares")
-    assert (model.mean_shift, run.config.mean_shift) == (9, 0)
+    assert (model.mean_shift, run.about["model"]["mean_shift"]) == (9, 0)
     given = {"mean_shift": 9}
     step = script.choose(run, run.config, given)
     assert step in (run.best_step(), run.snapshot_steps()[-1])

@@ -700,7 +700,6 @@ def only_finite(run: Run) -> None:
         {"own_styles": False},
         {"residual": True},
         {"palette": 8},
-        {"mean_shift": 9},
     ],
 )
 def test_a_run_does_not_go_on_with_another_network(new_run, dataset, change):
