@@ -17,6 +17,8 @@ from ganlab.data import catalog
 from ganlab.export import open_model
 from ganlab.models import build_discriminator
 from ganlab.runs import Run
+from scripts.model_card import card
+from scripts.train_checkpoints import FAULTS
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "train_checkpoints.py"
 
@@ -60,6 +62,13 @@ def test_what_ships_is_trained_on_catalogue_data():
         assert isinstance(config, TrainConfig)
         assert config.data in catalog.CATALOG
         assert config.seconds >= 600
+
+
+@pytest.mark.parametrize("folder", checkpoints.shipped(), ids=lambda folder: folder.name)
+def test_a_card_that_ships_says_what_its_figures_say(folder):
+    model, about = checkpoints.read_model_json(folder)
+    told = card(folder.name, model, about, FAULTS[folder.name])
+    assert (folder / "README.md").read_text() == told
 
 
 def test_a_checkpoint_is_trained_measured_and_written_with_its_card(
