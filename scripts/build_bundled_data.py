@@ -1,4 +1,5 @@
-"""Rebuild the bundled data sets: ``ganlab/data/bundled/*.zip``.
+"""Rebuild the bundled data sets, ``ganlab/data/bundled/*.zip``, and ``scripts/domains/*.zip``: more
+pictures of the domains of the small sets, by which transfers are judged.
 
     python scripts/build_bundled_data.py                  # all of them
     python scripts/build_bundled_data.py avatars emoji    # only these
@@ -18,10 +19,12 @@ from __future__ import annotations
 import argparse
 import gzip
 import io
+import random
 import subprocess
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +32,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 SCRIPTS = Path(__file__).resolve().parent
 BUNDLED = SCRIPTS.parent / "ganlab" / "data" / "bundled"
+DOMAINS = SCRIPTS / "domains"
 DICEBEAR = SCRIPTS / "dicebear"
 
 SIZE = 64
 FEW = 60
+MORE = 500  # of the same domain, by which a transfer is judged
 AVATAR_STYLES = ("avataaars", "micah", "open-peeps", "personas", "pixel-art")
 AVATARS_PER_STYLE = 2000
 FASHION_CLASSES = (
@@ -48,12 +53,20 @@ FASHION_CLASSES = (
     "ankle-boot",
 )
 FASHION_PER_CLASS = 1000
-# Every round face of Unicode's block "Emoticons": sixty of them.
-EMOJI = [*range(0x1F600, 0x1F638), *range(0x1F641, 0x1F645)]
+# Every round face of Unicode, in a fixed random order: the first sixty are the set, and the others,
+# which are no other kind of faces therefore, the rest of the domain.
+EMOJI = [
+    *range(0x1F600, 0x1F638), *range(0x1F641, 0x1F645),
+    *range(0x1F910, 0x1F916), 0x1F917, *range(0x1F920, 0x1F926), *range(0x1F927, 0x1F930),
+    *range(0x1F970, 0x1F977), *range(0x1F978, 0x1F97B), 0x1F9D0,
+    *range(0x1FAE0, 0x1FAE5), 0x1FAE8, 0x263A, 0x2639,
+]  # fmt: skip
+random.Random(0).shuffle(EMOJI)
 # The font holds bitmaps of this one size, in pixels.
 EMOJI_FONT_SIZE = 109
 
 Pictures = Iterator[tuple[str, Image.Image]]  # name in the zip without its suffix, and picture
+Source = Callable[[argparse.Namespace], Pictures]
 
 
 def draw_dicebear(style: str, count: int, prefix: str = "") -> Pictures:
@@ -75,18 +88,23 @@ def draw_avatars(_: argparse.Namespace) -> Pictures:
         yield from draw_dicebear(style, AVATARS_PER_STYLE, prefix=f"{style}/")
 
 
-def draw_robots(_: argparse.Namespace) -> Pictures:
-    return draw_dicebear("bottts", FEW)
+def few(style: str) -> Source:
+    return lambda _: draw_dicebear(style, FEW)
 
 
-def draw_line_art(_: argparse.Namespace) -> Pictures:
-    return draw_dicebear("lorelei", FEW)
+def more(style: str) -> Source:
+    """What the style draws after those few."""
+    return lambda _: islice(draw_dicebear(style, FEW + MORE), FEW, None)
 
 
-def draw_emoji(options: argparse.Namespace) -> Pictures:
+def emoji(codes: list[int]) -> Source:
+    return lambda options: draw_emoji(options, codes)
+
+
+def draw_emoji(options: argparse.Namespace, codes: list[int]) -> Pictures:
     """Render faces of Noto Color Emoji on white, centred, shrunk once from the font's bitmaps."""
     font = ImageFont.truetype(str(options.emoji_font), EMOJI_FONT_SIZE)
-    for code in EMOJI:
+    for code in codes:
         left, top, right, bottom = font.getbbox(chr(code))
         side = max(right - left, bottom - top)
         canvas = Image.new("RGB", (side, side), "white")
@@ -112,12 +130,17 @@ def read_fashion(options: argparse.Namespace) -> Pictures:
             yield f"{name}/{index:04d}", Image.fromarray(picture)
 
 
-SETS: dict[str, Callable[[argparse.Namespace], Pictures]] = {
+SETS: dict[str, Source] = {
     "avatars": draw_avatars,
     "fashion": read_fashion,
-    "robots": draw_robots,
-    "line-art": draw_line_art,
-    "emoji": draw_emoji,
+    "robots": few("bottts"),
+    "line-art": few("lorelei"),
+    "emoji": emoji(EMOJI[:FEW]),
+}
+DOMAINS_OF: dict[str, Source] = {
+    "robots": more("bottts"),
+    "line-art": more("lorelei"),
+    "emoji": emoji(EMOJI[FEW:]),
 }
 
 
@@ -152,6 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SETS)}")
     parser.add_argument("--out", type=Path, default=BUNDLED, help="folder for the zips")
+    parser.add_argument("--domains", type=Path, default=DOMAINS, help="folder for the others")
     parser.add_argument(
         "--fashion-folder", type=Path, default=Path("/usr/share/datasets/fashion-mnist")
     )
@@ -166,6 +190,8 @@ def main() -> None:
         parser.error(f"unknown set {', '.join(sorted(unknown))}; choose from {', '.join(SETS)}")
     for name in options.names or SETS:
         pack(options.out / f"{name}.zip", SETS[name](options))
+        if name in DOMAINS_OF:
+            pack(options.domains / f"{name}.zip", DOMAINS_OF[name](options))
 
 
 if __name__ == "__main__":

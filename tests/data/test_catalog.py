@@ -114,7 +114,8 @@ def test_every_entry_has_a_sentence_a_licence_and_sorted_tasks(name):
 
 def test_the_scripts_name_no_download_host_and_no_path_of_a_machine():
     for path in (ROOT / "scripts").glob("**/*"):
-        if path.is_file() and "node_modules" not in path.parts:
+        is_text = path.is_file() and path.suffix != ".zip"  # of pictures
+        if is_text and "node_modules" not in path.parts:
             text = path.read_text(encoding="utf-8")
             assert '"resolved":' not in text and "https:" not in text and "/home/" not in text
 
