@@ -110,7 +110,7 @@ def test_what_is_held_out_does_not_race(dataset, clock, monkeypatch):
 
     monkeypatch.setattr(race, "train_step", watched)
     race.race(dataset, seconds=1, seeds=1, recipes=[BASELINE, "default"])
-    assert set(trained) == {(22, ("discs + squares",)), (22, ("discs", "squares"))}
+    assert set(trained) == {(14, ("discs + squares",)), (14, ("discs", "squares"))}
 
 
 @pytest.mark.parametrize(

@@ -352,7 +352,7 @@ def test_a_run_describes_its_model_its_data_and_how_it_was_computed(new_run, dat
     run = new_run(steps=1)
     train(run, dataset)
     assert ModelConfig.from_dict(run.about["model"]) == ModelConfig.for_dataset(run.config, dataset)
-    assert run.about["data"] == {**dataset.manifest(), "held_out": 2}
+    assert run.about["data"] == {**dataset.manifest(), "held_out": 10}
     assert run.about["plan"]["precision"] == "fp32"
 
 
@@ -867,9 +867,9 @@ def test_no_step_ever_draws_a_picture_that_is_held_out(new_run, dataset, monkeyp
     trained, held_out = (
         {picture.numpy().tobytes() for picture in part.images} for part in dataset.split()
     )
-    assert (len(trained), len(held_out)) == (22, 2)
+    assert (len(trained), len(held_out)) == (14, 10)
     assert drawn == trained
-    assert run.about["data"]["held_out"] == 2
+    assert run.about["data"]["held_out"] == 10
     assert run.about["data"]["pictures"] == 24
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 HELD_OUT = 10  # one picture in so many never trains
+LEAST_HELD_OUT = 5
 
 
 class _PerTask(NamedTuple):
@@ -87,11 +88,18 @@ class Dataset:
         task = " + ".join(self.tasks)
         return replace(self, task_ids=torch.zeros_like(self.task_ids), tasks=(task,))
 
+    def in_colour(self) -> Dataset:
+        """With three channels, which are equal where pictures were grey."""
+        if self.channels == 3:
+            return self
+        return replace(self, images=self.images.expand(-1, 3, -1, -1).contiguous())
+
     def split(self) -> tuple[Dataset, Dataset | None]:
         """The pictures that train, and a tenth of every task that never does.
 
         Which ones is decided by a task's number of pictures alone, so a task has the same ones
-        held out in company. Tasks of fewer than five pictures spare none.
+        held out in company. Of ten pictures and more at least five are, by which copying can be
+        told; tasks of fewer than five spare none.
 
         Returns:
             the former, and the latter with those tasks that have any; None = no task has.
@@ -100,7 +108,8 @@ class Dataset:
         held = torch.zeros(len(self), dtype=torch.bool)
         for first, n in zip(start.tolist(), count.tolist(), strict=True):
             shuffled = torch.randperm(n, generator=torch.Generator().manual_seed(n))
-            held[order[first + shuffled[: (n + HELD_OUT // 2) // HELD_OUT]]] = True
+            tenth = (n + HELD_OUT // 2) // HELD_OUT
+            held[order[first + shuffled[: max(tenth, LEAST_HELD_OUT if n >= 10 else 0)]]] = True
         return self._only(~held), self._only(held) if held.any() else None
 
     def _only(self, rows: Tensor) -> Dataset:

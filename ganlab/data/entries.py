@@ -105,7 +105,7 @@ _ENTRIES = (
     CatalogEntry(
         name="emoji",
         title="Emoji",
-        summary="Sixty round emoji faces, from grinning to rolling eyes.",
+        summary="Sixty round emoji faces: they grin, cry, freeze and melt.",
         licence="Noto Color Emoji, SIL Open Font License 1.1, by Google Inc.",
         tasks=("emoji",),
         size=64,

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import zipfile
@@ -20,18 +19,21 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ganlab.data.dataset import Dataset, choose_tasks
+from ganlab.data.pictures import (
+    MAX_FILE_BYTES,
+    SUFFIXES,
+    flatten,
+    open_picture,
+    to_square,
+    upright,
+)
 
 log = logging.getLogger(__name__)
 
 SIZES = (32, 64)
-# Other formats that PIL knows are kept away from untrusted bytes; this also opens pictures faster.
-FORMATS = ("WEBP", "PNG", "JPEG", "GIF", "BMP", "TIFF")
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-MAX_PIXELS = 50_000_000  # of one picture, before it is shrunk
-MAX_FILE_BYTES = 100_000_000  # of one picture; a zip can promise far less than it unpacks to
 MIN_PICTURES = 2
 
 _SAMPLED_FOR_GREY = 24
@@ -115,22 +117,12 @@ class Picture:
         self._read = read
 
     def open(self) -> Image.Image:
-        """The picture with its header read, not decoded yet.
+        """The picture with its header read, not decoded yet and not turned.
 
         Raises:
             ValueError: it is broken or too large; the message names it.
         """
-        try:
-            picture = Image.open(io.BytesIO(self._read()), formats=FORMATS)
-        except Image.DecompressionBombError:
-            raise ValueError(f"{self.label}: has more than {MAX_PIXELS:,} pixels") from None
-        except Exception as error:
-            raise _broken(self.label, error) from error
-        if picture.width * picture.height > MAX_PIXELS:
-            raise ValueError(
-                f"{self.label}: {picture.width}×{picture.height} is more than {MAX_PIXELS:,} pixels"
-            )
-        return picture
+        return self._open()[0]
 
     def pixels(self, size: int, channels: int) -> np.ndarray:
         """The picture as uint8 (channels, size, size), turned, flattened, cropped and resized.
@@ -138,15 +130,21 @@ class Picture:
         Raises:
             ValueError: it is broken or too large; the message names it.
         """
-        picture = self.open()
+        picture, turn = self._open()
         try:
             if picture.format == "JPEG":
                 picture.draft(None, (2 * size, 2 * size))  # large photos: several times faster
-            picture = _flatten(ImageOps.exif_transpose(picture), "L" if channels == 1 else "RGB")
-            pixels = np.asarray(_to_square(picture, size))
+            picture = flatten(upright(picture, turn), "L" if channels == 1 else "RGB")
+            pixels = np.asarray(to_square(picture, size))
         except Exception as error:
             raise _broken(self.label, error) from error
         return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+    def _open(self) -> tuple[Image.Image, int]:
+        try:
+            return open_picture(self._read())[:2]
+        except Exception as error:
+            raise _broken(self.label, error) from error
 
 
 def _broken(label: str, error: Exception) -> ValueError:
@@ -199,29 +197,43 @@ def _files_of_zip(bundle: zipfile.ZipFile) -> Iterator[_File]:
             yield _File(parts, partial(read, info))
 
 
+def is_left_behind(parts: tuple[str, ...]) -> bool:
+    """Hidden, or what operating systems leave in a folder."""
+    return parts[-1].lower() in ("thumbs.db", "desktop.ini") or any(
+        part.startswith(".") or part == "__MACOSX" for part in parts
+    )
+
+
 def _is_junk(parts: tuple[str, ...]) -> bool:
-    """Not a picture, or what operating systems leave behind."""
-    if any(part.startswith(".") or part == "__MACOSX" for part in parts):
-        return True
-    return "." + parts[-1].rpartition(".")[2].lower() not in SUFFIXES
+    """Not a picture by its name, or left behind by an operating system."""
+    return is_left_behind(parts) or "." + parts[-1].rpartition(".")[2].lower() not in SUFFIXES
 
 
 def _by_task(source_name: str, flat_name: str, files: Iterator[_File]) -> dict[str, list[Picture]]:
-    """The rule: a subfolder is a task, and pictures outside any subfolder are one task."""
+    """The pictures of each task, tasks and pictures sorted by name."""
     pictures = [file for file in files if not _is_junk(file.parts)]
     if not pictures:
         forms = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
         raise ValueError(f"No pictures in {source_name!r}; looked for {forms}.")
     pictures.sort(key=lambda file: file.parts)
-    # Zipping a folder often wraps all in one outermost folder. If that holds only folders, they
-    # are the tasks; if it holds pictures, it is the task itself.
-    one_outermost = pictures[0].parts[0] == pictures[-1].parts[0]
-    depth = 1 if one_outermost and min(len(file.parts) for file in pictures) >= 3 else 0
     found: dict[str, list[Picture]] = {}
-    for file in pictures:
-        task = file.parts[depth] if len(file.parts) > depth + 1 else flat_name
+    for file, task in zip(pictures, tasks_of([f.parts for f in pictures], flat_name), strict=True):
         found.setdefault(task, []).append(Picture("/".join(file.parts), file.read))
     return {task: found[task] for task in sorted(found)}
+
+
+def tasks_of(paths: Sequence[tuple[str, ...]], flat_name: str) -> list[str]:
+    """The rule: a subfolder is a task, and pictures outside any subfolder are one task.
+
+    Args:
+        paths: of all pictures of a source inside it, in parts, sorted.
+        flat_name: the task of pictures outside any subfolder.
+    """
+    # Zipping a folder often wraps all in one outermost folder. If that holds only folders, they
+    # are the tasks; if it holds pictures, it is the task itself.
+    one_outermost = bool(paths) and paths[0][0] == paths[-1][0]
+    depth = 1 if one_outermost and min(map(len, paths)) >= 3 else 0
+    return [path[depth] if len(path) > depth + 1 else flat_name for path in paths]
 
 
 def _stem(source: Path) -> str:
@@ -266,28 +278,3 @@ def _check_enough_remain(
         if all(i in broken for i in np.flatnonzero(task_ids == place).tolist()):
             raise ValueError(f"No picture of the task {task!r} of {name!r} can be read. {first}.")
     log.warning("Skipped %d of %d pictures of %r: %s", len(broken), len(task_ids), name, first)
-
-
-def _flatten(picture: Image.Image, mode: str) -> Image.Image:
-    """In this mode, with what is transparent shown on white."""
-    if picture.mode.startswith(("I", "F")):  # 16 bits and more: PIL would cut them off, not scale
-        values = np.asarray(picture, np.float64)
-        values = values * (255 / max(65535.0, values.max()))
-        picture = Image.fromarray(values.clip(0, 255).astype(np.uint8))
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    return picture if picture.mode == mode else picture.convert(mode)
-
-
-def _to_square(picture: Image.Image, size: int) -> Image.Image:
-    if picture.size == (size, size):
-        return picture
-    if picture.size == (28, 28) and size == 32 and picture.mode == "L":
-        return ImageOps.expand(picture, border=2, fill=0)
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    # Cropped first: resize(box=…) would let in a little of what lies outside the box.
-    picture = picture.crop((left, top, left + side, top + side))
-    return picture.resize((size, size), Image.Resampling.LANCZOS, reducing_gap=3.0)

@@ -1,0 +1,193 @@
+"""What became of every uploaded picture, and the limits that uploads are held to."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ganlab.data.pictures import MAX_PIXELS
+from ganlab.data.reading import MIN_PICTURES
+from ganlab.files import read_json
+from ganlab.settings import check, setting
+
+FEW = 10  # below this many usable pictures, the report says what to expect
+
+KEPT, MENDED, LEFT_OUT = "kept", "mended", "left out"
+
+_VARIABLES = {
+    "pictures": "GANLAB_MAX_PICTURES",
+    "upload_mb": "GANLAB_MAX_UPLOAD_MB",
+    "pixels": "GANLAB_MAX_PIXELS",
+    "entries": "GANLAB_MAX_ENTRIES",
+    "seconds": "GANLAB_INTAKE_SECONDS",
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one upload may ask of the machine; the defaults suit a page open to anybody.
+
+    `upload_mb` counts what is read, unpacked. 500 photos of a phone have about 2,000 MB, and only
+    one or two of them are in memory at a time: it bounds the time that reading takes, not the
+    memory. What is kept of a picture has at most 0.2 MB, so `pictures` bounds the disk.
+    """
+
+    pictures: int = setting(500, "pictures taken, the first by name", low=2, high=100_000)
+    upload_mb: int = setting(2_500, "MB read in all, unpacked", low=1, high=1_000_000)
+    pixels: int = setting(MAX_PIXELS, "of one picture", low=4096, high=150_000_000)
+    entries: int = setting(5_000, "files in an upload, pictures or not", low=2, high=1_000_000)
+    seconds: int = setting(120, "after which what was read so far counts", low=1, high=86_400)
+
+    def __post_init__(self) -> None:
+        for spec in fields(self):
+            object.__setattr__(self, spec.name, check(getattr(self, spec.name), spec))
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Limits":
+        """The defaults, with what the environment variables GANLAB_MAX_… change.
+
+        Raises:
+            ValueError: a variable is no whole number, or out of bounds.
+        """
+        changes = {}
+        for name, variable in _VARIABLES.items():
+            text = environment.get(variable)
+            if text is None:
+                continue
+            try:
+                changes[name] = int(text)
+                cls(**{name: int(text)})
+            except ValueError as error:
+                why = str(error) if text.lstrip("-").isdigit() else "set it to a whole number"
+                raise ValueError(f"{variable} is {text!r}: {why}") from None
+        return cls(**changes)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What became of one uploaded file.
+
+    Attributes:
+        number: its place in the report, and the name of its cleaned picture.
+        name: its path inside the upload, safe to show.
+        task: the subfolder it came in.
+        status: "kept", "mended" (used, but not as it was) or "left out".
+        notes: why, in words that follow the name; each without a full stop.
+        width, height: of the original, upright; 0 = unknown.
+        usable: whether a cleaned picture is on disk. One may be left out and usable: a copy or a
+            blank one, which whoever uploaded it can put back in.
+        duplicate_of: number of the picture that it is nearly the same as.
+        blank: nearly nothing is on it.
+        odd: far from all others of its task. That alone leaves nothing out.
+    """
+
+    number: int
+    name: str
+    task: str
+    status: str
+    notes: tuple[str, ...] = ()
+    width: int = 0
+    height: int = 0
+    usable: bool = False
+    duplicate_of: int | None = None
+    blank: bool = False
+    odd: bool = False
+
+    @property
+    def include(self) -> bool:
+        """Whether it is used unless somebody says otherwise."""
+        return self.status != LEFT_OUT
+
+    def noted(self, note: str, **changes: Any) -> "Entry":
+        """With one more note, and with other values of some fields."""
+        return replace(self, notes=(*self.notes, note), **changes)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of an upload.
+
+    Attributes:
+        entries: one per file, sorted by task and name; hidden files are not listed.
+        remarks: sentences on the upload as a whole.
+    """
+
+    entries: tuple[Entry, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def usable(self) -> int:
+        """How many pictures are used unless somebody says otherwise."""
+        return sum(entry.include for entry in self.entries)
+
+    @property
+    def tasks(self) -> dict[str, int]:
+        """How many pictures of each task are used unless somebody says otherwise."""
+        tasks: dict[str, int] = {}
+        for entry in self.entries:
+            if entry.include:
+                tasks[entry.task] = tasks.get(entry.task, 0) + 1
+        return tasks
+
+    @property
+    def advice(self) -> str:
+        """What to expect of so few pictures; empty if there are enough."""
+        if self.usable >= FEW:
+            return ""
+        return (
+            f"Only {self.usable} pictures can be used. The model will mostly repeat them with "
+            f"small changes; with {FEW} or more it starts to mix them, and 30 are better."
+        )
+
+    def chosen(self, included: Iterable[int] | None = None) -> list[Entry]:
+        """The entries to use, task by task; None = those used unless somebody says otherwise.
+
+        Raises:
+            ValueError: a number is not among the usable ones, or fewer than two are chosen.
+        """
+        if included is None:
+            chosen = [entry for entry in self.entries if entry.include]
+        else:
+            usable = {entry.number: entry for entry in self.entries if entry.usable}
+            wanted = set(included)
+            if wanted - usable.keys():
+                raise ValueError(f"Picture {min(wanted - usable.keys())} cannot be used.")
+            chosen = [usable[number] for number in sorted(wanted)]
+        if len(chosen) < MIN_PICTURES:
+            raise ValueError(
+                f"{len(chosen) or 'No'} picture{'s' * (len(chosen) != 1)} chosen; "
+                f"choose at least {MIN_PICTURES}."
+            )
+        return sorted(chosen, key=lambda entry: (entry.task, entry.number))
+
+    def to_dict(self) -> dict:
+        return {
+            "entries": [asdict(entry) for entry in self.entries],
+            "remarks": list(self.remarks),
+        }
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> "Report":
+        entries = (Entry(**{**entry, "notes": tuple(entry["notes"])}) for entry in saved["entries"])
+        return cls(tuple(entries), tuple(saved["remarks"]))
+
+
+def report_file(folder: Path) -> Path:
+    return folder / "report.json"
+
+
+def picture_file(folder: Path, number: int) -> Path:
+    return folder / "pictures" / f"{number:04d}.png"
+
+
+def load_report(folder: Path | str) -> Report:
+    """The report of the upload that was taken into this folder.
+
+    Raises:
+        ValueError: none was.
+    """
+    file = report_file(Path(folder))
+    if not file.is_file():
+        raise ValueError("No pictures have been taken in here; upload some first.")
+    return Report.from_dict(read_json(file))
