@@ -86,6 +86,14 @@ def _member(source: Path, name: str, limit: int) -> bytes:
     return content
 
 
+def holds(source: Path, name: str) -> bool:
+    """Whether a checkpoint folder or zip has this file."""
+    if source.is_dir():
+        return (source / name).is_file()
+    with zipfile.ZipFile(source) as archive:
+        return name in archive.namelist()
+
+
 def read_tensors(source: Path, name: str) -> dict[str, Tensor]:
     try:
         return tensors_from_bytes(_member(source, name, MAX_TENSOR_BYTES))

@@ -6,9 +6,11 @@ of them need (a line of help, its range or its choices), so no setting is descri
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
+
+from typing_extensions import Self
 
 from ganlab.data.dataset import Dataset
 from ganlab.losses import LOSSES
@@ -253,7 +255,7 @@ class TrainConfig:
             raise ValueError(f"preset is {self.preset!r}: choose one of {', '.join(PRESETS)}")
 
     @classmethod
-    def from_preset(cls, name: str, **changes: Any) -> "TrainConfig":
+    def from_preset(cls, name: str, **changes: Any) -> Self:
         """A preset with changes on top. `steps` given alone replaces the preset's time."""
         if name not in PRESETS:
             raise ValueError(f"preset is {name!r}: choose one of {', '.join(PRESETS)}")
@@ -262,7 +264,7 @@ class TrainConfig:
         return cls(**{"preset": name, **PRESETS[name].settings, **changes})
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Reads what `to_dict` wrote; an unknown name is an error, not a silent loss."""
         known = {spec.name for spec in fields(cls)}
         if unknown := sorted(set(values) - known):
@@ -274,7 +276,7 @@ class TrainConfig:
 
     def changed(self) -> dict[str, Any]:
         """The settings that differ from the preset's, `data` and `tasks` aside."""
-        base = TrainConfig.from_preset(self.preset)
+        base = type(self).from_preset(self.preset)
         return {
             spec.name: getattr(self, spec.name)
             for spec in fields(self)
@@ -282,24 +284,30 @@ class TrainConfig:
             and getattr(self, spec.name) != getattr(base, spec.name)
         }
 
-    def command(self) -> str:
-        """The shell command that trains with these settings."""
-        words = ["python", "-m", "ganlab", "train", "--data", self.data]
-        if self.tasks:
-            words += ["--tasks", *self.tasks]
-        words += ["--preset", self.preset]
+    def flags(self, without: Collection[str] = ()) -> list[str]:
+        """What has changed, as words for the shell."""
+        words = []
         settings = self.changed()
         if self.steps is not None and self.seconds is not None:
             settings["seconds"] = self.seconds  # else steps alone would replace the time
         for name, value in settings.items():
             flag = name.replace("_", "-")
+            if name in without:
+                continue
             if isinstance(value, bool):
                 words.append(f"--{flag}" if value else f"--no-{flag}")
             elif value is not None:
                 words += [f"--{flag}", str(value).removesuffix(".0")]
-        return shlex.join(words)
+        return words
 
-    def fitted(self, n_tasks: int) -> "TrainConfig":
+    def command(self) -> str:
+        """The shell command that trains with these settings."""
+        words = ["python", "-m", "ganlab", "train", "--data", self.data]
+        if self.tasks:
+            words += ["--tasks", *self.tasks]
+        return shlex.join([*words, "--preset", self.preset, *self.flags()])
+
+    def fitted(self, n_tasks: int) -> Self:
         """With a batch size, where that was left to the number of tasks."""
         return replace(self, batch_size=self.batch_size or 6 + 2 * n_tasks)
 
@@ -318,12 +326,12 @@ class TrainConfig:
         settled = max(progress - 0.5, 0.0) / 0.5 if self.lr_decay else 0.0
         return self.learning_rate * (1 - 0.9 * settled)
 
-    def with_more_budget(self) -> "TrainConfig":
+    def with_more_budget(self) -> Self:
         """The same run for longer: by the time of its preset, and by half of the steps again.
 
         A learning rate that has decayed stays where it is.
         """
-        base = TrainConfig.from_preset(self.preset)
+        base = type(self).from_preset(self.preset)
         more: dict[str, Any] = {}
         if self.lr_decay:
             more |= {"learning_rate": self.learning_rate_at(1.0), "lr_decay": False}

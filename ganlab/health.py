@@ -129,7 +129,7 @@ class _Story:
         if has_best:
             progress = config.progress_at(int(self.best["step"]), self.best["seconds"])
             before = config.learning_rate_at(progress)
-        rate = min(before / 2, TrainConfig.from_preset(config.preset).learning_rate)
+        rate = min(before / 2, type(config).from_preset(config.preset).learning_rate)
         if rate < LEAST_RATE:
             return None
         changes: dict[str, Any] = {"learning_rate": rate}
@@ -213,7 +213,9 @@ def _collapsed(run: _Story) -> Verdict | None:
 def _d_winning(run: _Story) -> Verdict | None:
     """D is sure of nearly every picture, and G learns nothing from it any more."""
     right, loss = run.late("d_right"), run.late("loss_d")
-    has_won = run.is_stuck or (len(run.quality) == 1 and loss <= ALONE)
+    # At a first look a transfer's D, which has been to school, is always ahead.
+    at_once = len(run.quality) == 1 and loss <= ALONE and not hasattr(run.config, "source")
+    has_won = run.is_stuck or at_once
     if not has_won or right < SURE or loss > AT_EASE:
         return None
     changes: dict[str, Any] = {}
@@ -242,7 +244,7 @@ def _not_learning(run: _Story) -> Verdict | None:
         return None
     rate = run.config.learning_rate
     remedy = None
-    base = TrainConfig.from_preset(run.config.preset).learning_rate
+    base = type(run.config).from_preset(run.config.preset).learning_rate
     if rate < base / 4:
         label = f"Begin anew at learning rate {_rate(base)}"
         remedy = Remedy(label, {"learning_rate": base}, from_best=False)

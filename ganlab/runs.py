@@ -30,6 +30,7 @@ from filelock import FileLock, Timeout
 from ganlab import __version__
 from ganlab.config import TrainConfig, of_network
 from ganlab.files import folder_written_atomically, read_json, write_atomically, write_json
+from ganlab.transfer_config import config_from_dict
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,10 @@ class IllegalMove(ValueError):
 
 class RunIsHeld(ValueError):
     """Another process trains this run."""
+
+
+class NoSuchSnapshot(ValueError):
+    """There is none at this step, or not any more."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +90,7 @@ class Run:
         assert (runs is None) != (path is None)
         if path is not None and path.exists() and any(path.iterdir()):
             raise ValueError(f"{path} is not empty: choose a new folder for the run")
-        # Without dashes: one in front would be a flag in the shell.
-        run = cls(path or runs / secrets.token_urlsafe(12).replace("-", "_"))
-        token = secrets.token_urlsafe(24)
+        run = cls(path or runs / new_id())
         (run.path / "samples").mkdir(parents=True)
         (run.path / "snapshots").mkdir()
         versions = {
@@ -99,7 +102,7 @@ class Run:
             run.path / "run.json",
             {"config": config.to_dict(), "created": time.time(), "versions": versions},
         )
-        write_json(run.path / "owner.json", {"token_sha256": _sha256(token)})
+        token = new_owner(run.path)
         run._write_status(Status("queued"))
         return run, token
 
@@ -113,7 +116,7 @@ class Run:
     def config(self) -> TrainConfig:
         """Its settings; those newer than the run are as the network that it trains has them."""
         about = self.about
-        return TrainConfig.from_dict(of_network(about.get("model")) | about["config"])
+        return config_from_dict(of_network(about.get("model")) | about["config"])
 
     def describe(self, **entries: Any) -> None:
         """Adds or replaces entries of run.json."""
@@ -253,7 +256,7 @@ class Run:
         if step is None:
             step = steps[-1]
         if step not in steps:
-            raise ValueError(f"there is no snapshot at step {step}: choose one of {steps}")
+            raise NoSuchSnapshot(f"there is no snapshot at step {step}: choose one of {steps}")
         return self._snapshot(step)
 
     def branch(self, config: TrainConfig, runs: Path, step: int | None) -> tuple["Run", str]:
@@ -266,6 +269,9 @@ class Run:
         if step is not None and not (self.snapshot(step) / "training.safetensors").exists():
             raise ValueError(f"the snapshot at step {step} can be sampled, but not trained on")
         new, token = Run.create(config, runs=runs)
+        for folder in ("data", "source"):  # what a transfer began with
+            if (self.path / folder).is_dir():
+                shutil.copytree(self.path / folder, new.path / folder)
         if step is None:
             return new, token
         story = {key: self.about[key] for key in ("model", "data") if key in self.about}
@@ -289,6 +295,18 @@ class Run:
         for later in self.grid_steps():
             if later > step:
                 (self.path / "samples" / f"{later:06d}.jpg").unlink()
+
+
+def new_id() -> str:
+    """Of a run, unguessable. Without dashes: one in front would be a flag in the shell."""
+    return secrets.token_urlsafe(12).replace("-", "_")
+
+
+def new_owner(folder: Path) -> str:
+    """Gives a run's folder a new owner; the token, of which the folder keeps only a hash."""
+    token = secrets.token_urlsafe(24)
+    write_json(folder / "owner.json", {"token_sha256": _sha256(token)})
+    return token
 
 
 def _sha256(token: str) -> str:

@@ -2,9 +2,12 @@
 
 import copy
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
 from ganlab.config import ModelConfig, TrainConfig
@@ -25,6 +28,8 @@ class State:
     step: int = 0
     images: int = 0  # real pictures drawn for joint steps of D and G
     seconds: float = 0.0
+    # The share of pairs in which D is right, smoothed over steps; a tensor, so as not to wait.
+    d_right: Tensor = field(default_factory=lambda: torch.tensor(0.5))
     sums: dict[str, Tensor] = field(default_factory=dict)  # since the last logged step
 
 
@@ -59,17 +64,27 @@ def tensors_of(state: State) -> dict[str, Tensor]:
         for index, entry in optimiser.state_dict()["state"].items():
             for key, value in entry.items():
                 tensors[f"{name}/{index}/{key}"] = value.contiguous()
-    counts = [state.step, state.images, state.seconds]
+    counts = [state.step, state.images, state.seconds, float(state.d_right)]
     tensors["counts"] = torch.tensor(counts, dtype=torch.float64)
     return tensors
+
+
+def discriminator_bytes(snapshot: Path) -> bytes:
+    """The discriminator alone, as a file of its own, from a snapshot's training state."""
+    with safe_open(snapshot / "training.safetensors", "pt") as file:
+        names = [name for name in file.keys() if name.startswith("discriminator/")]  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in names}
+    return tensors_to_bytes(_under("discriminator", tensors))
 
 
 def unpack(state: State, training: bytes, generator: bytes) -> None:
     """Puts what `tensors_of` gave, and the EMA's weights, into a fresh state."""
     tensors = tensors_from_bytes(training)
     state.rng.set_state(tensors["rng"])
-    step, images, state.seconds = tensors["counts"].tolist()
+    step, images, state.seconds, *more = tensors["counts"].tolist()
     state.step, state.images = int(step), int(images)
+    if more:  # a run older than it goes on without
+        state.d_right = torch.tensor(more[0])
     for name, network in _networks(state).items():
         network.load_state_dict(_under(name, tensors))
     state.ema.load_state_dict(tensors_from_bytes(generator))

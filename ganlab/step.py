@@ -1,5 +1,6 @@
 """One step of training: D and G meet over a batch of pictures, and each learns from it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,8 @@ from ganlab.data.dataset import Dataset
 from ganlab.device import Plan
 from ganlab.losses import LOSSES, squared_slope
 from ganlab.state import State, update_ema
+
+D_RIGHT_MEMORY = 0.95  # of the smoothed share of pairs in which D is right
 
 
 @dataclass
@@ -26,8 +29,30 @@ class _Meeting:
     fake_logits: Tensor
 
 
+@dataclass(frozen=True)
+class Turn:
+    """Who learns in a step; of those, whatever `requires_grad`.
+
+    Attributes:
+        regulariser: one more term of G's loss.
+    """
+
+    g: bool = True
+    d: bool = True
+    regulariser: Callable[[nn.Module], Tensor] | None = None
+
+
+BOTH = Turn()
+
+
 def train_step(
-    state: State, config: TrainConfig, plan: Plan, dataset: Dataset, *, measure: bool
+    state: State,
+    config: TrainConfig,
+    plan: Plan,
+    dataset: Dataset,
+    *,
+    measure: bool,
+    turn: Turn = BOTH,
 ) -> dict[str, float]:
     """One step of G and `d_steps` of D. With `measure`, gives what the curves show of it.
 
@@ -35,6 +60,7 @@ def train_step(
     """
     loss, batch = LOSSES[config.loss], config.batch_size
     generator, discriminator, rng = state.generator, state.discriminator, state.rng
+    learning_d = _learning(discriminator)
     mirrored = config.flips and dataset.mirrors
     penalised = (config.r1 > 0 or config.r2 > 0) and state.step % config.penalty_every == 0
 
@@ -52,11 +78,11 @@ def train_step(
         real = sampling.from_uint8(pictures, plan.memory_format)
         real = shown(augment.random_flips(real, rng) if mirrored else real).detach()
         z = torch.randn(batch, generator.z_dim, generator=rng).to(plan.device)
-        with plan.autocast():
+        with plan.autocast(), torch.set_grad_enabled(turn.g):
             fake = generator(z, tasks)
         copy = fake.detach().float()
         real.requires_grad_(penalised and config.r1 > 0)
-        copy.requires_grad_(config.simultaneous or (penalised and config.r2 > 0))
+        copy.requires_grad_((config.simultaneous and turn.g) or (penalised and config.r2 > 0))
         seen = shown(copy)
         return _Meeting(fake, real, copy, seen, tasks, judge(real, tasks), judge(seen, tasks))
 
@@ -71,49 +97,61 @@ def train_step(
                 slope = squared_slope(met.fake_shown, met.fake_logits).mean()
                 objective = objective + config.r2 * weight * slope
         state.opt_d.zero_grad()
-        objective.backward(inputs=list(discriminator.parameters()))
+        objective.backward(inputs=learning_d)
         state.opt_d.step()
         return loss_d
 
-    for _ in range(config.d_steps - 1):
+    for _ in range((config.d_steps - 1) if turn.d else 0):
         step_d(meet())
 
     # Step D, but for a simultaneous G, which learns against D as it is, first find G's way.
     met = meet()
-    if config.simultaneous:
-        loss_g = loss.g(met.real_logits.detach(), met.fake_logits)
-        (way,) = torch.autograd.grad(loss_g, met.fake_copy, retain_graph=True)
-    loss_d = step_d(met)
-    norm_d = _gradient_norm(discriminator) if measure else 0.0
+    loss_g = loss.g(met.real_logits.detach(), met.fake_logits)
+    if config.simultaneous and turn.g:
+        (way,) = torch.autograd.grad(loss_g, met.fake_copy, retain_graph=turn.d)
+    norm_d = norm_g = 0.0
+    loss_d = step_d(met) if turn.d else loss.d(met.real_logits, met.fake_logits)
+    if measure and turn.d:
+        norm_d = _gradient_norm(discriminator)
 
     # Step G.
-    state.opt_g.zero_grad()
-    if config.simultaneous:
-        met.fake.backward(way.to(met.fake.dtype))
-    else:  # against the new D, whose own gradients are not needed
-        discriminator.requires_grad_(False)
-        real_logits = met.real_logits
-        if loss.g_sees_real:
-            with torch.no_grad():
-                real_logits = judge(met.real.detach(), met.tasks)
-        loss_g = loss.g(real_logits, judge(shown(met.fake.float()), met.tasks))
-        loss_g.backward()
-        discriminator.requires_grad_(True)
-    norm_g = _gradient_norm(generator) if measure else 0.0
-    state.opt_g.step()
+    if turn.g:
+        state.opt_g.zero_grad()
+        if config.simultaneous:
+            met.fake.backward(way.to(met.fake.dtype))
+        else:  # against the new D, whose own gradients are not needed
+            for parameter in learning_d:
+                parameter.requires_grad_(False)
+            real_logits = met.real_logits
+            if loss.g_sees_real:
+                with torch.no_grad():
+                    real_logits = judge(met.real.detach(), met.tasks)
+            loss_g = loss.g(real_logits, judge(shown(met.fake.float()), met.tasks))
+            loss_g.backward()
+            for parameter in learning_d:
+                parameter.requires_grad_(True)
+        if turn.regulariser:
+            with plan.autocast():
+                term = turn.regulariser(generator)
+            term.float().backward()
+        norm_g = _gradient_norm(generator) if measure else 0.0
+        state.opt_g.step()
 
     # Update the EMA.
     state.step += 1
     state.images += batch
-    update_ema(state, config)
+    if turn.g:
+        update_ema(state, config)
 
     # Add up what is logged as a mean.
+    right = (met.real_logits > met.fake_logits).float().mean()
+    state.d_right = state.d_right.lerp(right.detach(), 1 - D_RIGHT_MEMORY)
     parts = {
         "loss_g": loss_g,
         "loss_d": loss_d,
         "score_real": met.real_logits.mean(),
         "score_fake": met.fake_logits.mean(),
-        "d_right": (met.real_logits > met.fake_logits).float().mean(),
+        "d_right": right,
         "steps": torch.ones(()),
     }
     for name, value in parts.items():
@@ -124,6 +162,10 @@ def train_step(
     means = {name: float(total) / steps for name, total in state.sums.items()}
     state.sums = {}
     return {**means, "grad_norm_g": norm_g, "grad_norm_d": norm_d}
+
+
+def _learning(network: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
 def _gradient_norm(network: nn.Module) -> float:

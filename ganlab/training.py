@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
-from ganlab import device, sampling
+from ganlab import device, sampling, transfer
 from ganlab.checkpoints import state_bytes
 from ganlab.config import ModelConfig, TrainConfig
 from ganlab.data.dataset import Dataset
@@ -24,7 +24,8 @@ from ganlab.models import HAS_HEADS
 from ganlab.quality import FIRST_LOOK_SECONDS, Gauge
 from ganlab.runs import Run
 from ganlab.state import State, fresh_state, set_learning_rate, tensors_of, unpack
-from ganlab.step import train_step
+from ganlab.step import BOTH, train_step
+from ganlab.transfer_config import TransferConfig
 
 GRID_COLUMNS = 8
 GRID_ROWS_OF_ONE_TASK = 4
@@ -126,7 +127,8 @@ def train(
         dataset, trained = dataset.merged(), trained.merged()
         held_out = held_out and held_out.merged()
     config = run.config.fitted(len(dataset.tasks))
-    model = ModelConfig.for_dataset(config, dataset)
+    schedule = transfer.schedule_of(run) if isinstance(config, TransferConfig) else None
+    model = schedule.model if schedule else ModelConfig.for_dataset(config, dataset)
     manifest = {**dataset.manifest(), "held_out": len(dataset) - len(trained)}
     _refuse_another(run, model, manifest)
     run.describe(model=asdict(model), data=manifest, plan=asdict(plan), exploded=False)
@@ -134,6 +136,8 @@ def train(
 
     # Start, or take up where the newest snapshot ends.
     state = fresh_state(config, model, plan)
+    if schedule:
+        schedule.begin(state)
     if run.snapshot_steps():
         folder = run.snapshot()
         training = (folder / "training.safetensors").read_bytes()
@@ -168,16 +172,17 @@ def train(
     if drawing.is_due(state.seconds) and state.step not in run.grid_steps():
         draw_grid()
 
+    ended_early = False
     while True:
         progress = config.progress_at(state.step, state.seconds)
-        stopping = should_stop()
-        if progress >= 1 or stopping:
+        if progress >= 1 or should_stop() or ended_early:
             break
         set_learning_rate(state, config, progress)
 
         enough = state.step + 1 - logged >= LEAST_STEPS_PER_LOG or state.step == 0
         measure = (enough and logging.is_due(state.seconds)) or _is_last_step(config, state)
-        metrics = train_step(state, config, plan, trained, measure=measure)
+        turn = schedule.turn(state, progress) if schedule else BOTH
+        metrics = train_step(state, config, plan, trained, measure=measure, turn=turn)
         now = time.perf_counter()
         state.seconds = before + now - began
 
@@ -204,6 +209,7 @@ def train(
             draw_grid()
         if gauge.is_due(state.seconds - before):
             look()
+            ended_early = schedule is not None and bool(transfer.loses_variety(run.quality()))
         elif saving.is_due(state.seconds):
             save()
         speed_from += time.perf_counter() - paused  # none of that is training
@@ -217,7 +223,7 @@ def train(
         look()
     else:  # a visitor who stops a run wants it stopped now
         save()
-    return "finished" if progress >= 1 else "stopped"
+    return "finished" if progress >= 1 or ended_early else "stopped"
 
 
 def _refuse_another(run: Run, model: ModelConfig, manifest: dict) -> None:

@@ -40,6 +40,15 @@ def blend(weights: Tensor, stacked: Tensor) -> Tensor:
     return (weights.unsqueeze(-1) * stacked).sum(-2)
 
 
+def belongs_to_task(name: str, own_last_layer: bool, own_styles: bool) -> bool:
+    """Whether a parameter or buffer of `Generator` holds a row for every task."""
+    if name.startswith("norms."):
+        return name.endswith((".scale", ".shift"))
+    if name.startswith("last."):
+        return own_last_layer
+    return own_styles and name.startswith(("styles.", "palette.", "shades."))
+
+
 class TaskBatchNorm(nn.Module):
     """Batch norm whose statistics are shared and whose scale and shift belong to the task.
 
