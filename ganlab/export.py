@@ -1,15 +1,26 @@
-"""What leaves a run: its model as a zip that samples anywhere, and the generator to look at."""
+"""What leaves a run: a zip that samples and goes on anywhere, and the generator to look at."""
 
+import json
+import time
+import zipfile
 from pathlib import Path
 
+from safetensors.torch import save as tensors_to_bytes
 from torch import nn
 
-from ganlab import __version__, checkpoints
-from ganlab.checkpoints import load_generator, zip_checkpoint
+from ganlab import __version__, checkpoints, transfer
+from ganlab.checkpoints import load_generator, model_json, zip_checkpoint
 from ganlab.config import ModelConfig, TrainConfig
 from ganlab.data.catalog import CATALOG
+from ganlab.files import file_written_atomically
 from ganlab.paths import runs_dir
-from ganlab.runs import Run
+from ganlab.portable import add, pack
+from ganlab.runs import NoSuchSnapshot, Run
+from ganlab.state import discriminator_bytes
+from ganlab.strategies import STRATEGIES
+from ganlab.transfer_config import TransferConfig
+
+TRIES = 5  # to write a run that is under way
 
 
 def open_model(source: str, step: int | None = None) -> tuple[nn.Module, ModelConfig]:
@@ -44,11 +55,21 @@ def download_name(run: Run) -> str:
 
 
 def export(run: Run, folder: Path) -> Path:
-    """Writes the best snapshot as a checkpoint zip with its card and a preview; gives its path.
+    """Writes a run as one zip: at its top the best snapshot as a checkpoint with its card and a
+    preview, in `run/` all that it needs to go on (see `portable`). Gives the zip's path.
 
     Raises:
         ValueError: the run has no snapshot yet.
     """
+    for _ in range(TRIES - 1):
+        try:
+            return _export(run, folder)
+        except (FileNotFoundError, NoSuchSnapshot):  # its training has just replaced a snapshot
+            time.sleep(0.1)
+    return _export(run, folder)
+
+
+def _export(run: Run, folder: Path) -> Path:
     snapshot = run.snapshot(run.best_step())
     step = int(snapshot.name)
     about, config = run.about, run.config
@@ -66,13 +87,23 @@ def export(run: Run, folder: Path) -> Path:
     }
     if "lineage" in about:
         lineage["goes_on_from"] = about["lineage"]
-    files = {"generator.safetensors": (snapshot / "generator.safetensors").read_bytes()}
+    if isinstance(config, TransferConfig):
+        lineage["source"] = transfer.story_of(run)
     grids = [grid for grid in run.grid_steps() if grid <= step]
-    if grids:
-        files["preview.jpg"] = run.grid(grids[-1])
-    files["README.md"] = _card(config, model, lineage, has_preview=bool(grids)).encode()
     path = folder / download_name(run)
-    zip_checkpoint(path, model, files, {"lineage": lineage})
+    with file_written_atomically(path) as file, zipfile.ZipFile(file, "w") as archive:
+        add(archive, "model.json", json.dumps(model_json(model, {"lineage": lineage}), indent=1))
+        add(archive, "generator.safetensors", snapshot / "generator.safetensors")
+        if (snapshot / "training.safetensors").exists():
+            add(archive, "discriminator.safetensors", discriminator_bytes(snapshot))
+        if grids:
+            add(archive, "preview.jpg", run.grid(grids[-1]))
+        add(archive, "README.md", _card(config, model, lineage, has_preview=bool(grids)))
+        if grown := transfer.with_all_heads(run, step):
+            about = model_json(grown.config, {"lineage": lineage})
+            add(archive, "all-heads/model.json", json.dumps(about, indent=1))
+            add(archive, "all-heads/generator.safetensors", tensors_to_bytes(grown.generator))
+        pack(run, step, archive)
     return path
 
 
@@ -98,6 +129,11 @@ def _card(config: TrainConfig, model: ModelConfig, lineage: dict, *, has_preview
     origin = lineage.get("goes_on_from")
     before = f"\n- Goes on from: run {origin['run']} at its step {origin['step']}" if origin else ""
     again = "The same settings from nothing" if origin else "The same training again"
+    if isinstance(config, TransferConfig):
+        title = STRATEGIES[config.strategy].title
+        before += f"\n- Learnt from: {config.source} ({', '.join(config.heads)}), by {title}"
+        if STRATEGIES[config.strategy].is_new_head:
+            before += "\n- `all-heads/` holds the source with this head beside its own"
     return f"""# A generator trained with ganlab {__version__}
 {picture}
 - Data: {lineage["data"]["name"]}, {lineage["data"]["pictures"]} pictures
@@ -110,6 +146,11 @@ def _card(config: TrainConfig, model: ModelConfig, lineage: dict, *, has_preview
 Draw pictures from it:
 
     python -m ganlab sample THIS.zip --n 64 --seed 1 --out pictures
+
+Go on with the whole run, which lies in `run/`:
+
+    python -m ganlab open THIS.zip --out my-run
+    python -m ganlab resume my-run
 
 {again}:
 

@@ -7,17 +7,23 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Writes beside the target, then replaces it in one step."""
+    with file_written_atomically(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def file_written_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """Gives a file beside the target to write; it takes the target's place when all went well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    data = content.encode() if isinstance(content, str) else content
     try:
         with open(scratch, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(scratch, path)

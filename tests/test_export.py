@@ -51,7 +51,9 @@ def test_an_exported_zip_draws_what_the_runs_snapshot_draws(run, tmp_path):
 
 def test_a_zip_holds_weights_shape_preview_and_card(run, tmp_path):
     inside = members(export(run, tmp_path))
-    assert set(inside) == {"model.json", "generator.safetensors", "preview.jpg", "README.md"}
+    at_the_top = {name for name in inside if not name.startswith("run/")}
+    weights = {"generator.safetensors", "discriminator.safetensors"}
+    assert at_the_top == weights | {"model.json", "preview.jpg", "README.md"}
     assert (
         inside["generator.safetensors"] == (run.snapshot() / "generator.safetensors").read_bytes()
     )
@@ -125,6 +127,7 @@ def test_the_card_tells_people_data_licence_speed_and_how_to_do_it_again(run, tm
     assert "Trained: 20 steps in " in card
     assert run.config.command() in card
     assert "python -m ganlab sample" in card
+    assert "python -m ganlab open" in card
 
 
 @pytest.mark.parametrize("name", ["fashion", "emoji"])
