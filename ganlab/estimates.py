@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 # normalisation and small layers cost about as much again as the timing's two large convolutions.
 _SHARE_OF_PEAK = 0.5
 _LOADING_SECONDS = 1.5
+_JUDGING_SECONDS = 6.0  # of a race, after each lap
 
 
 def _key(config: TrainConfig) -> str:
@@ -44,6 +45,8 @@ def _key(config: TrainConfig) -> str:
         "palette",
     )
     values = [*(getattr(config, name) for name in names), config.full_size_width_at(size)]
+    if strategy := getattr(config, "strategy", ""):
+        values.append(strategy)
     return "|".join(
         map(str, [*values, pictures_per_step(config), size, channels, config.r1 + config.r2 > 0])
     )
@@ -74,8 +77,11 @@ def _speeds() -> dict[str, float]:
 
 
 def remember(run: Run) -> None:
-    """Keeps the speed of a run that has ended, unless it was too short to tell."""
-    speeds = [line["images_per_second"] for line in run.metrics()][2:]
+    """Keeps the speed of a run that has ended, unless it was too short to tell. What a run that was
+    opened from a zip did before then tells the speed of another machine."""
+    since = run.about.get("imported", {}).get("step", 0)
+    lines = [line for line in run.metrics() if line["step"] > since]
+    speeds = [line["images_per_second"] for line in lines][2:]
     if len(speeds) >= 3:
         median = sorted(speeds)[len(speeds) // 2]
         write_json(cache_dir() / "speeds.json", {**_speeds(), _key(run.config): median})
@@ -126,7 +132,9 @@ def _flops_per_image(
 
 
 def seconds(config: TrainConfig) -> float:
-    """Of a whole run, loading included."""
+    """Of a whole run, or of all laps of a race, loading included."""
+    if laps := getattr(config, "laps", ()):
+        return sum(seconds(config.lap(strategy)) + _JUDGING_SECONDS for strategy in laps)
     limits = [config.seconds or math.inf]
     if config.steps:
         limits.append(config.steps * pictures_per_step(config) / images_per_second(config))
@@ -135,8 +143,8 @@ def seconds(config: TrainConfig) -> float:
 
 def remaining_seconds(config: TrainConfig, seconds_done: float, progress: float) -> float:
     """What is left of a run that has begun."""
-    if progress == 0:
-        return seconds(config)
+    if progress == 0 or getattr(config, "laps", ()):
+        return seconds(config) * (1 - progress)
     limits = [math.inf if config.seconds is None else config.seconds - seconds_done]
     if config.steps:
         limits.append(seconds_done * (1 - progress) / progress)

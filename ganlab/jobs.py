@@ -10,18 +10,23 @@ import re
 import shutil
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ganlab import estimates
+from ganlab import contest, estimates, portable, transfer
 from ganlab.config import TrainConfig
+from ganlab.contest import LapBegan, LapEnded, LapEvent
+from ganlab.data.dataset import Dataset
 from ganlab.health import diagnose
 from ganlab.models import features
-from ganlab.perform import perform
+from ganlab.perform import Happening, perform
 from ganlab.runs import UNDER_WAY, IllegalMove, Run, RunIsHeld, all_runs
-from ganlab.training import Event, GridSaved, Logged, Looked
+from ganlab.source import Source
+from ganlab.training import GridSaved, Logged, Looked
+from ganlab.transfer_config import TransferConfig
 from ganlab.views import JobView, view_of
 
 log = logging.getLogger(__name__)
@@ -105,6 +110,38 @@ class Jobs:
             run, token = Run.create(config, runs=self.folder)
             job = self._known[run.id] = _Job(run)
             self._enqueue(job)
+        return run.id, token
+
+    def submit_transfer(
+        self,
+        config: TransferConfig,
+        dataset: Dataset,
+        source: Source,
+        names: Sequence[str] | None = None,
+    ) -> tuple[str, str]:
+        """Queues a transfer or a race of several, as `submit` does a training."""
+        with self._changed:
+            self._refuse_if_full()
+        # Copies files: nobody waits for that.
+        run, token = transfer.create(config, dataset, source, names=names, runs=self.folder)
+        with self._changed:
+            job = self._known[run.id] = _Job(run)
+            self._enqueue(job)
+        return run.id, token
+
+    def take_lap(self, run_id: str, strategy: str, token: object) -> tuple[str, str]:
+        """Makes a run of its own of a race's lap; gives its id and owner's token."""
+        with self._changed:
+            race = self._owned(run_id, token).run
+        run, new_token = contest.take(race, strategy, self.folder)
+        return run.id, new_token
+
+    def open_run(self, zip_path: Path) -> tuple[str, str]:
+        """Makes a run of the zip of one; it has ended, and can be resumed. Gives its id and owner's
+        token."""
+        run, token = portable.open_run(zip_path, runs=self.folder, any_data=False)
+        with self._changed:
+            self._known[run.id] = _Job(run)
         return run.id, token
 
     def stop(self, run_id: str, token: object) -> None:
@@ -343,9 +380,34 @@ class Jobs:
         with self._changed:
             self._publish(job, message=message)
 
-    def _on_event(self, job: _Job, event: Event) -> None:
+    def _on_lap(self, job: _Job, event: LapBegan | LapEvent | LapEnded) -> None:
+        """Moves the view of a race; the grids and looks of its laps lie in their own folders."""
+        view = job.view
+        if isinstance(event, LapEvent):
+            inner = event.event
+            if isinstance(inner, Logged):
+                laps = view.config.laps
+                over = len(contest.results_of(job.run))
+                self._publish(
+                    job,
+                    seconds=inner.seconds,
+                    progress=(over + inner.progress) / len(laps),
+                    images_per_second=inner.metrics["images_per_second"],
+                    lap=event.strategy,
+                )
+                self._publish_places()
+            elif isinstance(inner, GridSaved | Looked):
+                self._publish(job, marks=view.marks + 1, lap=event.strategy)
+        else:
+            self._publish(job, marks=view.marks + 1, lap=event.strategy)
+        self._changed.notify_all()
+
+    def _on_event(self, job: _Job, event: Happening) -> None:
         with self._changed:
             view = job.view
+            if isinstance(event, LapBegan | LapEvent | LapEnded):
+                self._on_lap(job, event)
+                return
             if not view.tasks:
                 self._publish(job, tasks=tuple(job.run.about["model"]["tasks"]))
             if isinstance(event, Logged):

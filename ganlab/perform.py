@@ -5,10 +5,17 @@ The worker of the page and the command line both do it here.
 
 from collections.abc import Callable
 
-from ganlab import estimates
-from ganlab.data import catalog
+from ganlab import contest, estimates
+from ganlab.config import TrainConfig
+from ganlab.contest import LapBegan, LapEnded, LapEvent
+from ganlab.data import catalog, saved
+from ganlab.data.dataset import Dataset
 from ganlab.runs import Run
 from ganlab.training import Diverged, Event, train
+from ganlab.transfer import loses_variety
+from ganlab.transfer_config import TransferConfig, is_race
+
+Happening = Event | LapBegan | LapEvent | LapEnded
 
 
 class _Stopped(Exception):
@@ -18,7 +25,7 @@ class _Stopped(Exception):
 def perform(
     run: Run,
     *,
-    on_event: Callable[[Event], None] = lambda event: None,
+    on_event: Callable[[Happening], None] = lambda event: None,
     on_loading: Callable[[str], None] = lambda message: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> str:
@@ -42,13 +49,7 @@ def perform(
         try:
             config = run.config
             on_loading("Reading the pictures")
-            dataset = catalog.load(
-                config.data,
-                size=config.size or None,
-                tasks=config.tasks or None,
-                on_progress=on_progress,
-            )
-            outcome = train(run, dataset, on_event=on_event, should_stop=should_stop)
+            outcome, message = _go(run, config, on_event, on_progress, should_stop)
         except _Stopped:
             outcome = "stopped"
             if not run.snapshot_steps():
@@ -59,8 +60,40 @@ def perform(
             run.move("failed", reason(run, error))
             raise
         run.move(outcome, message)
-    estimates.remember(run)
+    if not is_race(run.config):
+        estimates.remember(run)
     return outcome
+
+
+def _go(
+    run: Run,
+    config: TrainConfig,
+    on_event: Callable[[Happening], None],
+    on_progress: Callable[[float, str], None],
+    should_stop: Callable[[], bool],
+) -> tuple[str, str]:
+    """Trains, or takes a race through its laps: how it ended, and what to say of that."""
+    if is_race(config):
+        outcome = contest.run_race(run, on_event=on_event, should_stop=should_stop)
+        return outcome, contest.winner(contest.results_of(run)) if outcome == "finished" else ""
+    dataset = _pictures(run, on_progress)
+    outcome = train(run, dataset, on_event=on_event, should_stop=should_stop)
+    if outcome == "finished" and isinstance(config, TransferConfig):
+        return outcome, loses_variety(run.quality())
+    return outcome, ""
+
+
+def _pictures(run: Run, on_progress: Callable[[float, str], None]) -> Dataset:
+    """The run's own, if it keeps some, else those of the data set that its settings name."""
+    if (run.path / saved.FOLDER).is_dir():
+        return saved.read_saved(run.path / saved.FOLDER)
+    config = run.config
+    return catalog.load(
+        config.data,
+        size=config.size or None,
+        tasks=config.tasks or None,
+        on_progress=on_progress,
+    )
 
 
 def reason(run: Run, error: BaseException) -> str:

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from ganlab.config import TrainConfig
+from ganlab.contest import progress_of
 from ganlab.health import Verdict, diagnose
 from ganlab.runs import UNDER_WAY, Run
+from ganlab.transfer_config import is_race
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class JobView:
     grid_steps: tuple[int, ...] = ()
     has_snapshot: bool = False
     best_step: int | None = None  # the snapshot of the lowest KID
+    lap: str = ""  # of a race: the strategy that is under way
+    marks: int = 0  # of a race: rises with each grid, look and end of a lap
     verdict: Verdict | None = None  # of the health light; None = too early to tell
 
     @property
@@ -35,7 +39,8 @@ class JobView:
     @property
     def seconds_left(self) -> float | None:
         """Of training; None = too early to say."""
-        if self.config.seconds is not None and self.config.steps is None:
+        laps = max(len(getattr(self.config, "laps", ())), 1)
+        if self.config.seconds is not None and self.config.steps is None and laps == 1:
             return max(self.config.seconds - self.seconds, 0.0)
         if self.progress < 0.01:
             return None
@@ -46,6 +51,17 @@ def view_of(run: Run) -> JobView:
     """The view of a run that nobody trains just now."""
     about, status, snapshots = run.about, run.status, run.snapshot_steps()
     config = run.config
+    if is_race(config):
+        return JobView(
+            run_id=run.id,
+            version=0,
+            config=config,
+            tasks=config.tasks,
+            state=status.state,
+            message=status.message,
+            seconds=status.seconds,
+            progress=progress_of(run),
+        )
     step = max([status.step, *snapshots])  # killed between saving and noting it
     curve, progress = run.metrics(), config.progress_at(step, status.seconds)
     return JobView(
