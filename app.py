@@ -34,7 +34,7 @@ def main() -> None:
             strict_cors=True,
             max_threads=16,
             state_session_capacity=200,
-            max_file_size="50mb",
+            max_file_size="200mb",
             prevent_thread_lock=True,
         )
         device.warm_up()

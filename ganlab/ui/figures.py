@@ -13,6 +13,8 @@ from ganlab.data.catalog import CATALOG, CatalogEntry
 from ganlab.losses import LOSSES
 from ganlab.models import features
 from ganlab.quality import FIRST_LOOK_SECONDS
+from ganlab.strategies import STRATEGIES
+from ganlab.transfer_config import TransferConfig, is_race
 from ganlab.views import JobView
 
 Lines = Sequence[dict[str, float]]  # as a run logged them, by step
@@ -72,6 +74,12 @@ its pictures from real ones, and each learns from the other. Shapes appear withi
 within a minute.</p></div>"""
 
 
+EMPTY_TRANSFER = f"""<div class="gl-empty">{_noise_to_face()}
+<h2>Your generator will appear here</h2><p>One that can already draw learns from your pictures:
+a <b class="gl-g">generator</b> of your own in about a minute. Drop some pictures, or take one of
+our sets, and press Start.</p></div>"""
+
+
 def jpeg_uri(jpeg: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
@@ -112,6 +120,10 @@ def duration(seconds: float) -> str:
 
 def run_title(config: TrainConfig) -> str:
     entry = CATALOG.get(config.data)
+    if isinstance(config, TransferConfig):
+        name = "Race" if is_race(config) else STRATEGIES[config.strategy].title
+        source = config.source if len(config.source) < 16 else "your run"
+        return f"{entry.title if entry else 'Your pictures'} from {source} · {name}"
     tasks = f" ({', '.join(config.tasks)})" if 0 < len(config.tasks) <= 2 else ""
     return f"{entry.title if entry else config.data}{tasks} · {PRESETS[config.preset].title}"
 
@@ -133,7 +145,7 @@ def _sentence(view: JobView, is_owner: bool) -> str:
         when = f" Starts in about {duration(view.seconds_to_start)}." * (view.queue_place > 0)
         return f"Place {max(view.queue_place, 1)} in the queue.{when}"
     if view.state == "running":
-        if not view.grid_steps:
+        if not view.grid_steps and not view.lap:
             return view.message or "Reading the pictures"
         return "" if is_owner else "You are watching; the browser that started it can stop it."
     if view.state == "stopping":
@@ -141,6 +153,10 @@ def _sentence(view: JobView, is_owner: bool) -> str:
     if view.state == "stopped":
         return view.message or f"Saved at step {view.step:,}.{resume}"
     if view.state == "finished":
+        if is_race(view.config):
+            return f"{len(view.config.laps)} laps of {duration(view.config.seconds or 0)} each."
+        if view.message:
+            return view.message
         more = " Train longer, or download it." if is_owner else ""
         return f"{view.step:,} steps in {duration(view.seconds)}.{more}"
     if view.state == "interrupted":
@@ -152,6 +168,8 @@ def _sentence(view: JobView, is_owner: bool) -> str:
 def light(view: JobView) -> str:
     """The health light; nothing for a run that ended before anybody could tell."""
     verdict = view.verdict
+    if is_race(view.config):  # its laps have their own
+        return ""
     if verdict:
         lamp, name = verdict.light, verdict.name
         sentence = verdict.sentence.replace(" %", "\N{NO-BREAK SPACE}%")
@@ -169,6 +187,8 @@ def light(view: JobView) -> str:
 
 def facts(view: JobView, looks: Lines = ()) -> str:
     """Progress bar and figures; `looks` are the run's lines of quality."""
+    if is_race(view.config):
+        return _race_facts(view)
     percent = round(100 * view.progress)
     left = view.seconds_left if view.is_under_way else None
     items = {
@@ -178,6 +198,24 @@ def facts(view: JobView, looks: Lines = ()) -> str:
         "Time left": duration(left) if left is not None else "–",
         f"KID, {features.NAME}": _kid(looks, view.best_step),
     }
+    return _bar(percent, items)
+
+
+def _race_facts(view: JobView) -> str:
+    laps, left = view.config.laps, view.seconds_left if view.is_under_way else None
+    lap = f"{laps.index(view.lap) + 1} of {len(laps)}" if view.lap in laps else "–"
+    if not view.is_under_way:
+        return _bar(round(100 * view.progress), {"Laps": f"{len(laps)}"})
+    items = {
+        "Lap": lap,
+        "Strategy": STRATEGIES[view.lap].title if view.lap in laps else "–",
+        "Speed": f"{view.images_per_second:,.0f} images/s" if view.images_per_second else "–",
+        "Time left": duration(left) if left is not None else "–",
+    }
+    return _bar(round(100 * view.progress), items)
+
+
+def _bar(percent: int, items: dict[str, str]) -> str:
     cells = "".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in items.items())
     return (
         f'<div class="gl-bar" role="progressbar" aria-label="Training" aria-valuemin="0" '
@@ -213,6 +251,38 @@ def grid_figure(jpeg: bytes, step: int, tasks: tuple[str, ...]) -> str:
         f"<figcaption>Step {step:,} · {what}</figcaption></figure>"
     )
 
+
+def pairs(source: bytes, now: bytes, columns: int = 8) -> str:
+    """The first samples of two grids above each other: the source's pictures and their children."""
+    with Image.open(io.BytesIO(source)) as before, Image.open(io.BytesIO(now)) as after:
+        cell = after.width // columns
+        both = Image.new("RGB", (after.width, 2 * cell))
+        for place, image in enumerate((before, after)):
+            both.paste(image.convert("RGB").crop((0, 0, after.width, cell)), (0, place * cell))
+        buffer = io.BytesIO()
+        both.save(buffer, "JPEG", quality=92, subsampling=0)
+    return (
+        f'<figure class="gl-grid gl-pairs"><img src="{jpeg_uri(buffer.getvalue())}" '
+        f'width="{both.width}" height="{both.height}" alt="Pictures of the source, and below each '
+        'its child"><figcaption>Above, the source; below, its child of the same latent vector'
+        "</figcaption></figure>"
+    )
+
+
+# A slider over the samples: left of it the source's pictures, right of it the child's. It moves a
+# variable of the stage, so that new grids leave it where it is.
+WIPE = """<label class="gl-wipe"><span>Source</span><input type="range" min="0" max="100" value="50"
+ aria-label="Before and after: wipe between the source's pictures and the new ones">
+ <span>Now</span></label>"""
+WIPES = """
+const move = () => {
+  const range = element.querySelector("input");
+  const stage = document.getElementById("stage");
+  if (range && stage) stage.style.setProperty("--wipe", range.value + "%");
+};
+element.addEventListener("input", move);
+move();
+"""
 
 WAITING_FOR_GRID = '<div class="gl-grid"><div class="gl-waiting">Not begun yet</div></div>'
 

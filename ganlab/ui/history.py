@@ -23,6 +23,7 @@ class History:
     section: gr.Accordion
     picked: gr.Radio
     delete: gr.Button
+    open_zip: gr.UploadButton
 
 
 def build_history() -> History:
@@ -33,8 +34,12 @@ def build_history() -> History:
             info="Choose one to see it again.",
             elem_id="runs",
         )
-        delete = gr.Button("Delete this run", variant="stop", size="sm", elem_id="delete")
-    return History(section, picked, delete)
+        with gr.Row():
+            open_zip = gr.UploadButton(
+                "Open a downloaded run", file_types=[".zip"], size="sm", elem_id="open-zip"
+            )
+            delete = gr.Button("Delete this run", variant="stop", size="sm", elem_id="delete")
+    return History(section, picked, delete, open_zip)
 
 
 def choices(jobs: Jobs, run_ids: list[str]) -> list[tuple[str, str]]:

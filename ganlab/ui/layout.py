@@ -4,7 +4,7 @@ import gradio as gr
 
 from ganlab.jobs import Jobs
 from ganlab.ui import figures
-from ganlab.ui.train_tab import build_train_tab
+from ganlab.ui.lab import build_lab
 
 UPLOADS_KEPT_SECONDS = 24 * 3600
 
@@ -18,5 +18,5 @@ def build_page(jobs: Jobs) -> gr.Blocks:
         delete_cache=(3600, UPLOADS_KEPT_SECONDS),
     ) as page:
         gr.HTML(figures.HEADER, elem_classes="gl-html")
-        build_train_tab(page, jobs)
+        build_lab(page, jobs)
     return page

@@ -10,7 +10,10 @@ import gradio as gr
 
 from ganlab.jobs import Jobs
 from ganlab.models import features
+from ganlab.strategies import STRATEGIES
+from ganlab.transfer_config import TransferConfig, is_race
 from ganlab.ui import figures
+from ganlab.ui.race_watch import RaceWatch, build_race_watch, show_race
 from ganlab.ui.theme import DISCRIMINATOR, GENERATOR, NEUTRAL
 from ganlab.views import JobView
 
@@ -37,6 +40,7 @@ class Seen(NamedTuple):
     looks: tuple[int, int | None] = (-1, None)  # how many, and the step of the best
     light: str = ""
     plotted: float = -1.0  # seconds of training that the plots show
+    marks: int = -1  # of a race
 
 
 @dataclass
@@ -44,6 +48,7 @@ class Watch:
     """The components of the right side."""
 
     empty: gr.Column
+    empty_text: gr.HTML
     hint: gr.HTML  # why there is nothing to see, where that needs a word
     begin: gr.Button
     live: gr.Column
@@ -56,8 +61,13 @@ class Watch:
     resume: gr.Button
     download: gr.Button
     download_file: gr.DownloadButton
+    samples: gr.Column
+    before: gr.HTML  # of a transfer: the source's grid, wiped over the run's
+    wipe: gr.HTML
     grid: gr.HTML
+    pairs: gr.HTML
     moment: gr.Slider
+    race: RaceWatch
     quality: gr.Column  # shown once there is data: a plot keeps the axes of its first frame
     kid: gr.LinePlot
     diversity: gr.LinePlot
@@ -69,7 +79,7 @@ class Watch:
 
 def build_watch() -> Watch:
     with gr.Column(elem_classes="gl-card", elem_id="empty") as empty:
-        gr.HTML(figures.EMPTY, elem_classes="gl-html")
+        empty_text = gr.HTML(figures.EMPTY, elem_classes="gl-html")
         hint = gr.HTML(elem_id="hint", elem_classes="gl-html gl-hint")
         begin = gr.Button("Begin", variant="primary", elem_id="begin", elem_classes="gl-begin")
     with gr.Column(visible=False) as live:
@@ -86,8 +96,15 @@ def build_watch() -> Watch:
                 resume = gr.Button("Resume", elem_id="resume", min_width=100, visible=False)
                 download = gr.Button("Download", elem_id="download", min_width=100)
                 download_file = gr.DownloadButton(visible="hidden", elem_id="download-file")
-        with gr.Column(elem_classes="gl-card"):
-            grid = gr.HTML(elem_id="grid", elem_classes="gl-html")
+        with gr.Column(elem_classes="gl-card") as samples:
+            wipe = gr.HTML(
+                figures.WIPE, elem_id="wipe", elem_classes="gl-html", visible=False,
+                js_on_load=figures.WIPES,
+            )  # fmt: skip
+            with gr.Column(elem_id="stage", elem_classes="gl-stage"):
+                grid = gr.HTML(elem_id="grid", elem_classes="gl-html")
+                before = gr.HTML(elem_id="before", elem_classes="gl-html")
+            pairs = gr.HTML(elem_id="pairs", elem_classes="gl-html")
             moment = gr.Slider(
                 1, 2, value=1, step=1, label="Moment",
                 info="Back through the samples of earlier steps; the right end follows the run.",
@@ -126,8 +143,10 @@ def build_watch() -> Watch:
                 figures.NORM_SERIES,
                 "norms",
             )
+        race = build_race_watch()
     return Watch(
         empty=empty,
+        empty_text=empty_text,
         hint=hint,
         begin=begin,
         live=live,
@@ -140,8 +159,13 @@ def build_watch() -> Watch:
         resume=resume,
         download=download,
         download_file=download_file,
+        samples=samples,
+        before=before,
+        wipe=wipe,
         grid=grid,
+        pairs=pairs,
         moment=moment,
+        race=race,
         quality=quality,
         kid=kid,
         diversity=diversity,
@@ -150,6 +174,12 @@ def build_watch() -> Watch:
         scores=scores,
         norms=norms,
     )
+
+
+def components(watch: Watch) -> list[Any]:
+    """All of them, the race's too."""
+    own = [getattr(watch, name) for name in watch.__dataclass_fields__ if name != "race"]
+    return [*own, *(getattr(watch.race, name) for name in watch.race.__dataclass_fields__)]
 
 
 def _plot(title: str, note: str, series: dict[str, str], elem_id: str) -> gr.LinePlot:
@@ -198,6 +228,7 @@ def show(
         (len(looks), view.best_step),
         figures.light(view),
         view.seconds if plots_are_due else last.plotted,
+        view.marks,
     )
     updates: dict[Any, Any] = {
         watch.facts: figures.facts(view, looks),
@@ -205,11 +236,16 @@ def show(
     }
     if not last.run_id:
         updates |= {watch.empty: gr.Column(visible=False), watch.live: gr.Column(visible=True)}
+        updates |= _show_kind(watch, view)
     changed = {name for name in Seen._fields if getattr(now, name) != getattr(last, name)}
     if changed & {"state", "light"}:
         updates |= _show_light(watch, view, now.light, is_owner)
     if changed & {"state", "has_snapshot", "looks"}:
         updates |= _show_buttons(watch, view, is_owner, is_measured=bool(looks))
+    if is_race(view.config):
+        if changed & {"state", "marks"}:
+            updates |= show_race(watch.race, jobs, view, is_owner=is_owner)
+        return now, updates
     if "looks" in changed:
         updates |= _show_quality(watch, looks, view.best_step)
     if "n_grids" in changed:
@@ -217,6 +253,30 @@ def show(
     if plots_are_due:
         updates |= _show_plots(watch, jobs, view)
     return now, updates
+
+
+def _show_kind(watch: Watch, view: JobView) -> dict[Any, Any]:
+    """The parts that a training, a transfer or a race has."""
+    races = is_race(view.config)
+    hidden = {watch.quality: gr.Column(visible=False), watch.plots: gr.Column(visible=False)}
+    return {
+        watch.samples: gr.Column(visible=not races),
+        watch.race.panel: gr.Column(visible=races),
+        watch.wipe: gr.HTML(visible=_has_source(view)),
+        watch.before: "",
+        watch.pairs: "",
+        **(hidden if races else {}),
+    }
+
+
+def _has_source(view: JobView) -> bool:
+    """Whether the first grid is the source's."""
+    config = view.config
+    return (
+        isinstance(config, TransferConfig)
+        and not is_race(config)
+        and STRATEGIES[config.strategy].keeps
+    )
 
 
 def grid_at(jobs: Jobs, view: JobView, place: int) -> str:
@@ -233,7 +293,14 @@ def _show_grids(
         return {watch.grid: figures.WAITING_FOR_GRID, watch.moment: gr.Slider(visible=False)}
     if last.n_grids > 0 and not follows:
         return {watch.moment: gr.Slider(maximum=max(n, 2))}
+    before = {}
+    if _has_source(view):
+        source, now = (jobs.grid(view.run_id, view.grid_steps[place]) for place in (0, -1))
+        before = {watch.pairs: figures.pairs(source, now)}
+        if last.n_grids <= 0:
+            before[watch.before] = grid_at(jobs, view, 1)
     return {
+        **before,
         watch.grid: grid_at(jobs, view, n),
         watch.moment: gr.Slider(maximum=max(n, 2), value=n, visible=n > 1),
     }
@@ -263,15 +330,19 @@ def _show_light(watch: Watch, view: JobView, light: str, is_owner: bool) -> dict
 def _show_buttons(
     watch: Watch, view: JobView, is_owner: bool, *, is_measured: bool
 ) -> dict[Any, Any]:
+    races = is_race(view.config)
     again = "Train longer" if view.state == "finished" else "Resume"
     return {
         watch.stop: gr.Button(
             visible=view.is_under_way and is_owner, interactive=view.state != "stopping"
         ),
-        watch.resume: gr.Button(again, visible=not view.is_under_way and is_owner),
+        watch.resume: gr.Button(
+            again, visible=not view.is_under_way and is_owner and not (races and again != "Resume")
+        ),
         watch.download: gr.Button(
             "Download best" if is_measured else "Download",
             interactive=view.has_snapshot,
+            visible=not races,  # its laps can be
         ),
     }
 

@@ -9,8 +9,8 @@ import pytest
 from ganlab import estimates
 from ganlab.config import PRESETS, TrainConfig
 from ganlab.data.catalog import CATALOG
-from ganlab.ui import form as form_module
-from ganlab.ui.form import ADVANCED, Form, build_form, describe, read_form, show_config
+from ganlab.ui import train_form as form_module
+from ganlab.ui.train_form import ADVANCED, Form, build_form, describe, read_form, show_config
 
 NAMES = ["data", "tasks", "preset", "amount", "unit", *(spec.name for spec in ADVANCED)]
 

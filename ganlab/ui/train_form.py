@@ -1,4 +1,4 @@
-"""The left side of the Train tab: what to train on, how, and for how long.
+"""The left side of a training: what to train on, how, and for how long.
 
 The Advanced section is made from the fields of `TrainConfig`. Whatever the page sends is checked
 here again, because anybody can post to the server what they like.
@@ -66,7 +66,7 @@ def read_form(values: Sequence[Any]) -> TrainConfig:
     if amount is None:
         raise ValueError(f"Say for how many {unit} to train.")
     chosen = [task for task in known if task in tasks]
-    settings = {spec.name: _as_typed(v, spec) for spec, v in zip(ADVANCED, advanced, strict=True)}
+    settings = {spec.name: as_typed(v, spec) for spec, v in zip(ADVANCED, advanced, strict=True)}
     return TrainConfig(
         data=data,
         tasks=() if len(chosen) == len(known) else tuple(chosen),
@@ -76,7 +76,7 @@ def read_form(values: Sequence[Any]) -> TrainConfig:
     )
 
 
-def _as_typed(value: Any, spec: Any) -> Any:
+def as_typed(value: Any, spec: Any) -> Any:
     """JSON knows one kind of number, so 1.0 may arrive as 1 and the other way round."""
     if value is None:
         raise ValueError(f"{spec.metadata['label']} is empty: give a number.")
@@ -159,11 +159,11 @@ def _advanced_inputs(config: TrainConfig) -> dict[str, gr.components.Component]:
             inputs[spec.name] = gr.Dropdown(choices, value=value, filterable=False, **common)
         else:
             # It rounds nothing and bounds nothing: the checks of `TrainConfig` say more.
-            inputs[spec.name] = gr.Number(value, step=_arrow_step(spec), **common)
+            inputs[spec.name] = gr.Number(value, step=arrow_step(spec), **common)
     return inputs
 
 
-def _arrow_step(spec: Any) -> float:
+def arrow_step(spec: Any) -> float:
     """How far the arrows of a number's field move it."""
     if spec.type is int or spec.default >= 1:
         return 1

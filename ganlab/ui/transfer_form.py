@@ -1,0 +1,246 @@
+"""The left side of a transfer: 1 the pictures (`upload`), 2 what to start from and how.
+
+Whatever the page sends is checked here again, because anybody can post what they like.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import gradio as gr
+
+from ganlab import checkpoints, estimates
+from ganlab.jobs import Jobs, NotOwner, UnknownRun
+from ganlab.source import Source, nearest_heads, open_source, source_of_run
+from ganlab.strategies import STRATEGIES
+from ganlab.transfer_config import DEFAULT, RACE, TransferConfig
+from ganlab.ui import figures
+from ganlab.ui.strategy_figure import strategy_note
+from ganlab.ui.train_form import arrow_step, as_typed
+from ganlab.ui.upload import Upload, build_upload, preview, staged_pictures
+
+NEAREST = ""  # of the heads: the one nearest to the pictures
+ADVANCED = [
+    spec
+    for spec in fields(TransferConfig)
+    if spec.metadata["group"] == "Transfer"
+    or spec.name in ("learning_rate", "r1", "diffaugment", "flips", "batch_size", "seed")
+]
+
+
+@dataclass
+class TransferForm:
+    """The components, by what they hold."""
+
+    upload: Upload
+    source: gr.Dropdown
+    head: gr.Dropdown
+    nearest: gr.HTML
+    strategy: gr.Radio
+    note: gr.HTML
+    races: gr.Checkbox
+    racers: gr.CheckboxGroup
+    seconds: gr.Number
+    advanced: dict[str, gr.components.Component]
+    start: gr.Button
+    estimate: gr.HTML
+    command: gr.Code
+
+    @property
+    def inputs(self) -> list[gr.components.Component]:
+        """What `read_transfer` takes, in its order."""
+        return [
+            self.source, self.head, self.strategy, self.races, self.racers, self.seconds,
+            *self.advanced.values(),
+        ]  # fmt: skip
+
+
+def source_choices(jobs: Jobs, run_ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Shipped checkpoints, then the visitor's own runs that have something to start from."""
+    choices = []
+    for folder in checkpoints.shipped():
+        config, _ = checkpoints.read_model_json(folder)
+        heads = f"{len(config.tasks)} heads" if len(config.tasks) > 1 else "one head"
+        choices.append((f"{folder.name}: {heads}, {config.size} px", folder.name))
+    for run_id in reversed(run_ids):
+        try:
+            view = jobs.view(run_id)
+        except UnknownRun:
+            continue
+        if view.has_snapshot and view.config.architecture == "multihead":
+            choices.append((f"Your run: {figures.run_title(view.config)}", run_id))
+    return choices
+
+
+def read_source(jobs: Jobs, name: Any, tokens: dict[str, str]) -> Source:
+    """A shipped checkpoint or one of the visitor's own runs.
+
+    Raises:
+        ValueError: neither.
+    """
+    if name in {folder.name for folder in checkpoints.shipped()}:
+        return open_source(name)
+    if not isinstance(name, str) or name not in tokens:
+        raise ValueError("Choose what to start from.")
+    run = jobs.run(name)
+    if not run.is_owned_by(tokens[name]):
+        raise NotOwner("Only the browser that started that run can start from it.")
+    return source_of_run(run)
+
+
+def read_transfer(values: Sequence[Any], data: str) -> TransferConfig:
+    """The settings of a filled form, checked.
+
+    Raises:
+        ValueError: with what is wrong and what to do.
+    """
+    source, head, strategy, races, racers, seconds, *advanced = values
+    if not isinstance(source, str) or not source:
+        raise ValueError("Choose what to start from.")
+    if seconds is None:
+        raise ValueError("Say for how many seconds to train.")
+    if races and (not isinstance(racers, list) or len(racers) < 2):
+        raise ValueError("Tick at least two strategies for a race.")
+    if not isinstance(strategy, str) or strategy not in STRATEGIES:
+        raise ValueError("Choose a strategy from the list.")
+    settings = {spec.name: as_typed(v, spec) for spec, v in zip(ADVANCED, advanced, strict=True)}
+    return TransferConfig(
+        data=data,
+        source=source,
+        heads=(head,) if isinstance(head, str) and head != NEAREST else (),
+        strategy=RACE if races else strategy,
+        racers=tuple(name for name in STRATEGIES if name in racers) if races else (),
+        seconds=seconds,
+        **settings,
+    )
+
+
+def build_transfer_form() -> TransferForm:
+    first = TransferConfig()
+    upload = build_upload()
+    with gr.Column(elem_classes="gl-card"):
+        gr.HTML('<h2 class="gl-step"><i>2</i> Start from</h2>', elem_classes="gl-html")
+        folders = checkpoints.shipped()
+        source = gr.Dropdown(
+            [(folder.name, folder.name) for folder in folders],
+            value=first.source,
+            label="A generator that can already draw",
+            elem_id="source",
+            filterable=False,
+        )
+        head = gr.Dropdown(
+            [("The one nearest to your pictures", NEAREST)],
+            value=NEAREST,
+            label="Head",
+            elem_id="head",
+            filterable=False,
+        )
+        nearest = gr.HTML(elem_id="nearest", elem_classes="gl-html")
+        strategy = gr.Radio(
+            [(s.title, name) for name, s in STRATEGIES.items()],
+            value=DEFAULT,
+            label="Strategy",
+            elem_id="strategy",
+        )
+        note = gr.HTML(strategy_note(DEFAULT), elem_id="strategy-note", elem_classes="gl-html")
+        races = gr.Checkbox(
+            False,
+            label="Race several strategies",
+            info="In turn, on the same pictures, latents and time; the best one is named.",
+            elem_id="races",
+        )
+        racers = gr.CheckboxGroup(
+            [(s.title, name) for name, s in STRATEGIES.items()],
+            value=["scratch", DEFAULT, "freezed"],
+            label="Racers",
+            visible=False,
+            elem_id="racers",
+        )
+        seconds = gr.Number(first.seconds, label="Seconds", elem_id="transfer-seconds")
+        start = gr.Button(
+            "Start", variant="primary", size="lg", elem_id="start-transfer", interactive=False
+        )
+        estimate = gr.HTML(
+            '<p class="gl-estimate gl-note">Choose some pictures first</p>',
+            elem_id="transfer-estimate",
+            elem_classes="gl-html",
+        )
+        with gr.Accordion("Advanced settings", open=False, elem_id="transfer-advanced"):
+            advanced = {spec.name: _input(spec, first) for spec in ADVANCED}
+        with gr.Accordion("The same in the shell", open=False):
+            command = gr.Code(
+                first.command(), language="shell", interactive=False, show_label=False,
+                elem_id="transfer-command", wrap_lines=True, lines=1,
+            )  # fmt: skip
+    return TransferForm(
+        upload, source, head, nearest, strategy, note, races, racers, seconds, advanced, start,
+        estimate, command,
+    )  # fmt: skip
+
+
+def _input(spec: Any, config: TransferConfig) -> gr.components.Component:
+    meta, value = spec.metadata, getattr(config, spec.name)
+    common = {"label": meta["label"], "info": meta["help"], "elem_id": f"transfer-{spec.name}"}
+    if spec.type is bool:
+        return gr.Checkbox(value, **common)
+    if meta["choices"]:
+        choices = [(title, key) for key, title in meta["choices"].items()]
+        return gr.Dropdown(choices, value=value, filterable=False, **common)
+    return gr.Number(value, step=arrow_step(spec), **common)
+
+
+def describe_source(jobs: Jobs, tokens: dict[str, str], name: Any, upload_id: Any) -> list[Any]:
+    """The heads of a source, which of them is nearest to the pictures, and the pictures as it will
+    see them."""
+    try:
+        source = read_source(jobs, name, tokens)
+        dataset = staged_pictures(upload_id, source.config.size)
+    except ValueError as error:
+        return [gr.Dropdown(), figures.mistake(str(error)), gr.HTML()]
+    heads = [("The one nearest to your pictures", NEAREST)]
+    note, ranked = "", {}
+    if dataset is not None:
+        far = nearest_heads(source, dataset)
+        ranked = far[0]
+        told = ", ".join(dict.fromkeys(next(iter(each)) for each in far))
+        note = f"Nearest to your pictures: {told} (KID {next(iter(ranked.values())):.0f})"
+        if len(ranked) > 1 and len(far) == 1:
+            note += f"; furthest: {next(reversed(ranked))} ({next(reversed(ranked.values())):.0f})"
+        note += "."
+        if dataset.channels > source.config.channels:
+            note += " It draws in grey and is given colour."
+        note = figures.notice(note)
+        heads[0] = (f"Nearest: {told}", NEAREST)
+    heads += [(task, task) for task in ranked or source.config.tasks]
+    shown = preview(upload_id, source.config.size) if dataset is not None else ""
+    return [gr.Dropdown(choices=heads, value=NEAREST), note, shown]
+
+
+def describe_transfer(upload_id: Any, *values: Any) -> list[Any]:
+    """Note of the strategy, racers' visibility, start, estimate and shell command."""
+    _, _, strategy, races, *_ = values
+    note = strategy_note(strategy) if strategy in STRATEGIES else ""
+    shown = [gr.HTML(note, visible=not races), gr.CheckboxGroup(visible=bool(races))]
+    try:
+        config = read_transfer(values, "YOUR_PICTURES")
+    except ValueError as error:
+        return [*shown, gr.Button(interactive=False), figures.mistake(str(error)), ""]
+    if staged_pictures(upload_id, 64) is None:
+        hint = '<p class="gl-estimate gl-note">Choose some pictures first</p>'
+        return [*shown, gr.Button(interactive=False), hint, config.command()]
+    text = f"About {figures.duration(estimates.seconds(config))} here"
+    hint = f'<p class="gl-estimate gl-note">{text}</p>'
+    label = "Start the race" if races else "Start"
+    return [*shown, gr.Button(label, interactive=True), hint, config.command()]
+
+
+def show_transfer(form: TransferForm, config: TransferConfig) -> dict[Any, Any]:
+    """Fills the form with a run's settings."""
+    races = config.strategy == RACE
+    return {
+        form.strategy: DEFAULT if races else config.strategy,
+        form.races: races,
+        form.racers: gr.CheckboxGroup(value=list(config.laps or form.racers.value), visible=races),
+        form.seconds: config.seconds,
+        **{form.advanced[spec.name]: getattr(config, spec.name) for spec in ADVANCED},
+    }

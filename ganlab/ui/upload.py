@@ -1,0 +1,360 @@
+"""Step 1 of a transfer: the visitor's pictures, what became of each, and what the model will see.
+
+Uploads are taken in at once, cleaned, under `uploads/` of GANLAB_HOME: nothing that the page's
+server has cached is needed later. They are removed after a day; a run keeps its own copy.
+"""
+
+import base64
+import io
+import re
+import secrets
+import shutil
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ganlab import sampling
+from ganlab.data import catalog, intake, staged
+from ganlab.data.catalog import CATALOG
+from ganlab.data.dataset import Dataset
+from ganlab.data.report import LEFT_OUT, Entry, Report, load_report
+from ganlab.files import read_json, write_json
+from ganlab.paths import home
+from ganlab.ui import figures
+
+UPLOAD_ID = re.compile(r"[A-Za-z0-9_]{16}")
+EXAMPLE = "example:"  # before the name of a bundled set
+EXAMPLES = [name for name, entry in CATALOG.items() if entry.few_shot]
+KEPT_SECONDS = 24 * 3600
+PREVIEWED = 16
+FITS = {"crop": "Crop to the centre", "pad": "Pad", "squash": "Squash"}
+BACKGROUNDS = {"white": "White", "black": "Black", "edge": "Its own edge"}
+SUFFIXES = ["image", ".zip", ".heic", ".heif"]
+TICKED = """
+element.addEventListener("change", (event) => {
+  const box = event.target.closest("input[data-number]");
+  if (box) trigger("input", {number: Number(box.dataset.number), include: box.checked});
+});
+"""
+PROGRESS = gr.Progress()
+
+
+@dataclass
+class Upload:
+    """The components of step 1. `current` names the pictures: an id, an example, or nothing."""
+
+    current: gr.Textbox
+    files: gr.File
+    folder: gr.UploadButton
+    examples: dict[str, gr.Button]
+    result: gr.Column
+    summary: gr.HTML
+    preview: gr.HTML
+    choices: gr.Column
+    fit: gr.Radio
+    background: gr.Radio
+    tiles: gr.HTML
+
+    @property
+    def shown(self) -> list[Any]:
+        return [
+            self.current, self.result, self.summary, self.preview, self.choices, self.fit,
+            self.background, self.tiles,
+        ]  # fmt: skip
+
+
+def build_upload() -> Upload:
+    with gr.Column(elem_classes="gl-card"):
+        gr.HTML('<h2 class="gl-step"><i>1</i> Your pictures</h2>', elem_classes="gl-html")
+        current = gr.Textbox(visible=False)
+        files = gr.File(
+            file_count="multiple",
+            file_types=SUFFIXES,
+            label="Drop 10 to 500 pictures or a zip",
+            elem_id="pictures",
+            height=150,
+        )
+        folder = gr.UploadButton(
+            "Choose a whole folder", file_count="directory", size="sm", elem_id="picture-folder"
+        )
+        gr.HTML(
+            '<p class="gl-note">In a zip, every subfolder becomes a task with a head of its own. '
+            "Or try with sixty of ours:</p>",
+            elem_classes="gl-html",
+        )
+        with gr.Row(elem_classes="gl-examples"):
+            examples = {}
+            for name in EXAMPLES:
+                with gr.Column(min_width=90, elem_classes="gl-example"):
+                    gr.HTML(_example_strip(name), elem_classes="gl-html")
+                    examples[name] = gr.Button(
+                        CATALOG[name].title, size="sm", min_width=60, elem_id=f"example-{name}"
+                    )
+        with gr.Column(visible=False, elem_id="intake") as result:
+            summary = gr.HTML(elem_id="intake-summary", elem_classes="gl-html")
+            preview = gr.HTML(elem_id="intake-preview", elem_classes="gl-html")
+            with gr.Column() as choices:
+                fit = gr.Radio(
+                    [(title, key) for key, title in FITS.items()],
+                    value="crop",
+                    label="Pictures that are not square",
+                    elem_id="fit",
+                )
+                background = gr.Radio(
+                    [(title, key) for key, title in BACKGROUNDS.items()],
+                    value="white",
+                    label="What fills the edges",
+                    visible=False,
+                    elem_id="background",
+                )
+                with gr.Accordion("Every picture", open=False, elem_id="every-picture"):
+                    tiles = gr.HTML(elem_id="tiles", elem_classes="gl-html", js_on_load=TICKED)
+    return Upload(
+        current, files, folder, examples, result, summary, preview, choices, fit, background, tiles
+    )
+
+
+def _example_strip(name: str) -> str:
+    strip = catalog.preview(name, 4)
+    uri = figures.jpeg_uri(_jpeg(strip))
+    return f'<img class="gl-strip" src="{uri}" alt="Four of {escape(CATALOG[name].title)}">'
+
+
+def _jpeg(picture: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.convert("RGB").save(buffer, "JPEG", quality=90, subsampling=0)
+    return buffer.getvalue()
+
+
+# Where uploads lie ---------------------------------------------------------------------------
+
+
+def uploads_dir() -> Path:
+    return home() / "uploads"
+
+
+def folder_of(upload_id: Any) -> Path | None:
+    """Of an upload that is still there."""
+    if not isinstance(upload_id, str) or not UPLOAD_ID.fullmatch(upload_id):
+        return None
+    folder = uploads_dir() / upload_id
+    return folder if (folder / "report.json").is_file() else None
+
+
+def forget_old_uploads() -> None:
+    """Removes what was uploaded a day ago and more."""
+    if not uploads_dir().is_dir():
+        return
+    for folder in uploads_dir().iterdir():
+        if time.time() - folder.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _choices(folder: Path) -> dict[str, Any]:
+    """What the visitor has chosen for these pictures; None of `included` = as proposed."""
+    file = folder / "choices.json"
+    default = {"fit": "crop", "background": "white", "included": None}
+    return {**default, **(read_json(file) if file.exists() else {})}
+
+
+def staged_pictures(upload_id: Any, size: int) -> Dataset | None:
+    """The chosen pictures as the model will see them; None = none yet.
+
+    Raises:
+        ValueError: fewer than two are ticked.
+    """
+    if isinstance(upload_id, str) and upload_id.startswith(EXAMPLE):
+        name = upload_id.removeprefix(EXAMPLE)
+        return catalog.load(name, size=size) if name in EXAMPLES else None
+    folder = folder_of(upload_id)
+    if folder is None:
+        return None
+    chosen = _choices(folder)
+    included = None if chosen["included"] is None else tuple(chosen["included"])
+    return _read(folder, size, chosen["fit"], chosen["background"], included)
+
+
+def names_of(upload_id: Any) -> list[str] | None:
+    """What the pictures of `staged_pictures` were called; None of an example."""
+    folder = folder_of(upload_id)
+    if folder is None:
+        return None
+    chosen = load_report(folder).chosen(_choices(folder)["included"])
+    return [entry.name for entry in chosen]
+
+
+@lru_cache(4)
+def _read(
+    folder: Path, size: int, fit: str, background: str, included: tuple[int, ...] | None
+) -> Dataset:
+    return staged.to_dataset(
+        folder, size=size, fit=fit, background=background, included=included, name="your pictures"
+    )
+
+
+# What the page does --------------------------------------------------------------------------
+
+
+def take_files(files: Any, progress: gr.Progress = PROGRESS) -> tuple[str, None]:
+    """Takes an upload in; gives its id, and nothing for the list of files, which has done its work.
+
+    Raises:
+        gr.Error: nothing in it can be used.
+    """
+    paths = [str(file) for file in files] if isinstance(files, list) else []
+    if not paths:
+        raise gr.Error("Nothing was uploaded.", print_exception=False)
+    forget_old_uploads()
+    upload_id = secrets.token_urlsafe(12).replace("-", "_")
+    folder = uploads_dir() / upload_id
+    try:
+        intake.take_in(
+            paths,
+            folder,
+            on_progress=lambda share, text: progress(share, desc=text),
+        )
+    except ValueError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise gr.Error(
+            escape(str(error)), title="No pictures that can be used", print_exception=False
+        ) from None
+    return upload_id, None
+
+
+def show_upload(upload: Upload, upload_id: Any, size: int = 64) -> dict[Any, Any]:
+    """All of step 1 as it stands; empties it if there is nothing."""
+    if isinstance(upload_id, str) and upload_id.removeprefix(EXAMPLE) in EXAMPLES:
+        entry = CATALOG[upload_id.removeprefix(EXAMPLE)]
+        return {
+            upload.current: upload_id,
+            upload.result: gr.Column(visible=True),
+            upload.summary: figures.notice(f"{entry.title}: {entry.pictures} pictures, ready."),
+            upload.preview: preview(upload_id, size),
+            upload.choices: gr.Column(visible=False),
+        }
+    folder = folder_of(upload_id)
+    if folder is None:
+        return {upload.current: "", upload.result: gr.Column(visible=False)}
+    report, chosen = load_report(folder), _choices(folder)
+    return {
+        upload.current: upload_id,
+        upload.result: gr.Column(visible=True),
+        upload.summary: summary(report, chosen["included"]),
+        upload.preview: preview(upload_id, size),
+        upload.choices: gr.Column(visible=True),
+        upload.fit: gr.Radio(value=chosen["fit"], visible=not _all_square(report)),
+        upload.background: gr.Radio(value=chosen["background"], visible=chosen["fit"] == "pad"),
+        upload.tiles: tiles(folder, report, chosen["included"]),
+    }
+
+
+def choose(upload_id: Any, **changes: Any) -> None:
+    """Keeps a choice for these pictures."""
+    folder = folder_of(upload_id)
+    if folder is not None:
+        write_json(folder / "choices.json", {**_choices(folder), **changes})
+
+
+def tick(upload_id: Any, number: Any, include: Any) -> None:
+    """Includes a picture or leaves it out."""
+    folder = folder_of(upload_id)
+    if folder is None:
+        return
+    report, chosen = load_report(folder), _choices(folder)
+    usable = {entry.number for entry in report.entries if entry.usable}
+    now = chosen["included"]
+    ticked = {entry.number for entry in report.entries if entry.include} if now is None else {*now}
+    if number in usable:
+        ticked = ticked | {number} if include is True else ticked - {number}
+    choose(upload_id, included=sorted(ticked))
+
+
+def _all_square(report: Report) -> bool:
+    return all(e.width == e.height for e in report.entries if e.usable)
+
+
+def summary(report: Report, included: list[int] | None) -> str:
+    """How many are used, mended and left out, and what to expect of so few."""
+    used = report.usable if included is None else len(included)
+    mended = sum(entry.status == "mended" for entry in report.entries)
+    left = len(report.entries) - used
+    parts = [f"<b>{used} {'pictures' if used != 1 else 'picture'}</b> to learn from"]
+    if mended:
+        parts.append(f"{mended} mended")
+    if left:
+        parts.append(f"{left} left out")
+    odd = [entry.name for entry in report.entries if entry.odd]
+    remarks = list(report.remarks)
+    if odd:
+        listed = ", ".join(odd[:3])
+        remarks.append(f"Unlike all others: {listed}. Leave it out below if it strayed in.")
+    if len(report.tasks) > 1:
+        remarks.append(f"{len(report.tasks)} tasks, from the subfolders: {', '.join(report.tasks)}")
+    if report.advice:
+        remarks.append(report.advice)
+    lines = "".join(f'<p class="gl-note">{escape(text)}</p>' for text in remarks)
+    return f'<div class="gl-intake" role="status"><p>{" · ".join(parts)}</p>{lines}</div>'
+
+
+def preview(upload_id: str, size: int) -> str:
+    """Some pictures as the model will see them."""
+    try:
+        dataset = staged_pictures(upload_id, size)
+    except ValueError as error:
+        return figures.mistake(str(error))
+    step = max(len(dataset) // PREVIEWED, 1)
+    some = dataset.images[::step][:PREVIEWED].permute(0, 2, 3, 1).numpy()
+    grid = sampling.grid(some, min(8, len(some)))
+    uri = figures.jpeg_uri(sampling.to_jpeg(grid))
+    caption = f"As the model sees them: {size} × {size} pixels"
+    return (
+        f'<figure class="gl-preview"><img src="{uri}" alt="{caption}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def tiles(folder: Path, report: Report, included: list[int] | None) -> str:
+    """A table of all pictures with thumbnails: kept, mended how, left out why, each with a tick."""
+    pictures = staged.thumbnails(folder)
+    rows = []
+    for entry in sorted(report.entries, key=lambda e: (e.status != LEFT_OUT, not e.odd, e.number)):
+        ticked = entry.include if included is None else entry.number in included
+        rows.append(_tile(entry, pictures.get(entry.number), ticked))
+    return f'<ul class="gl-tiles">{"".join(rows)}</ul>'
+
+
+def _tile(entry: Entry, thumbnail: bytes | None, ticked: bool) -> str:
+    name = escape(entry.name)
+    picture = (
+        f'<img src="{_webp_uri(thumbnail)}" alt="" loading="lazy">'
+        if thumbnail
+        else '<span class="gl-nothing">?</span>'
+    )
+    box = (
+        f'<input type="checkbox" data-number="{entry.number}"{" checked" * ticked} '
+        f'aria-label="Include {name}">'
+        if entry.usable
+        else ""
+    )
+    status = "odd one" if entry.odd and entry.include else entry.status
+    notes = escape("; ".join(entry.notes))
+    return (
+        f'<li class="gl-{status.replace(" ", "-")}"><label>{picture}{box}'
+        f'<span><b title="{name}">{name}</b><em>{escape(status)}</em> {notes}</span></label></li>'
+    )
+
+
+def _webp_uri(webp: bytes) -> str:
+    return "data:image/webp;base64," + base64.b64encode(webp).decode()
+
+
+def ticked(data: Any) -> tuple[Any, Any]:
+    """What a tile's tick says, out of the event's data."""
+    raw = getattr(data, "_data", None)
+    raw = raw if isinstance(raw, dict) else {}
+    return raw.get("number"), raw.get("include")
