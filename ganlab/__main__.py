@@ -1,4 +1,4 @@
-"""The command line: `python -m ganlab train | resume | sample | evaluate | bench`.
+"""The command line: `python -m ganlab train`, `transfer`, `resume`, `open`, `sample` and so on.
 
 Flags of `train` are made from the fields of `TrainConfig`, so that the shell and the page know the
 same settings by the same names.
@@ -7,28 +7,38 @@ same settings by the same names.
 import argparse
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from ganlab import __version__, bench, device, quality, race, sampling
+from ganlab import __version__, bench, contest, device, quality, race, sampling, transfer
 from ganlab.config import PRESETS, TrainConfig
-from ganlab.data import catalog
+from ganlab.contest import LapEvent
+from ganlab.data import catalog, intake, staged
 from ganlab.data.dataset import Dataset
+from ganlab.data.pictures import FITS, background_colour
+from ganlab.data.report import Report
 from ganlab.export import open_model
 from ganlab.models import features
 from ganlab.models.inception import EXTRACTORS
 from ganlab.paths import runs_dir
-from ganlab.perform import perform, reason
+from ganlab.perform import Happening, perform, reason
+from ganlab.portable import open_run
 from ganlab.runs import Run
-from ganlab.training import Diverged, Event, Logged
+from ganlab.source import open_source
+from ganlab.strategies import STRATEGIES
+from ganlab.training import Diverged, Logged
+from ganlab.transfer_config import TransferConfig, is_race, of_network_names
 
 # The same as the environment variables GANLAB_DEVICE, GANLAB_THREADS and GANLAB_LAYOUT.
 MACHINE_FLAGS = {
@@ -59,13 +69,31 @@ def parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train a generator")
     train.set_defaults(command=_train)
     train.add_argument("--out", type=Path, help="the run's folder (default: a new one in runs/)")
-    _add_settings(train)
+    _add_settings(train, TrainConfig)
 
     resume = commands.add_parser("resume", help="go on with a run; a finished one gets more time")
     resume.set_defaults(command=_resume)
     resume.add_argument("run", help="the run's folder or id")
 
-    for command in (train, resume):
+    move = commands.add_parser("transfer", help="teach a trained generator your pictures")
+    move.set_defaults(command=_transfer)
+    move.add_argument("source", help="a shipped checkpoint, a run (folder or id), or a zip")
+    move.add_argument("--out", type=Path, help="the run's folder (default: a new one in runs/)")
+    move.add_argument(
+        "--fit", choices=list(FITS), default="crop", help="what makes a picture square"
+    )
+    move.add_argument(
+        "--background", default="white", help="a colour behind what is transparent or padded, or "
+        "edge for the picture's own (default: white)"
+    )  # fmt: skip
+    _add_settings(move, TransferConfig, without=("source", "size", "tasks", *of_network_names()))
+
+    unpack = commands.add_parser("open", help="make a run of the zip that Download gives of one")
+    unpack.set_defaults(command=_open)
+    unpack.add_argument("zip", type=Path, metavar="RUN.zip", help="of a run")
+    unpack.add_argument("--out", type=Path, help="the run's folder (default: a new one in runs/)")
+
+    for command in (train, resume, move, unpack):
         command.add_argument("--json", action="store_true", help="print one JSON line at the end")
 
     sample = commands.add_parser("sample", help="draw pictures from a run or a checkpoint")
@@ -118,9 +146,13 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _add_settings(command: argparse.ArgumentParser) -> None:
+def _add_settings(
+    command: argparse.ArgumentParser, kind_of_config: type[TrainConfig], without: Sequence[str] = ()
+) -> None:
     groups: dict[str, Any] = {"": command}
-    for spec in fields(TrainConfig):
+    for spec in fields(kind_of_config):
+        if spec.name in without:
+            continue
         meta, flag = spec.metadata, "--" + spec.name.replace("_", "-")
         group = groups.get(meta["group"]) or groups.setdefault(
             meta["group"], command.add_argument_group(meta["group"])
@@ -129,8 +161,8 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         options: dict[str, Any] = {"help": meta["help"], "default": argparse.SUPPRESS}
         if kind is bool:
             options["action"] = argparse.BooleanOptionalAction
-        elif spec.name == "tasks":
-            options |= {"nargs": "+", "metavar": "TASK"}
+        elif get_origin(spec.type) is tuple:
+            options |= {"nargs": "+", "metavar": spec.name.removesuffix("s").upper()}
         elif spec.name == "preset":
             options["choices"] = list(PRESETS)
         else:
@@ -152,6 +184,62 @@ def _train(args: argparse.Namespace) -> int:
     else:
         run, _ = Run.create(config, runs=runs_dir())
     return _perform(run, as_json=args.json)
+
+
+def _transfer(args: argparse.Namespace) -> int:
+    known = {spec.name for spec in fields(TransferConfig)}
+    given = {name: value for name, value in vars(args).items() if name in known}
+    config = TransferConfig.from_preset(given.pop("preset", "quick"), **given)
+    source = open_source(args.source)
+    dataset, names = _pictures(config.data, source.config.size, args)
+    if args.out:
+        _clear_failed_start(args.out)
+    where = {"path": args.out} if args.out else {"runs": runs_dir()}
+    run, _ = transfer.create(config, dataset, source, names=names, **where)
+    if not args.json:
+        heads = ", ".join(dict.fromkeys(run.config.heads))
+        print(f"{source.name} ({heads}) learns {dataset.name}: {len(dataset)} pictures")
+    return _perform(run, as_json=args.json)
+
+
+def _pictures(data: str, size: int, args: argparse.Namespace) -> tuple[Dataset, list[str] | None]:
+    """A set of the catalogue, or whatever lies in a folder or zip, cleaned as the page does, with
+    what each picture is called."""
+    if data in catalog.CATALOG:
+        return catalog.load(data, size=size), None
+    if not Path(data).exists():
+        raise ValueError(f"there is no folder or zip at {data}, and no data set of that name")
+    with tempfile.TemporaryDirectory(prefix="ganlab-intake-") as folder, tqdm(
+        total=1.0, bar_format="{desc} {percentage:3.0f}% |{bar}|", leave=False
+    ) as bar:  # fmt: skip
+
+        def on_progress(share: float, text: str) -> None:
+            bar.set_description_str(text)
+            bar.update(share - bar.n)
+
+        background_colour(args.background)  # complains before anything is read
+        report = intake.take_in([data], Path(folder), on_progress=on_progress)
+        bar.close()
+        for line in _of_report(report):
+            print(line, file=sys.stderr)
+        dataset = staged.to_dataset(
+            folder, size=size, fit=args.fit, background=args.background, name=Path(data).stem
+        )
+        return dataset, [entry.name for entry in report.chosen()]
+
+
+def _of_report(report: Report) -> Iterator[str]:
+    """What was left out or is worth a look, and the rest in a line."""
+    for entry in report.entries:
+        if entry.status == "left out":
+            yield f"left out: {entry.name}: {'; '.join(entry.notes)}"
+        elif entry.odd:
+            yield f"unlike all others: {entry.name}"
+    mended = sum(entry.status == "mended" for entry in report.entries)
+    yield f"{report.usable} pictures, {mended} of them mended"
+    yield from report.remarks
+    if report.advice:
+        yield report.advice
 
 
 def _clear_failed_start(folder: Path) -> None:
@@ -177,6 +265,19 @@ def _resume(args: argparse.Namespace) -> int:
     return _perform(run, as_json=args.json)
 
 
+def _open(args: argparse.Namespace) -> int:
+    where = {"path": args.out} if args.out else {"runs": runs_dir()}
+    run, _ = open_run(args.zip, **where)
+    status = run.status
+    command = shlex.join(["python", "-m", "ganlab", "resume", str(run.path)])
+    if args.json:
+        summary = {"state": status.state, "steps": status.step, "run": str(run.path)}
+        print(json.dumps({**summary, "resume": command}))
+    else:
+        print(f"{status.state} at step {status.step}: {run.path}\nGo on with it: {command}")
+    return 0
+
+
 def _perform(run: Run, *, as_json: bool) -> int:
     """Trains in the foreground with a progress bar. Ctrl-C stops and saves."""
     asked_to_stop = False
@@ -190,10 +291,14 @@ def _perform(run: Run, *, as_json: bool) -> int:
     before = run.status
     bar = tqdm(total=100, unit="%", bar_format="{desc}{percentage:3.0f}% |{bar}| {postfix}")
 
-    def on_event(event: Event) -> None:
+    def on_event(event: Happening) -> None:
+        over, laps, lap = 0, 1, ""
+        if isinstance(event, LapEvent):
+            over, laps = len(contest.results_of(run)), len(run.config.laps)
+            event, lap = event.event, f"{STRATEGIES[event.strategy].title} "
         if isinstance(event, Logged):
-            bar.update(100 * event.progress - bar.n)
-            bar.set_description_str("")
+            bar.update(100 * (over + event.progress) / laps - bar.n)
+            bar.set_description_str(lap)
             bar.set_postfix_str(
                 f"step {event.step}, {event.metrics['images_per_second']:.0f} images/s, "
                 f"G {event.metrics['loss_g']:.2f}, D {event.metrics['loss_d']:.2f}"
@@ -215,6 +320,8 @@ def _perform(run: Run, *, as_json: bool) -> int:
     finally:
         bar.close()
         signal.signal(signal.SIGINT, previous)
+    if is_race(run.config):
+        return _tell_race(run, outcome, as_json=as_json)
     status, config = run.status, run.config
     batch = config.fitted(len(run.about.get("model", {}).get("tasks", ("one",)))).batch_size
     steps, seconds = status.step - before.step, status.seconds - before.seconds
@@ -231,6 +338,21 @@ def _perform(run: Run, *, as_json: bool) -> int:
         print(json.dumps(summary))
     else:
         print("{state} at step {steps}, {images_per_second} images/s: {run}".format(**summary))
+    return 0
+
+
+def _tell_race(run: Run, outcome: str, *, as_json: bool) -> int:
+    """Prints the table of a race and who won."""
+    results = contest.results_of(run)
+    if as_json:
+        print(json.dumps({"state": outcome, "results": results, "run": str(run.path)}))
+        return 0
+    names = ("kid", "coverage", "diversity", "memorisation", "seconds")
+    print(f"{'strategy':<22}" + "".join(f"{name:>14}" for name in names))
+    for strategy, row in results.items():
+        cells = "".join(f"{row.get(name, float('nan')):>14.3g}" for name in names)
+        print(f"{STRATEGIES[strategy].title:<22}{cells}")
+    print(f"{contest.winner(results)}\n{outcome}: {run.path}")
     return 0
 
 

@@ -26,8 +26,8 @@ from ganlab.data.pictures import (
     MAX_FILE_BYTES,
     SUFFIXES,
     Cleaned,
-    background_colour,
     clean,
+    flatten,
 )
 from ganlab.data.reading import MIN_PICTURES
 from ganlab.data.report import (
@@ -53,7 +53,6 @@ def take_in(
     folder: Path | str,
     *,
     limits: Limits | None = None,
-    background: str = "white",
     task: str = "pictures",
     on_progress: Callable[[float, str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -61,13 +60,13 @@ def take_in(
     """Clean all pictures of some files, folders and zips into a folder, and report on each.
 
     A subfolder is a task; single files are one task. The folder gets `pictures/NNNN.png`, upright,
-    in colour or grey, with a longest side of at most 256 px, and `report.json`.
+    in colour or grey, transparent where they were, with a longest side of at most 256 px, and
+    `report.json`.
 
     Args:
         sources: paths, or pairs of a path and the name that it had before it was uploaded.
         folder: where to; what an earlier upload left in it is removed.
         limits: None = from the environment.
-        background: a colour for what is transparent, or "edge" for that of the picture's border.
         task: the task of single files.
         on_progress: called with the fraction done and a line of text, from this thread.
         should_stop: asked after each picture; what was read until then counts.
@@ -76,16 +75,13 @@ def take_in(
         ValueError: no picture can be used, or only one.
     """
     limits = limits or Limits.from_environment()
-    background_colour(background)
     folder = Path(folder)
     report_file(folder).unlink(missing_ok=True)  # the pictures it speaks of are about to go
     shutil.rmtree(folder / "pictures", ignore_errors=True)
     (folder / "pictures").mkdir(parents=True)
     with open_sources(sources, max_entries=limits.entries, loose_task=task) as found:
         remarks = found.remarks
-        entries, looks, remark = _clean_all(
-            found.files, folder, limits, background, on_progress, should_stop
-        )
+        entries, looks, remark = _clean_all(found.files, folder, limits, on_progress, should_stop)
     if remark:
         remarks.append(remark)
     if on_progress:
@@ -112,7 +108,6 @@ def _clean_all(
     files: list[Found],
     folder: Path,
     limits: Limits,
-    background: str,
     on_progress: Callable[[float, str], None] | None,
     should_stop: Callable[[], bool] | None,
 ) -> tuple[list[Entry], dict[int, Look], str]:
@@ -122,7 +117,7 @@ def _clean_all(
     room = limits.upload_mb * 1_000_000
     deadline = time.monotonic() + limits.seconds
     remark = ""
-    for file, read in _in_order(files, lambda file: _read(file, background, limits)):
+    for file, read in _in_order(files, lambda file: _read(file, limits)):
         number = len(entries)
         entries.append(_entry(number, file, read))
         room -= read.size
@@ -167,7 +162,7 @@ def _in_order(files: list[Found], work: Callable[[Found], _Read]) -> Iterator[tu
                 future.cancel()
 
 
-def _read(file: Found, background: str, limits: Limits) -> _Read:
+def _read(file: Found, limits: Limits) -> _Read:
     if file.wrong:
         return _Read(0, wrong=file.wrong)
     size = 0
@@ -176,7 +171,7 @@ def _read(file: Found, background: str, limits: Limits) -> _Read:
         size = len(data)
         if size > MAX_FILE_BYTES:
             raise ValueError(f"has more than {MAX_FILE_BYTES // 1_000_000} MB")
-        cleaned = clean(data, background=background, max_pixels=limits.pixels)
+        cleaned = clean(data, max_pixels=limits.pixels)
     except ValueError as error:
         return _Read(size, wrong=str(error))
     except OSError as error:
@@ -185,7 +180,7 @@ def _read(file: Found, background: str, limits: Limits) -> _Read:
         return _Read(size, wrong="needs more memory than there is")
     png = io.BytesIO()
     cleaned.picture.save(png, "PNG", compress_level=3)
-    return _Read(size, cleaned, png.getvalue(), look_at(cleaned.picture))
+    return _Read(size, cleaned, png.getvalue(), look_at(flatten(cleaned.picture, "RGB")))
 
 
 def _entry(number: int, file: Found, read: _Read) -> Entry:
@@ -198,7 +193,11 @@ def _entry(number: int, file: Found, read: _Read) -> Entry:
     width, height = read.cleaned.size
     notes = read.cleaned.mended + ((read.cleaned.shrunk,) if read.cleaned.shrunk else ())
     status = MENDED if read.cleaned.mended else KEPT
-    return Entry(number, file.name, file.task, status, notes, width, height, usable=True)
+    transparent = read.cleaned.picture.mode == "RGBA"
+    return Entry(
+        number, file.name, file.task, status, notes, width, height, usable=True,
+        transparent=transparent,
+    )  # fmt: skip
 
 
 def _compare(entries: list[Entry], looks: dict[int, Look]) -> list[Entry]:

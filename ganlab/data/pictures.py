@@ -1,4 +1,4 @@
-"""One picture of unknown origin: opened, turned upright, flattened and fitted to a square.
+"""One picture of unknown origin: opened, turned upright, made plain and fitted to a square.
 
 What goes wrong with a picture ends in a ValueError of a few words that follow its name.
 """
@@ -57,7 +57,8 @@ class Cleaned(NamedTuple):
     """A picture as it is staged.
 
     Attributes:
-        picture: RGB, or L if it is all grey; upright, its longest side at most `STAGED_SIDE`.
+        picture: RGB, or L if it is all grey, or RGBA if parts are transparent; upright, its longest
+            side at most `STAGED_SIDE`.
         size: width and height, upright, before it was shrunk.
         mended: what had to change besides its size, in words.
         shrunk: from what size, in words; empty if it was not.
@@ -99,10 +100,11 @@ def clean(
     data: bytes,
     *,
     side: int = STAGED_SIDE,
-    background: str = "white",
     max_pixels: int = MAX_PIXELS,
 ) -> Cleaned:
-    """Decode a picture and make it plain: upright, flat, small, and nothing but pixels.
+    """Decode a picture and make it plain: upright, small, and nothing but pixels.
+
+    What is transparent stays so: `flatten` shows it on a colour, which people may still choose.
 
     Raises:
         ValueError: it is broken, cut off or too large.
@@ -136,13 +138,14 @@ def clean(
             picture = upright(picture, opened.turn)
             width, height = (height, width) if opened.turn >= 5 else (width, height)
         if _is_transparent(picture):
-            shown = "its edge's colour" if background == "edge" else background
-            mended.append(f"transparent parts shown on {shown}")
-        picture = flatten(picture, "RGB", background)
+            mended.append("transparent parts filled")
+            picture = picture.convert("RGBA")
+        else:
+            picture = grey_if_grey(flatten(picture, "RGB"))
     except Exception as error:
         raise _unreadable(error) from error
     shrunk = f"shrunk from {width}×{height}" if scale < 1 else ""
-    return Cleaned(_grey_if_grey(picture), (width, height), tuple(mended), shrunk)
+    return Cleaned(picture, (width, height), tuple(mended), shrunk)
 
 
 def _draft(picture: Image.Image, shorter: int) -> None:
@@ -217,7 +220,7 @@ def _is_transparent(picture: Image.Image) -> bool:
     return picture.mode in ("RGBA", "LA") and picture.getextrema()[-1][0] < 255
 
 
-def _grey_if_grey(picture: Image.Image) -> Image.Image:
+def grey_if_grey(picture: Image.Image) -> Image.Image:
     """In mode L if all its pixels are grey: many grey pictures are stored in colour."""
     pixels = np.asarray(picture)
     grey = (pixels == pixels[:, :, :1]).all()

@@ -77,6 +77,7 @@ class Entry:
         width, height: of the original, upright; 0 = unknown.
         usable: whether a cleaned picture is on disk. One may be left out and usable: a copy or a
             blank one, which whoever uploaded it can put back in.
+        transparent: whether parts of it are, which are shown on a colour of one's choice.
         duplicate_of: number of the picture that it is nearly the same as.
         blank: nearly nothing is on it.
         odd: far from all others of its task. That alone leaves nothing out.
@@ -90,6 +91,7 @@ class Entry:
     width: int = 0
     height: int = 0
     usable: bool = False
+    transparent: bool = False
     duplicate_of: int | None = None
     blank: bool = False
     odd: bool = False

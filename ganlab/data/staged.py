@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from ganlab.data.dataset import Dataset
-from ganlab.data.pictures import to_square
+from ganlab.data.pictures import background_colour, flatten, grey_if_grey, to_square
 from ganlab.data.reading import check_size
 from ganlab.data.report import load_report, picture_file
 
@@ -34,7 +34,8 @@ def to_dataset(
         size: 32 or 64.
         channels: 1 or 3; None = 1 if all are grey, else 3.
         fit: "crop" (the central square), "pad" (all of it, on `background`) or "squash".
-        background: a colour, or "edge" for that of each picture's border.
+        background: a colour behind what is padded or transparent, or "edge" for that of each
+            picture's border.
         included: numbers of the entries to use; None = those that the report suggests.
         mirrors: as of a `Dataset`.
         name: of the data set.
@@ -45,8 +46,9 @@ def to_dataset(
     check_size(size)
     if channels not in (None, 1, 3):
         raise ValueError(f"Pictures cannot have {channels} channels; choose 1 (grey) or 3.")
+    background_colour(background)  # complains about one that does not exist
     chosen = load_report(folder).chosen(included)
-    pictures = [_staged(folder, entry.number) for entry in chosen]
+    pictures = [_shown(folder, entry.number, background) for entry in chosen]
     if channels is None:
         channels = 1 if all(picture.mode == "L" for picture in pictures) else 3
     images = np.stack([_pixels(picture, size, channels, fit, background) for picture in pictures])
@@ -60,15 +62,15 @@ def see(
 ) -> np.ndarray:
     """What a model would see of a picture: uint8 (size, size, 3)."""
     check_size(size)
-    return _pixels(_staged(folder, number), size, 3, fit, background).transpose(1, 2, 0)
+    return _pixels(_shown(folder, number, background), size, 3, fit, background).transpose(1, 2, 0)
 
 
-def thumbnails(folder: Path | str, size: int = 64) -> dict[int, bytes]:
+def thumbnails(folder: Path | str, size: int = 64, background: str = "white") -> dict[int, bytes]:
     """A small WebP of every usable entry, by number; its longest side has `size` pixels."""
     small = {}
     for entry in load_report(folder).entries:
         if entry.usable:
-            picture = _staged(folder, entry.number).convert("RGB")
+            picture = _shown(folder, entry.number, background).convert("RGB")
             picture.thumbnail((size, size), Image.Resampling.LANCZOS)
             packed = io.BytesIO()
             picture.save(packed, "WEBP", quality=80)
@@ -76,13 +78,16 @@ def thumbnails(folder: Path | str, size: int = 64) -> dict[int, bytes]:
     return small
 
 
-def _staged(folder: Path | str, number: int) -> Image.Image:
+def _shown(folder: Path | str, number: int, background: str) -> Image.Image:
+    """A cleaned picture, RGB or L, with what is transparent shown on a colour."""
     file = picture_file(Path(folder), number)
     if not file.is_file():
         raise ValueError(f"There is no picture {number} among those taken in.")
     with Image.open(file, formats=("PNG",)) as picture:
         picture.load()
-        return picture
+    if picture.mode == "RGBA":
+        return grey_if_grey(flatten(picture, "RGB", background))
+    return picture
 
 
 def _pixels(

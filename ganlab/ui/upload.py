@@ -108,7 +108,7 @@ def build_upload() -> Upload:
                 background = gr.Radio(
                     [(title, key) for key, title in BACKGROUNDS.items()],
                     value="white",
-                    label="What fills the edges",
+                    label="Behind what is transparent or padded",
                     visible=False,
                     elem_id="background",
                 )
@@ -241,6 +241,7 @@ def show_upload(upload: Upload, upload_id: Any, size: int = 64) -> dict[Any, Any
     if folder is None:
         return {upload.current: "", upload.result: gr.Column(visible=False)}
     report, chosen = load_report(folder), _choices(folder)
+    fills = chosen["fit"] == "pad" or any(e.transparent for e in report.entries if e.usable)
     return {
         upload.current: upload_id,
         upload.result: gr.Column(visible=True),
@@ -248,8 +249,8 @@ def show_upload(upload: Upload, upload_id: Any, size: int = 64) -> dict[Any, Any
         upload.preview: preview(upload_id, size),
         upload.choices: gr.Column(visible=True),
         upload.fit: gr.Radio(value=chosen["fit"], visible=not _all_square(report)),
-        upload.background: gr.Radio(value=chosen["background"], visible=chosen["fit"] == "pad"),
-        upload.tiles: tiles(folder, report, chosen["included"]),
+        upload.background: gr.Radio(value=chosen["background"], visible=fills),
+        upload.tiles: tiles(folder, report, chosen["included"], chosen["background"]),
     }
 
 
@@ -318,9 +319,11 @@ def preview(upload_id: str, size: int) -> str:
     )
 
 
-def tiles(folder: Path, report: Report, included: list[int] | None) -> str:
+def tiles(
+    folder: Path, report: Report, included: list[int] | None, background: str = "white"
+) -> str:
     """A table of all pictures with thumbnails: kept, mended how, left out why, each with a tick."""
-    pictures = staged.thumbnails(folder)
+    pictures = staged.thumbnails(folder, background=background)
     rows = []
     for entry in sorted(report.entries, key=lambda e: (e.status != LEFT_OUT, not e.odd, e.number)):
         ticked = entry.include if included is None else entry.number in included

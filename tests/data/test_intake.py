@@ -15,6 +15,7 @@ from uploading import encoded, photo, write_folder, write_zip
 
 from ganlab.data.intake import take_in
 from ganlab.data.report import Entry, Limits, Report, load_report, picture_file
+from ganlab.data.staged import see, to_dataset
 from ganlab.data.uploads import safe_text
 
 
@@ -174,12 +175,9 @@ def test_large_pictures_are_shrunk_and_small_ones_never_enlarged(tmp_path):
     assert take_one(tmp_path, encoded(photo(1).resize((5000, 2))))[1].size == (256, 1)
 
 
-@pytest.mark.parametrize(
-    "background, expected, shown",
-    [("white", 255, "on white"), ("#000000", 0, "on #000000"), ("edge", 200, "edge's colour")],
-)
-def test_what_is_transparent_is_shown_on_the_colour_asked_for(
-    tmp_path, background, expected, shown
+@pytest.mark.parametrize("background, expected", [("white", 255), ("#000000", 0), ("edge", 200)])
+def test_what_is_transparent_is_shown_on_whatever_colour_one_chooses_later(
+    tmp_path, background, expected
 ):
     pixels = np.full((40, 40, 4), (200, 200, 200, 255), np.uint8)
     pixels[10:30, 10:30] = (1, 2, 3, 0)
@@ -188,14 +186,25 @@ def test_what_is_transparent_is_shown_on_the_colour_asked_for(
     pixels[32:, :20, 3] = 255
     pixels[-1] = 200, 200, 200, 255
     pixels[:, 0, 3] = 0
-    entry, seen = take_one(tmp_path, encoded(Image.fromarray(pixels)), background=background)
-    assert seen.getpixel((20, 20)) == pytest.approx(expected, abs=1)
-    assert shown in entry.notes[0] and entry.status == "mended"
+    entry, kept = take_one(tmp_path, encoded(Image.fromarray(pixels)))
+    assert kept.mode == "RGBA" and kept.getpixel((20, 20))[3] == 0
+    assert entry.notes == ("transparent parts filled",)
+    assert entry.status == "mended" and entry.transparent
+    seen = see(tmp_path / "staged", entry.number, 32, background=background)
+    assert seen[16, 16].tolist() == pytest.approx(3 * [expected], abs=1)
+    row = to_dataset(tmp_path / "staged", size=32, background=background).images[entry.number]
+    assert row[:, 16, 16].tolist() == pytest.approx(3 * [expected], abs=1)
 
 
-def test_a_colour_that_does_not_exist_is_refused_before_anything_is_read(tmp_path, staged):
+def test_a_picture_that_only_could_be_transparent_is_none(tmp_path):
+    entry, kept = take_one(tmp_path, encoded(photo(1).convert("RGBA")))
+    assert kept.mode == "RGB" and not entry.transparent and entry.notes == ()
+
+
+def test_a_colour_that_does_not_exist_is_refused(tmp_path, staged):
+    take_one(tmp_path, encoded(photo(1)))
     with pytest.raises(ValueError, match="no colour; choose"):
-        take_in([tmp_path], staged, background="mauvish")
+        to_dataset(staged, size=32, background="mauvish")
 
 
 # What is left out ----------------------------------------------------------------------------
