@@ -139,7 +139,7 @@ def parser() -> argparse.ArgumentParser:
     measure.add_argument("--recipes", nargs="+", metavar="RECIPE", help="default: all")
     measure.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     measure.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    for command in (train, resume, sample, judge, measure):
+    for command in (train, resume, move, sample, judge, measure):
         group = command.add_argument_group("Machine, instead of what the timing chose")
         for name, help_text in MACHINE_FLAGS.items():
             group.add_argument(f"--{name}", help=help_text)
@@ -246,7 +246,8 @@ def _clear_failed_start(folder: Path) -> None:
     """Makes room where an earlier try failed before it learnt anything."""
     if (folder / "run.json").exists() and (folder / "status.json").exists():
         run = Run(folder)
-        if run.status.state == "failed" and not run.snapshot_steps():
+        learnt = any(folder.glob("**/snapshots/[0-9]*"))  # the laps of a race, too
+        if run.status.state == "failed" and not learnt:
             shutil.rmtree(folder)
 
 
@@ -257,6 +258,9 @@ def _resume(args: argparse.Namespace) -> int:
     run = Run(path)
     state = run.status.state
     if state == "finished":
+        if is_race(run.config):
+            laps = run.path / contest.LAPS
+            raise ValueError(f"this race is over: go on with one of its laps in {laps}")
         run.describe(config=run.config.with_more_budget().to_dict())
     if state in ("running", "stopping", "queued"):
         with run.held():  # nobody trains it, so it was broken off

@@ -16,6 +16,7 @@ from ganlab import quality, source, transfer
 from ganlab.checkpoints import restore_generator
 from ganlab.config import ModelConfig
 from ganlab.data import saved
+from ganlab.files import folder_written_atomically
 from ganlab.runs import Run
 from ganlab.strategies import STRATEGIES
 from ganlab.training import Diverged, Event, train
@@ -114,6 +115,14 @@ def progress_of(race: Run) -> float:
     return min(done / len(config.laps), 1.0)
 
 
+def seconds_of(race: Run, without: str = "") -> float:
+    """That all laps have trained, or all but one."""
+    config = race.config
+    assert isinstance(config, TransferConfig)
+    laps = [lap_run(race, strategy) for strategy in config.laps if strategy != without]
+    return sum(lap.status.seconds for lap in laps if (lap.path / "status.json").exists())
+
+
 def results_of(race: Run) -> dict[str, dict[str, float]]:
     """What the laps that are over have reached, by strategy; {} of one that failed."""
     return race.about.get("results", {})
@@ -128,11 +137,11 @@ def _make_lap(race: Run, config: TransferConfig) -> Run:
         if lap.status.state != "queued":
             lap.move("queued")
         return lap
-    shutil.rmtree(lap.path, ignore_errors=True)
-    lap, _ = Run.create(config, path=lap.path)
-    (lap.path / "owner.json").unlink()  # it belongs to whoever owns the race
-    for folder in (saved.FOLDER, source.FOLDER):
-        shutil.copytree(race.path / folder, lap.path / folder, copy_function=_link)
+    with folder_written_atomically(lap.path) as scratch:
+        Run.create(config, path=scratch)
+        (scratch / "owner.json").unlink()  # it belongs to whoever owns the race
+        for folder in (saved.FOLDER, source.FOLDER):
+            shutil.copytree(race.path / folder, scratch / folder, copy_function=_link)
     return lap
 
 

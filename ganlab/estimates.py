@@ -9,7 +9,8 @@ import math
 from functools import lru_cache
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from ganlab import device
 from ganlab.config import ModelConfig, TrainConfig
@@ -102,6 +103,22 @@ def images_per_second(config: TrainConfig) -> float:
     return plan.steps_per_second * device.FLOPS_OF_TIMED_STEP * _SHARE_OF_PEAK / flops
 
 
+class _Operations(TorchDispatchMode):
+    """Counts those of this thread. PyTorch's own counter hangs hooks on the modules of all threads,
+    on which a training that is under way breaks off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = function(*args, **kwargs)
+        if of_one := flop_registry.get(function._overloadpacket):
+            self.count += of_one(*args, **kwargs, out_val=result)
+        return result
+
+
 @lru_cache(maxsize=64)
 def _flops_per_image(
     architecture: str,
@@ -124,9 +141,9 @@ def _flops_per_image(
         ids = torch.zeros(2, dtype=torch.long)
         counts = []
         for network, given in ((generator, z), (discriminator, x)):
-            with FlopCounterMode(display=False) as counter:
+            with _Operations() as operations:
                 network(given, ids)
-            counts.append(counter.get_total_flops() / 2)
+            counts.append(operations.count / 2)
     of_g, of_d = counts
     return 3 * of_g + 8 * of_d + (8 * of_d / every if penalised else 0)
 

@@ -127,7 +127,11 @@ def _card(config: TrainConfig, model: ModelConfig, lineage: dict, *, has_preview
     )
     picture = "\n![samples](preview.jpg)\n" if has_preview else ""
     origin = lineage.get("goes_on_from")
-    before = f"\n- Goes on from: run {origin['run']} at its step {origin['step']}" if origin else ""
+    before = ""
+    if origin:
+        lap = f", its lap {origin.get('lap')}"  # of a race, in which it began
+        place = f" at its step {origin['step']}" if "step" in origin else lap
+        before = f"\n- Goes on from: run {origin['run']}{place}"
     again = "The same settings from nothing" if origin else "The same training again"
     if isinstance(config, TransferConfig):
         title = STRATEGIES[config.strategy].title

@@ -26,7 +26,7 @@ from ganlab.perform import Happening, perform
 from ganlab.runs import UNDER_WAY, IllegalMove, Run, RunIsHeld, all_runs
 from ganlab.source import Source
 from ganlab.training import GridSaved, Logged, Looked
-from ganlab.transfer_config import TransferConfig
+from ganlab.transfer_config import TransferConfig, is_race
 from ganlab.views import JobView, view_of
 
 log = logging.getLogger(__name__)
@@ -170,6 +170,8 @@ class Jobs:
                 raise IllegalMove("this run is still ending: try again in a second")
             self._refuse_if_full()
             if job.run.status.state == "finished":
+                if is_race(job.view.config):
+                    raise IllegalMove("this race is over: go on with one of its laps")
                 config = job.view.config.with_more_budget()
                 job.run.describe(config=config.to_dict())
             job.run.move("queued")
@@ -390,7 +392,7 @@ class Jobs:
                 over = len(contest.results_of(job.run))
                 self._publish(
                     job,
-                    seconds=inner.seconds,
+                    seconds=contest.seconds_of(job.run, without=event.strategy) + inner.seconds,
                     progress=(over + inner.progress) / len(laps),
                     images_per_second=inner.metrics["images_per_second"],
                     lap=event.strategy,
@@ -399,7 +401,8 @@ class Jobs:
             elif isinstance(inner, GridSaved | Looked):
                 self._publish(job, marks=view.marks + 1, lap=event.strategy)
         else:
-            self._publish(job, marks=view.marks + 1, lap=event.strategy)
+            progress = contest.progress_of(job.run)
+            self._publish(job, marks=view.marks + 1, lap=event.strategy, progress=progress)
         self._changed.notify_all()
 
     def _on_event(self, job: _Job, event: Happening) -> None:

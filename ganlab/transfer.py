@@ -15,7 +15,7 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import nn
 
-from ganlab import checkpoints
+from ganlab import checkpoints, metrics
 from ganlab import source as sources
 from ganlab.anchors import Consolidation, Correspondence, Regulariser
 from ganlab.data import saved
@@ -31,6 +31,7 @@ from ganlab.transfer_config import TransferConfig
 D_AHEAD, D_BEHIND = 0.85, 0.6  # share of pairs in which D is right: G's turn, D's turn
 LOOKS_BEFORE_AN_END = 4
 LEAST_DIVERSITY, FALLEN = 0.6, 0.7  # of the pictures' own, of the run's peak: below both, it ends
+FEWEST_TO_JUDGE = metrics.NEIGHBOURS + 1  # pictures of a task, for all that is measured of a lap
 EWC_STRENGTH, CDC_STRENGTH = 1.0, 1.0  # what a strength of 1 stands for
 
 
@@ -75,6 +76,12 @@ def fitted(config: TransferConfig, dataset: Dataset, source: Source) -> Transfer
         raise ValueError(
             f"{source.name} came without its discriminator, by which "
             f"{STRATEGIES[anchored[0]].title} tells which weights matter: choose another strategy."
+        )
+    count, task = min(zip(dataset.task_ids.bincount().tolist(), dataset.tasks, strict=True))
+    if config.laps and count < FEWEST_TO_JUDGE:
+        raise ValueError(
+            f"a race is judged by at least {FEWEST_TO_JUDGE} pictures of each task, and {task} has "
+            f"{count}: add some, or choose a single strategy"
         )
     heads = config.heads
     if not heads:

@@ -94,7 +94,7 @@ class TransferConfig(TrainConfig):
         """The shell command that transfers with these settings."""
         words = ["python", "-m", "ganlab", "transfer", self.source, "--data", self.data]
         words += ["--strategy", self.strategy]
-        for name in ("tasks", "heads", "racers"):
+        for name in ("heads", "racers"):  # the tasks are those of the pictures
             if values := getattr(self, name):
                 words += [f"--{name}", *values]
         own = {"source", "strategy", "heads", "racers", "size", *of_network_names()}

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -207,8 +208,10 @@ RUBBISH = [
 def test_rubbish_sent_to_any_endpoint_leaves_the_server_and_the_runs_alone(app, victim):
     run_id, _ = victim
     before = set(app.home.glob("runs/*"))
-    assert len(app.endpoints) > 10
-    for endpoint in app.endpoints:
+    # One endpoint of each handler: several events may share it.
+    handlers = {re.sub(r"(?<!lambda)_\d+$", "", e["api_name"]): e for e in app.endpoints}
+    assert len(handlers) > 20
+    for endpoint in handlers.values():
         n = len(endpoint["inputs"])
         for rubbish in RUBBISH:
             app.call(endpoint, [rubbish] * n)

@@ -1,13 +1,19 @@
 """How long a training will take: measured speeds before guesses, and guesses in the right order."""
 
 import math
+import threading
+import time
 
 import pytest
+import torch
 from conftest import tiny
+from sources import tiny_transfer
+from torch.utils.flop_counter import FlopCounterMode
 
 from ganlab import device, estimates
-from ganlab.config import PRESETS, TrainConfig
+from ganlab.config import PRESETS, ModelConfig, TrainConfig
 from ganlab.device import Plan
+from ganlab.models import build_discriminator, build_generator
 from ganlab.paths import cache_dir
 from ganlab.perform import perform
 from ganlab.runs import Run
@@ -79,6 +85,34 @@ def test_a_guess_has_the_right_order_of_magnitude(new_run, picture_folder, monke
         if 1 / 5 < ratios[-1] < 5:
             return
     raise AssertionError(f"guessed {ratios} times the truth")
+
+
+def test_operations_are_counted_as_pytorch_counts_them():
+    model = ModelConfig("multihead", 32, 3, ("one",), 8, 8, residual=True, palette=4)
+    networks = (build_generator(model), torch.empty(2, 8)), (
+        build_discriminator(model), torch.empty(2, 3, 32, 32),
+    )  # fmt: skip
+    for network, given in networks:
+        ids = torch.zeros(2, dtype=torch.long)
+        with FlopCounterMode(display=False) as expected:
+            network(given, ids)
+        with estimates._Operations() as operations:
+            network(given, ids)
+        assert operations.count == expected.get_total_flops() > 0
+
+
+def test_guessing_does_not_break_a_training_in_another_thread(new_run, picture_folder):
+    run = new_run(data=str(picture_folder), seconds=1)
+    training = threading.Thread(target=perform, args=(run,))
+    training.start()
+    guesses = 0
+    while training.is_alive():
+        estimates._flops_per_image.cache_clear()
+        estimates.images_per_second(tiny(width=16))
+        guesses += 1
+        time.sleep(0.01)
+    assert guesses > 2
+    assert run.status.state == "finished", run.status.message
 
 
 # What is remembered ---------------------------------------------------------------------------
@@ -200,3 +234,36 @@ def test_of_a_run_that_has_not_begun_all_is_left():
 def test_a_further_step_of_d_is_guessed_to_take_half_of_a_step():
     once, twice, thrice = (1 / estimates.images_per_second(named(d_steps=n)) for n in (1, 2, 3))
     assert (twice / once, thrice / once) == pytest.approx((1.5, 2))
+
+
+# Races ----------------------------------------------------------------------------------------
+
+
+def test_a_race_takes_as_long_as_its_laps_and_their_judging():
+    laps = ("scratch", "finetune", "ewc")
+    race = tiny_transfer("race", racers=laps, seconds=60)
+    alone = estimates.seconds(race.lap("ewc"))
+    assert 60 < alone < 65
+    assert 3 * alone < estimates.seconds(race) < 3 * (alone + 10)
+    pair = tiny_transfer("race", racers=laps[:2], seconds=60)
+    assert estimates.seconds(race) / estimates.seconds(pair) == pytest.approx(3 / 2)
+
+
+def test_a_race_in_steps_knows_how_fast_each_strategy_was(tmp_path):
+    race = tiny_transfer("race", racers=("finetune", "ewc"), steps=1000)
+    before = estimates.seconds(race)
+    for strategy, speed in (("finetune", 100.0), ("ewc", 10.0)):
+        run, _ = Run.create(race.lap(strategy), path=tmp_path / strategy)
+        estimates.remember(logged(run, [speed] * 5))
+    batch = estimates.pictures_per_step(race)
+    trained = batch * 1000 / 100 + batch * 1000 / 10
+    assert trained < estimates.seconds(race) < trained + 20
+    assert estimates.seconds(race) != before
+
+
+def test_what_is_left_of_a_race_is_its_share_of_all_laps():
+    race = tiny_transfer("race", racers=("finetune", "ewc"), seconds=60)
+    whole = estimates.seconds(race)
+    assert estimates.remaining_seconds(race, 0, 0) == whole
+    assert estimates.remaining_seconds(race, 30, 0.25) == pytest.approx(0.75 * whole)
+    assert estimates.remaining_seconds(race, 120, 1.0) == 0
