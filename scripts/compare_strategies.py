@@ -44,7 +44,7 @@ SOURCE = "avatars64"
 SETS = ("robots", "line-art", "emoji")
 COUNTS = (60, 10)
 SEEDS = (0, 1, 2)
-SAMPLES = 1000
+SAMPLES = 500
 QUICK = (
     "quick"  # no transfer: the page's Quick look, whose network is smaller, on the same pictures
 )

@@ -354,7 +354,8 @@ def _wire_transfer(lab: Lab) -> None:
     def on_tick(upload_id: Any, event: gr.EventData) -> Any:
         tick(upload_id, *ticked(event))
         updates = show_it(upload_id)
-        return {key: updates[key] for key in (upload.summary, upload.preview)}
+        shown = {key: updates[key] for key in (upload.summary, upload.preview) if key in updates}
+        return shown or gr.skip()
 
     heads = _source_outputs(form)[1:]
     described = {

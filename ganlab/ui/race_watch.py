@@ -5,7 +5,8 @@ a lap's end says that there is something new.
 """
 
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -95,12 +96,18 @@ def _plot(title: str, note: str, elem_id: str) -> gr.LinePlot:
         )
 
 
-def _frame(looks: Mapping[str, list[dict[str, float]]], key: str) -> pd.DataFrame:
+def _frame(
+    looks: Mapping[str, list[dict[str, float]]], key: str, racers: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Rows (second, value, series). A plot keeps the colours of its first frame, so racers that
+    have not begun are in there with nothing to draw."""
     rows = [
         (line["seconds"], line[key], STRATEGIES[name].title)
         for name, lines in looks.items()
         for line in lines
     ]
+    first = min((row[0] for row in rows), default=0.0)
+    rows += [(first, math.nan, STRATEGIES[name].title) for name in racers if name not in looks]
     return pd.DataFrame(rows, columns=["second", "value", "series"])
 
 
@@ -125,8 +132,8 @@ def show_race(watch: RaceWatch, jobs: Jobs, view: JobView, *, is_owner: bool) ->
     updates[watch.curves] = gr.Column(visible=are_ready)
     if are_ready:
         updates |= {
-            watch.kid: _frame(looks, "kid"),
-            watch.diversity: _frame(looks, "diversity"),
+            watch.kid: _frame(looks, "kid", view.config.laps),
+            watch.diversity: _frame(looks, "diversity", view.config.laps),
         }
     return updates
 
@@ -174,17 +181,17 @@ def table(view: JobView, results: contest.Results, looks: Mapping[str, Any]) -> 
 
 def grids(begun: Mapping[str, Run]) -> str:
     """The first samples of each lap, the same latents in every row, under the source's."""
-    rows = []
+    rows, source = [], ""
     for name, lap in begun.items():
         steps = lap.grid_steps()
         if not steps:
             continue
-        if not rows and STRATEGIES[name].keeps:
-            rows.append(_row("The source", lap.grid(steps[0])))
+        if not source and STRATEGIES[name].keeps:
+            source = _row("The source", lap.grid(steps[0]))
         rows.append(_row(STRATEGIES[name].title, lap.grid(steps[-1])))
     if not rows:
         return figures.WAITING_FOR_GRID
-    return f'<div class="gl-race-grids">{"".join(rows)}</div>'
+    return f'<div class="gl-race-grids">{source}{"".join(rows)}</div>'
 
 
 def _row(title: str, jpeg: bytes) -> str:

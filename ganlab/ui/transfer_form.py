@@ -12,7 +12,7 @@ import gradio as gr
 from ganlab import checkpoints, estimates
 from ganlab.jobs import Jobs, NotOwner, UnknownRun
 from ganlab.source import Source, nearest_heads, open_source, source_of_run
-from ganlab.strategies import STRATEGIES
+from ganlab.strategies import STRATEGIES, THAWS
 from ganlab.transfer_config import DEFAULT, RACE, TransferConfig
 from ganlab.ui import figures
 from ganlab.ui.strategy_figure import strategy_note
@@ -78,7 +78,7 @@ def read_source(jobs: Jobs, name: Any, tokens: dict[str, str]) -> Source:
     Raises:
         ValueError: neither.
     """
-    if name in {folder.name for folder in checkpoints.shipped()}:
+    if name in [folder.name for folder in checkpoints.shipped()]:
         return open_source(name)
     if not isinstance(name, str) or name not in tokens:
         raise ValueError("Choose what to start from.")
@@ -99,7 +99,8 @@ def read_transfer(values: Sequence[Any], data: str) -> TransferConfig:
         raise ValueError("Choose what to start from.")
     if seconds is None:
         raise ValueError("Say for how many seconds to train.")
-    if races and (not isinstance(racers, list) or len(racers) < 2):
+    ticked = [name for name in STRATEGIES if name in racers] if isinstance(racers, list) else []
+    if races and len(ticked) < 2:
         raise ValueError("Tick at least two strategies for a race.")
     if not isinstance(strategy, str) or strategy not in STRATEGIES:
         raise ValueError("Choose a strategy from the list.")
@@ -109,7 +110,7 @@ def read_transfer(values: Sequence[Any], data: str) -> TransferConfig:
         source=source,
         heads=(head,) if isinstance(head, str) and head != NEAREST else (),
         strategy=RACE if races else strategy,
-        racers=tuple(name for name in STRATEGIES if name in racers) if races else (),
+        racers=tuple(ticked) if races else (),
         seconds=seconds,
         **settings,
     )
@@ -218,14 +219,17 @@ def describe_source(jobs: Jobs, tokens: dict[str, str], name: Any, upload_id: An
 
 def describe_transfer(upload_id: Any, *values: Any) -> list[Any]:
     """Note of the strategy, racers' visibility, start, estimate and shell command."""
-    _, _, strategy, races, *_ = values
-    note = strategy_note(strategy) if strategy in STRATEGIES else ""
+    _, _, strategy, races, _, _, *advanced = values
+    thaw = dict(zip((spec.name for spec in ADVANCED), advanced, strict=False)).get("thaw")
+    is_known = strategy in list(STRATEGIES) and thaw in list(THAWS)
+    note = strategy_note(strategy, thaw) if is_known else ""
     shown = [gr.HTML(note, visible=not races), gr.CheckboxGroup(visible=bool(races))]
     try:
         config = read_transfer(values, "YOUR_PICTURES")
+        dataset = staged_pictures(upload_id, 64)
     except ValueError as error:
         return [*shown, gr.Button(interactive=False), figures.mistake(str(error)), ""]
-    if staged_pictures(upload_id, 64) is None:
+    if dataset is None:
         hint = '<p class="gl-estimate gl-note">Choose some pictures first</p>'
         return [*shown, gr.Button(interactive=False), hint, config.command()]
     text = f"About {figures.duration(estimates.seconds(config))} here"

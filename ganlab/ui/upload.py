@@ -6,6 +6,7 @@ server has cached is needed later. They are removed after a day; a run keeps its
 
 import base64
 import io
+import os
 import re
 import secrets
 import shutil
@@ -22,7 +23,7 @@ from ganlab import sampling
 from ganlab.data import catalog, intake, staged
 from ganlab.data.catalog import CATALOG
 from ganlab.data.dataset import Dataset
-from ganlab.data.report import LEFT_OUT, Entry, Report, load_report
+from ganlab.data.report import LEFT_OUT, MENDED, Entry, Report, load_report
 from ganlab.files import read_json, write_json
 from ganlab.paths import home
 from ganlab.ui import figures
@@ -206,7 +207,9 @@ def take_files(files: Any, progress: gr.Progress = PROGRESS) -> tuple[str, None]
     Raises:
         gr.Error: nothing in it can be used.
     """
-    paths = [str(file) for file in files] if isinstance(files, list) else []
+    named = [str(file) for file in files] if isinstance(files, list) else []
+    # Files only: gradio lets the folder pass that holds what everybody uploaded.
+    paths = [path for path in named if os.path.isfile(path)]
     if not paths:
         raise gr.Error("Nothing was uploaded.", print_exception=False)
     forget_old_uploads()
@@ -228,7 +231,7 @@ def take_files(files: Any, progress: gr.Progress = PROGRESS) -> tuple[str, None]
 
 def show_upload(upload: Upload, upload_id: Any, size: int = 64) -> dict[Any, Any]:
     """All of step 1 as it stands; empties it if there is nothing."""
-    if isinstance(upload_id, str) and upload_id.removeprefix(EXAMPLE) in EXAMPLES:
+    if upload_id in [EXAMPLE + name for name in EXAMPLES]:
         entry = CATALOG[upload_id.removeprefix(EXAMPLE)]
         return {
             upload.current: upload_id,
@@ -264,15 +267,20 @@ def choose(upload_id: Any, **changes: Any) -> None:
 def tick(upload_id: Any, number: Any, include: Any) -> None:
     """Includes a picture or leaves it out."""
     folder = folder_of(upload_id)
-    if folder is None:
+    if folder is None or type(number) is not int or not isinstance(include, bool):
         return
-    report, chosen = load_report(folder), _choices(folder)
-    usable = {entry.number for entry in report.entries if entry.usable}
-    now = chosen["included"]
-    ticked = {entry.number for entry in report.entries if entry.include} if now is None else {*now}
-    if number in usable:
-        ticked = ticked | {number} if include is True else ticked - {number}
-    choose(upload_id, included=sorted(ticked))
+    report = load_report(folder)
+    if number not in {entry.number for entry in report.entries if entry.usable}:
+        return
+    now = _ticked(report, _choices(folder)["included"])
+    choose(upload_id, included=sorted(now | {number} if include else now - {number}))
+
+
+def _ticked(report: Report, included: list[int] | None) -> set[int]:
+    """The numbers of the pictures to use."""
+    if included is not None:
+        return set(included)
+    return {entry.number for entry in report.entries if entry.include}
 
 
 def _all_square(report: Report) -> bool:
@@ -281,15 +289,16 @@ def _all_square(report: Report) -> bool:
 
 def summary(report: Report, included: list[int] | None) -> str:
     """How many are used, mended and left out, and what to expect of so few."""
-    used = report.usable if included is None else len(included)
-    mended = sum(entry.status == "mended" for entry in report.entries)
+    chosen = _ticked(report, included)
+    used = len(chosen)
+    mended = sum(e.status == MENDED for e in report.entries if e.number in chosen)
     left = len(report.entries) - used
     parts = [f"<b>{used} {'pictures' if used != 1 else 'picture'}</b> to learn from"]
     if mended:
         parts.append(f"{mended} mended")
     if left:
         parts.append(f"{left} left out")
-    odd = [entry.name for entry in report.entries if entry.odd]
+    odd = [entry.name for entry in report.entries if entry.odd and entry.number in chosen]
     remarks = list(report.remarks)
     if odd:
         listed = ", ".join(odd[:3])
@@ -324,10 +333,9 @@ def tiles(
 ) -> str:
     """A table of all pictures with thumbnails: kept, mended how, left out why, each with a tick."""
     pictures = staged.thumbnails(folder, background=background)
-    rows = []
+    rows, chosen = [], _ticked(report, included)
     for entry in sorted(report.entries, key=lambda e: (e.status != LEFT_OUT, not e.odd, e.number)):
-        ticked = entry.include if included is None else entry.number in included
-        rows.append(_tile(entry, pictures.get(entry.number), ticked))
+        rows.append(_tile(entry, pictures.get(entry.number), entry.number in chosen))
     return f'<ul class="gl-tiles">{"".join(rows)}</ul>'
 
 

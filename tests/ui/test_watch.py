@@ -1,19 +1,31 @@
 """What is sent to a page that watches a run: what has changed, and what its visitor may do."""
 
+import base64
+import io
+import re
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pytest
+from PIL import Image
 
 from ganlab.config import TrainConfig
 from ganlab.health import Remedy, Verdict
-from ganlab.ui.watch import Seen, Watch, build_watch, show
+from ganlab.runs import Run
+from ganlab.strategies import STRATEGIES
+from ganlab.transfer_config import RACE, TransferConfig
+from ganlab.ui import figures
+from ganlab.ui.watch import Seen, Watch, build_watch, components, show
 from ganlab.views import JobView
 
 AILING = Verdict("red", "Ailing", "It gets worse.", Remedy("Go back and learn more slowly"))
 RUN = JobView("a" * 16, 1, TrainConfig(), ("micah",), "running", step=500, has_snapshot=True)
 LOOK = {"kid": 2.0, "diversity": 0.5}
+COLOURS = {0: "red", 100: "blue", 200: "lime"}  # of the grids, by step
+TRANSFER = replace(RUN, config=TransferConfig(), grid_steps=(0, 100))
+RACE_CONFIG = TransferConfig(strategy=RACE, racers=("scratch", "finetune"))
 
 
 @dataclass
@@ -21,12 +33,21 @@ class FakeJobs:
     """Gives what a run has logged."""
 
     looks: list[dict[str, float]] = field(default_factory=list)
+    race: Run | None = None
 
     def quality(self, _run_id: str) -> list[dict[str, float]]:
         return self.looks
 
     def curve(self, _run_id: str) -> list[dict[str, float]]:
         return []
+
+    def grid(self, _run_id: str, step: int) -> bytes:
+        packed = io.BytesIO()
+        Image.new("RGB", (64, 32), COLOURS[step]).save(packed, "JPEG")
+        return packed.getvalue()
+
+    def run(self, _run_id: str) -> Run:
+        return self.race
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +109,126 @@ def test_the_light_and_the_plots_of_quality_are_sent_only_when_they_have_changed
     assert watch.facts in sent
     for component in (watch.light, watch.remedy, watch.kid, watch.diversity, watch.download):
         assert component not in sent
+
+
+# A transfer -------------------------------------------------------------------------------------
+
+
+def halves(html: str) -> list[str]:
+    """The colours of a figure's upper and lower half."""
+    packed = re.search(r"data:image/jpeg;base64,([\w+/=]+)", html)[1]
+    named = {(1, 0, 0): "red", (0, 0, 1): "blue", (0, 1, 0): "lime"}
+    with Image.open(io.BytesIO(base64.b64decode(packed))) as picture:
+        both = picture.convert("RGB").resize((1, 2))
+        pixels = [both.getpixel((0, y)) for y in (0, 1)]
+    return [named[tuple(round(value / 255) for value in pixel)] for pixel in pixels]
+
+
+@pytest.mark.parametrize("strategy", [name for name, s in STRATEGIES.items() if s.keeps])
+def test_a_transfer_is_wiped_over_its_source_and_shown_in_pairs(watch, strategy):
+    _, sent = updates(watch, replace(TRANSFER, config=TransferConfig(strategy=strategy)))
+    assert sent[watch.wipe].visible
+    assert halves(sent[watch.before]) == ["red", "red"]
+    assert halves(sent[watch.grid]) == ["blue", "blue"]
+    assert halves(sent[watch.pairs]) == ["red", "blue"]  # the source above, its child below
+    assert sent[watch.samples].visible
+    assert not sent[watch.race.panel].visible
+
+
+@pytest.mark.parametrize("config", [TransferConfig(strategy="scratch"), TrainConfig()], ids=type)
+def test_what_begins_from_nothing_has_no_source_to_be_wiped_over(watch, config):
+    _, sent = updates(watch, replace(TRANSFER, config=config))
+    assert not sent[watch.wipe].visible
+    assert sent[watch.before] == sent[watch.pairs] == ""  # of the run before
+    assert halves(sent[watch.grid]) == ["blue", "blue"]
+
+
+def test_with_each_grid_come_new_pairs_but_the_source_stays_as_it_was_sent(watch):
+    seen, _ = updates(watch, TRANSFER)
+    later = replace(TRANSFER, version=2, grid_steps=(0, 100, 200))
+    seen, sent = updates(watch, later, last=seen)
+    assert halves(sent[watch.pairs]) == ["red", "lime"]
+    assert halves(sent[watch.grid]) == ["lime", "lime"]
+    assert watch.before not in sent
+    _, sent = updates(watch, replace(later, version=3, step=600), last=seen)
+    assert watch.pairs not in sent and watch.grid not in sent
+
+
+def test_before_its_first_grid_a_transfer_has_nothing_to_wipe_over(watch):
+    seen, sent = updates(watch, replace(TRANSFER, grid_steps=()))
+    assert sent[watch.grid] == figures.WAITING_FOR_GRID
+    assert sent[watch.before] == sent[watch.pairs] == ""
+    _, sent = updates(watch, replace(TRANSFER, version=2, grid_steps=(0,)), last=seen)
+    assert halves(sent[watch.before]) == ["red", "red"]
+    assert halves(sent[watch.pairs]) == ["red", "red"]  # nothing has changed yet
+
+
+def test_who_looks_back_is_not_sent_new_pairs(watch):
+    seen, _ = updates(watch, TRANSFER)
+    later = replace(TRANSFER, version=2, grid_steps=(0, 100, 200))
+    _, sent = show(watch, FakeJobs(), later, last=seen, follows=False, is_owner=True)
+    assert watch.pairs not in sent and watch.grid not in sent
+    assert sent[watch.moment].maximum == 3
+
+
+# A race -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> FakeJobs:
+    run, _ = Run.create(RACE_CONFIG, path=tmp_path / "race")
+    return FakeJobs(race=run)
+
+
+@pytest.fixture
+def race() -> JobView:
+    """Under way, with its first lap."""
+    return replace(RUN, config=RACE_CONFIG, tasks=(), has_snapshot=False, lap="scratch", marks=1)
+
+
+def test_a_race_shows_its_panel_in_place_of_samples_and_plots(watch, jobs, race):
+    _, sent = show(watch, jobs, race, last=Seen(), follows=True, is_owner=True)
+    assert sent[watch.race.panel].visible
+    for part in (watch.samples, watch.quality, watch.plots, watch.wipe, watch.download):
+        assert not sent[part].visible
+    assert "From scratch" in sent[watch.race.table] and "learning" in sent[watch.race.table]
+    assert sent[watch.race.verdict] == ""
+    for part in (watch.grid, watch.moment, watch.kid, watch.losses):
+        assert part not in sent
+
+
+def test_after_a_race_a_training_has_its_samples_again(watch, jobs, race):
+    seen, _ = show(watch, jobs, race, last=Seen(), follows=True, is_owner=True)
+    other = replace(RUN, run_id="b" * 16, grid_steps=(0, 100))
+    _, sent = show(watch, jobs, other, last=seen, follows=True, is_owner=True)
+    assert not sent[watch.race.panel].visible
+    assert sent[watch.samples].visible and sent[watch.download].visible
+    assert halves(sent[watch.grid]) == ["blue", "blue"]
+
+
+def test_a_race_is_drawn_again_only_when_something_is_new(watch, jobs, race):
+    seen, _ = show(watch, jobs, race, last=Seen(), follows=True, is_owner=True)
+    later = replace(race, version=2, seconds=5.0)
+    seen, sent = show(watch, jobs, later, last=seen, follows=True, is_owner=True)
+    assert watch.facts in sent and watch.race.table not in sent
+    marked = replace(later, version=3, marks=2)
+    seen, sent = show(watch, jobs, marked, last=seen, follows=True, is_owner=True)
+    assert watch.race.table in sent
+    over = replace(marked, version=4, state="finished")
+    _, sent = show(watch, jobs, over, last=seen, follows=True, is_owner=True)
+    assert "nothing to compare" in sent[watch.race.verdict]
+
+
+def test_a_race_that_is_over_cannot_go_on_but_one_that_was_stopped_can(watch, jobs, race):
+    for state, can in {"finished": False, "stopped": True, "interrupted": True}.items():
+        view = replace(race, state=state)
+        _, sent = show(watch, jobs, view, last=Seen(), follows=True, is_owner=True)
+        assert sent[watch.resume].visible == can
+
+
+def test_all_that_is_ever_sent_is_among_the_components_of_the_page(watch, jobs, race):
+    known = components(watch)
+    for view in (RUN, TRANSFER, race, replace(race, state="finished")):
+        _, sent = show(watch, jobs, view, last=Seen(), follows=True, is_owner=True)
+        assert all(any(part is component for component in known) for part in sent)
+    assert len(known) == len({id(component) for component in known})

@@ -1,0 +1,275 @@
+"""A visitor drops pictures in, looks through them, and takes a generator of their own home."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import drawn
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from e2e.conftest import PHONE, REPOSITORY, Server, Visitors
+from e2e.visitor import expect_state, grid_step, open_section, wait_for_grid, wait_for_run
+
+pytestmark = pytest.mark.browser
+
+CHANGED = """() => {
+  const image = document.querySelector('#grid img');
+  return image && !/ 0$/.test(image.alt);
+}"""
+
+
+@pytest.fixture
+def drawings(tmp_path: Path) -> list[Path]:
+    """Sixteen drawings, one of them transparent and one not square, a copy and a broken file."""
+    rng = np.random.default_rng(1)
+    files = []
+    for number in range(16):
+        picture = drawn("discs", 96, rng)
+        if number == 3:
+            picture = picture.crop((0, 0, 96, 60))
+        if number == 5:
+            picture.putalpha(Image.linear_gradient("L").resize((96, 96)))
+        files.append(tmp_path / f"drawing {number:02d}.png")
+        picture.save(files[-1])
+    copy, broken = tmp_path / "drawing 16 again.jpg", tmp_path / "broken.png"
+    with Image.open(files[0]) as first:
+        first.save(copy, quality=90)
+    broken.write_bytes(files[1].read_bytes()[:200])
+    return [*files, copy, broken]
+
+
+def turn_to_transfer(page: Page) -> None:
+    page.get_by_role("tab", name="Transfer").click()
+    page.locator("#start-transfer").wait_for()
+
+
+def drop(page: Page, files: list[Path]) -> None:
+    page.locator("#pictures input[type=file]").set_input_files(files)
+
+
+def is_ready(page: Page, seconds: float = 40) -> None:
+    """Start can be pressed."""
+    expect(page.locator("#start-transfer")).to_be_enabled(timeout=1000 * seconds)
+
+
+def press_start(page: Page) -> str:
+    page.locator("#start-transfer").click()
+    return wait_for_run(page)
+
+
+def train_for(page: Page, seconds: float) -> None:
+    page.locator("#transfer-seconds input").fill(str(seconds))
+
+
+def test_from_dropped_files_to_samples_of_the_downloaded_zip(
+    visit: Visitors,
+    page: Page,
+    server: Server,
+    drawings: list[Path],
+    tmp_path: Path,
+    measured: Callable[[str, float], None],
+):
+    turn_to_transfer(page)
+    expect(page.get_by_role("heading", name="Your generator will appear here")).to_be_visible()
+    expect(page.locator("#start-transfer")).to_be_disabled()
+
+    drop(page, drawings)
+    summary = page.locator("#intake-summary")
+    expect(summary).to_contain_text("16 pictures to learn from · 1 mended · 2 left out")
+    expect(page.get_by_alt_text("As the model sees them: 64 × 64 pixels")).to_be_visible()
+    is_ready(page)
+    expect(page.locator("#nearest")).to_contain_text("Nearest to your pictures:")
+
+    train_for(page, 20)
+    began = time.monotonic()
+    press_start(page)
+    page.wait_for_function(CHANGED, timeout=30_000)
+    measured("Start of a transfer to the first changed pictures", time.monotonic() - began)
+    expect(page.locator("#before img")).to_have_attribute("alt", re.compile(r"step 0$"))
+    expect(page.locator("#pairs img")).to_be_visible()
+    expect_state(page, "Finished", 60)
+
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    zipped, pictures = tmp_path / "mine.zip", tmp_path / "mine.npz"
+    download.value.save_as(zipped)
+    with zipfile.ZipFile(zipped) as archive:
+        names = set(archive.namelist())
+        manifest = json.loads(archive.read("run/data/manifest.json"))
+    assert {"generator.safetensors", "discriminator.safetensors", "run/metrics.jsonl"} <= names
+    assert {"drawing 00.png", "drawing 05.png"} < {p["name"] for p in manifest["pictures"]}
+    command = [sys.executable, "-m", "ganlab", "sample", str(zipped), "--n", "4", "--seed", "1"]
+    subprocess.run(
+        [*command, "--out", str(pictures)],
+        cwd=REPOSITORY,
+        env=server.environment(),
+        check=True,
+        timeout=90,
+    )
+    with np.load(pictures) as made:
+        assert made["images"].shape == (4, 64, 64, 3)
+
+    other = visit()  # somebody else, who was given the zip
+    open_section(other, "Your runs")
+    other.locator("#open-zip").locator("xpath=..").locator("input[type=file]").set_input_files(
+        zipped
+    )
+    wait_for_run(other)
+    expect_state(other, "Finished")
+    before = grid_step(other)
+    other.get_by_role("button", name="Train longer").click()
+    expect_state(other, "Learning")
+    other.wait_for_function(
+        "n => +document.querySelector('#grid img').alt.split(' ').at(-1) > n",
+        arg=before,
+        timeout=30_000,
+    )
+
+
+def test_every_picture_is_listed_with_what_became_of_it_and_a_tick(
+    page: Page, drawings: list[Path]
+):
+    turn_to_transfer(page)
+    drop(page, drawings)
+    is_ready(page)
+    open_section(page, "Every picture")
+    rows = page.locator("#tiles li")
+    expect(rows).to_have_count(18)
+    expect(rows.filter(has_text="broken.png")).to_contain_text("left out")
+    expect(rows.filter(has_text="broken.png").get_by_role("checkbox")).to_have_count(0)
+    again = page.get_by_role("checkbox", name="Include drawing 16 again.jpg")
+    expect(again).not_to_be_checked()
+    expect(rows.filter(has_text="again")).to_contain_text("nearly the same as drawing 00.png")
+
+    again.check()
+    expect(page.locator("#intake-summary")).to_contain_text("17 pictures to learn from")
+    page.get_by_role("checkbox", name="Include drawing 07.png").uncheck()
+    expect(page.locator("#intake-summary")).to_contain_text("16 pictures to learn from")
+
+    seen = page.locator("#intake-preview img")
+    shown = seen.get_attribute("src")
+    page.locator("#background").get_by_role("radio", name="Black").check()
+    expect(seen).not_to_have_attribute("src", shown)
+    shown = seen.get_attribute("src")
+    page.locator("#fit").get_by_role("radio", name="Pad").check()
+    expect(seen).not_to_have_attribute("src", shown)
+
+    page.reload()  # all of it is kept
+    turn_to_transfer(page)
+    expect(page.locator("#intake-summary")).to_contain_text("16 pictures to learn from")
+    expect(page.locator("#fit").get_by_role("radio", name="Pad")).to_be_checked()
+    is_ready(page)
+    open_section(page, "Every picture")
+    expect(page.get_by_role("checkbox", name="Include drawing 07.png")).not_to_be_checked()
+
+
+def test_what_cannot_be_used_is_explained_and_the_page_lives_on(page: Page, tmp_path: Path):
+    nonsense = [tmp_path / "letter.png", tmp_path / "<b>bold.jpg", tmp_path / "empty.zip"]
+    nonsense[0].write_bytes(b"Dear Sir or Madam")
+    nonsense[1].write_bytes(bytes(1000))
+    with zipfile.ZipFile(nonsense[2], "w"):
+        pass
+    turn_to_transfer(page)
+    drop(page, nonsense)
+    toast = page.get_by_test_id("toast-text").last
+    expect(toast).to_contain_text("No picture can be used, and training needs at least 2")
+    expect(toast).to_contain_text("bbold.jpg is not a picture")
+    expect(page.locator("#start-transfer")).to_be_disabled()
+
+    page.locator("#example-emoji").click()
+    expect(page.locator("#intake-summary")).to_contain_text("Emoji: 60 pictures, ready.")
+    is_ready(page)
+
+
+def test_a_zip_of_folders_has_a_task_for_each_and_too_few_pictures_are_told_what_to_expect(
+    page: Page, tmp_path: Path
+):
+    rng = np.random.default_rng(2)
+    packed = tmp_path / "shapes.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for task in ("discs", "squares"):
+            for number in range(4):
+                buffer = io.BytesIO()
+                drawn(task, 64, rng).save(buffer, "PNG")
+                archive.writestr(f"shapes/{task}/{number}.png", buffer.getvalue())
+    turn_to_transfer(page)
+    drop(page, [packed])
+    summary = page.locator("#intake-summary")
+    expect(summary).to_contain_text("2 tasks, from the subfolders: discs, squares")
+    expect(summary).to_contain_text("Only 8 pictures can be used. The model will mostly repeat")
+    is_ready(page)
+
+
+def test_a_strategy_shows_what_trains_when_and_a_race_names_a_winner(page: Page, server: Server):
+    turn_to_transfer(page)
+    page.locator("#example-line-art").click()
+    is_ready(page)
+    note = page.locator("#strategy-note")
+    page.locator("#strategy").get_by_role("radio", name="New head").check()
+    expect(note).to_contain_text("one more task of the same generator")
+    expect(note.get_by_role("img", name="What trains when: New head")).to_be_visible()
+    page.locator("#strategy").get_by_role("radio", name="From scratch").check()
+    expect(note.get_by_role("img", name="What trains when: From scratch")).to_be_visible()
+
+    page.get_by_role("checkbox", name="Race several strategies").check()
+    racers = page.locator("#racers")
+    expect(racers.get_by_role("checkbox", name="Fine-tune all")).to_be_checked()
+    racers.get_by_role("checkbox", name="FreezeD").uncheck()
+    train_for(page, 4)
+    expect(page.locator("#start-transfer")).to_have_text("Start the race")
+    press_start(page)
+    table = page.locator("#race-table")
+    expect(table.get_by_role("row")).to_have_count(3)  # with its head
+    page.reload()
+    expect_state(page, "Finished", 90)
+    expect(table.get_by_role("row").filter(has_text="Fine-tune all")).to_contain_text(
+        re.compile(r"\d+\.\d\d")
+    )
+    expect(page.locator("#verdict")).to_contain_text(re.compile("wins|No clear winner"))
+    expect(page.locator("#race-grids figure")).to_have_count(3)  # the source's first
+
+    page.locator("#pick-lap").get_by_role("radio", name="Fine-tune all").check()
+    race = page.url
+    page.locator("#take-lap").click()
+    expect(page).not_to_have_url(race)
+    expect_state(page, "Finished")
+    wait_for_grid(page)
+    expect(page.locator("#download")).to_be_enabled()
+
+
+def test_a_transfer_survives_a_reload_and_stops_with_a_snapshot(page: Page, server: Server):
+    turn_to_transfer(page)
+    page.locator("#example-robots").click()
+    is_ready(page)
+    page.locator("#strategy").get_by_role("radio", name="FreezeD").check()
+    train_for(page, 300)
+    run = press_start(page)
+    page.wait_for_function(CHANGED, timeout=30_000)
+    page.reload()
+    expect_state(page, "Learning")
+    expect(page.get_by_role("tab", name="Transfer")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#strategy").get_by_role("radio", name="FreezeD")).to_be_checked()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect_state(page, "Stopped")
+    assert server.state_of(run) == "stopped"
+    page.get_by_role("button", name="Resume").click()
+    expect_state(page, "Learning")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_all_of_it_without_scrolling_sideways(visit: Visitors, scheme: str):
+    page = visit(**PHONE, color_scheme=scheme)
+    turn_to_transfer(page)
+    page.locator("#example-robots").click()
+    is_ready(page)
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= PHONE["viewport"]["width"]
