@@ -1,6 +1,6 @@
 """How long an upload of phone photographs takes, and how much memory.
 
-    python scripts/measure_intake.py [--photos 500] [--form jpeg|heic]
+    python -m scripts.measure_intake [--photos 500] [--form jpeg|heic]
 
 Draws photographs of 12 megapixels, 3 to 5 MB each, with noise as cameras have it; takes them in
 with the default limits, and prints seconds and the process's peak memory.
@@ -78,7 +78,9 @@ def main() -> None:
         size = sum(file.stat().st_size for file in album.iterdir()) / 1e6
         print(f"{args.photos} photos, {size:,.0f} MB")
         # In a process of its own, whose memory is the intake's alone.
-        subprocess.run([sys.executable, __file__, "--folder", str(album)], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "scripts.measure_intake", "--folder", str(album)], check=True
+        )
 
 
 if __name__ == "__main__":

@@ -203,12 +203,13 @@ def _entry(number: int, file: Found, read: _Read) -> Entry:
 def _compare(entries: list[Entry], looks: dict[int, Look]) -> list[Entry]:
     """The entries, with copies and blank pictures left out and odd ones flagged."""
     entries = list(entries)
-    numbers = list(looks)
+    # Of copies, the largest stays.
+    numbers = sorted(looks, key=lambda n: (-entries[n].width * entries[n].height, n))
     for number, look in looks.items():
         if look.blank:
             note = "a nearly blank picture"
             entries[number] = entries[number].noted(note, status=LEFT_OUT, blank=True)
-    for copy, first in find_copies(list(looks.values())).items():
+    for copy, first in find_copies([looks[number] for number in numbers]).items():
         number, original = numbers[copy], entries[numbers[first]]
         note = f"nearly the same as {original.name}"
         entries[number] = entries[number].noted(note, status=LEFT_OUT, duplicate_of=original.number)

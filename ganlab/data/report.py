@@ -106,6 +106,16 @@ class Entry:
         return replace(self, notes=(*self.notes, note), **changes)
 
 
+def advice_on(pictures: int) -> str:
+    """What to expect of so few pictures; empty if there are enough."""
+    if pictures >= FEW:
+        return ""
+    return (
+        f"Only {pictures} pictures are used. The model will mostly repeat them with small "
+        f"changes; with {FEW} or more it starts to mix them, and 30 are better."
+    )
+
+
 @dataclass(frozen=True)
 class Report:
     """What became of an upload.
@@ -135,12 +145,7 @@ class Report:
     @property
     def advice(self) -> str:
         """What to expect of so few pictures; empty if there are enough."""
-        if self.usable >= FEW:
-            return ""
-        return (
-            f"Only {self.usable} pictures can be used. The model will mostly repeat them with "
-            f"small changes; with {FEW} or more it starts to mix them, and 30 are better."
-        )
+        return advice_on(self.usable)
 
     def chosen(self, included: Iterable[int] | None = None) -> list[Entry]:
         """The entries to use, task by task; None = those used unless somebody says otherwise.

@@ -10,7 +10,6 @@ import atexit
 import shutil
 import tempfile
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -28,33 +27,26 @@ from ganlab.ui.train_form import Form, build_form, read_form, show_config
 from ganlab.ui.transfer_form import (
     TransferForm,
     build_transfer_form,
-    describe_source,
-    describe_transfer,
     read_source,
     read_transfer,
     show_transfer,
-    source_choices,
 )
-from ganlab.ui.upload import (
-    BACKGROUNDS,
-    EXAMPLE,
-    FITS,
-    choose,
-    names_of,
-    show_upload,
-    staged_pictures,
-    take_files,
-    tick,
-    ticked,
+from ganlab.ui.transfer_steps import wire_steps
+from ganlab.ui.upload import EXAMPLE, names_of, staged_pictures
+from ganlab.ui.visitor import (
+    ACT,
+    EMPTY_STORE,
+    QUICK,
+    refusal,
+    store_of,
+    token_of,
+    tokens_of,
+    with_token,
 )
 from ganlab.ui.watch import Seen, Watch, build_watch, components, grid_at, show, show_empty
 
 DELETED = "The run is deleted."
-MAX_TOKENS = 20
 SECONDS_TO_STOP = 1.0
-QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-# Only a queued event can show a gr.Error: one that skips the queue fails without a word.
-ACT = {"show_progress": "hidden", "api_visibility": "private"}
 
 SHOW_RUN_IN_ADDRESS = """(run) => {
   const url = new URL(window.location);
@@ -72,9 +64,7 @@ CLICK_DOWNLOAD = """() => {
 
 def build_lab(page: gr.Blocks, jobs: Jobs) -> None:
     current = gr.Textbox(visible=False)  # id of the watched run; "" = none
-    saved = gr.BrowserState(
-        {"run": "", "tokens": {}, "upload": ""}, storage_key="ganlab", secret="ganlab"
-    )
+    saved = gr.BrowserState(EMPTY_STORE, storage_key="ganlab", secret="ganlab")
     seen = gr.State(Seen())
     # Whether the slider is at its right end. Not read off it at each tick: a slider refuses a value
     # beyond its maximum, and a resumed run can have fewer grids than the page still shows.
@@ -101,7 +91,7 @@ def build_lab(page: gr.Blocks, jobs: Jobs) -> None:
     transfer.select(prepare, None, None, **QUICK)
     lab = Lab(jobs, tabs, form, transfer_form, watch, history, current, saved, seen, follows)
     _wire(page, lab, exports)
-    _wire_transfer(lab)
+    wire_steps(page, jobs, transfer_form, saved)
 
 
 @dataclass
@@ -132,7 +122,7 @@ def _wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
         except UnknownRun as error:  # what this page has shown a moment ago was there
             hint = DELETED if last.run_id == run_id else f"{error}.".capitalize()
             return {current: "", **show_empty(watch, hint)}
-        is_owner = _token(store, run_id) is not None
+        is_owner = token_of(store, run_id) is not None
         now, updates = show(watch, jobs, view, last=last, follows=follow, is_owner=is_owner)
         return {seen: now, **updates} if updates else {}
 
@@ -148,41 +138,39 @@ def _wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
         try:
             run_id, token = jobs.submit(read_form(values))
         except ValueError as error:
-            raise _refusal("Cannot start", error) from None
+            raise refusal("Cannot start", error) from None
         return watch_own(run_id, token, store)
 
     def start_transfer(store: Any, upload_id: Any, *values: Any) -> Any:
         try:
-            source = read_source(jobs, values[0], _tokens(store))
+            source = read_source(jobs, values[0], tokens_of(store))
             dataset = staged_pictures(upload_id, source.config.size)
             if dataset is None:
                 raise ValueError("Choose your pictures first.")
             config = read_transfer(values, data_name(upload_id))
             run_id, token = jobs.submit_transfer(config, dataset, source, names_of(upload_id))
         except ValueError as error:
-            raise _refusal("Cannot start", error) from None
+            raise refusal("Cannot start", error) from None
         return watch_own(run_id, token, store)
 
     def take_lap(run_id: str, strategy: Any, store: Any) -> Any:
         try:
-            new_id, token = jobs.take_lap(run_id, str(strategy), _token(store, run_id))
+            new_id, token = jobs.take_lap(run_id, str(strategy), token_of(store, run_id))
         except ValueError as error:
-            raise _refusal("Cannot open this lap", error) from None
+            raise refusal("Cannot open this lap", error) from None
         gr.Info("The lap is a run of its own now: resume it, download it, start from it.")
         return watch_own(new_id, token, store)
 
     def watch_own(run_id: str, token: str, store: Any) -> dict[Any, Any]:
         """Turns the page to a run that this browser has just started, and keeps its token."""
-        tokens = {**_tokens(store), run_id: token}
-        kept = dict(list(tokens.items())[-MAX_TOKENS:])
-        store = {**_store(store), "run": run_id, "tokens": kept}
+        store = with_token(store, run_id, token)
         return {current: run_id, saved: store, follows: True, **show_run(run_id, store, Seen())}
 
     def remedy(run_id: str, store: Any) -> Any:
         try:
-            new_id, token = jobs.remedy(run_id, _token(store, run_id))
+            new_id, token = jobs.remedy(run_id, token_of(store, run_id))
         except ValueError as error:
-            raise _refusal("Cannot do this now", error) from None
+            raise refusal("Cannot do this now", error) from None
         step = jobs.view(new_id).step
         how = f"goes on from step {step:,}" if step else "begins anew"
         gr.Info(f"A new run {how}. The one before is kept under Your runs.", duration=8)
@@ -190,16 +178,16 @@ def _wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
 
     def stop(run_id: str, store: Any) -> None:
         try:
-            jobs.stop(run_id, _token(store, run_id))
+            jobs.stop(run_id, token_of(store, run_id))
             jobs.wait(run_id, SECONDS_TO_STOP)  # mostly over before the next tick would tell
         except ValueError as error:
-            raise _refusal("Cannot stop", error) from None
+            raise refusal("Cannot stop", error) from None
 
     def resume(run_id: str, store: Any) -> None:
         try:
-            jobs.resume(run_id, _token(store, run_id))
+            jobs.resume(run_id, token_of(store, run_id))
         except ValueError as error:
-            raise _refusal("Cannot resume", error) from None
+            raise refusal("Cannot resume", error) from None
 
     def prepare_download(run_id: str) -> Any:
         try:
@@ -208,12 +196,12 @@ def _wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
             return gr.DownloadButton(value=str(export(run, folder)))
         except ValueError as error:
-            raise _refusal("Nothing to download yet", error) from None
+            raise refusal("Nothing to download yet", error) from None
 
     def open_run(run_id: str, store: Any) -> Any:
         return {
             current: run_id,
-            saved: {**_store(store), "run": run_id},
+            saved: {**store_of(store), "run": run_id},
             follows: True,
             **show_run(run_id, store, Seen()),
         }
@@ -222,35 +210,26 @@ def _wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
         try:
             run_id, token = jobs.open_run(Path(str(file)))
         except ValueError as error:
-            raise _refusal("This is not a run that can be opened", error) from None
+            raise refusal("This is not a run that can be opened", error) from None
         gr.Info("The run is open: look through it, or resume it where it stopped.")
         return watch_own(run_id, token, store)
 
     def refresh_history(run_id: str, store: Any) -> Any:
-        return list_runs(jobs, list(_tokens(store)), run_id)
+        return list_runs(jobs, list(tokens_of(store)), run_id)
 
     def delete(picked: str, store: Any) -> Any:
         """Deletes the chosen run; nothing was chosen if the visitor thought better of it."""
         if not picked:
             return gr.skip()
-        delete_run(jobs, picked, _token(store, picked), _refusal)
-        tokens = {key: value for key, value in _tokens(store).items() if key != picked}
+        delete_run(jobs, picked, token_of(store, picked), refusal)
+        tokens = {key: value for key, value in tokens_of(store).items() if key != picked}
         return {
-            saved: {**_store(store), "run": "", "tokens": tokens},
+            saved: {**store_of(store), "run": "", "tokens": tokens},
             current: "",
             # What was seen stays: a tick that is under way still asks for the run.
             history.picked: list_runs(jobs, list(tokens), ""),
             **show_empty(watch, DELETED),
         }
-
-    def reopen(store: Any) -> Any:
-        """The pictures that were uploaded before a reload."""
-        return show_upload(lab.transfer.upload, _store(store).get("upload", ""))
-
-    def list_sources(store: Any, upload_id: Any) -> Any:
-        choices = source_choices(jobs, list(_tokens(store)))
-        heads = describe_source(jobs, _tokens(store), choices[0][1], upload_id)
-        return [gr.Dropdown(choices=choices, value=choices[0][1]), *heads]
 
     def attach(store: Any, request: gr.Request) -> Any:
         """Finds the run of a link or, failing that, this browser's last one."""
@@ -315,9 +294,6 @@ def _wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
     page.load(attach, saved, [current, seen, *shown, *filled], **QUICK).then(
         None, current, None, js=SHOW_RUN_IN_ADDRESS
     )
-    page.load(reopen, saved, transfer.upload.shown, **QUICK).then(
-        list_sources, [saved, transfer.upload.current], _source_outputs(transfer), **QUICK
-    ).then(describe_transfer, _described(transfer), _description(transfer), **QUICK)
 
 
 def show_settings(lab: Lab, config: TrainConfig) -> dict[Any, Any]:
@@ -332,103 +308,5 @@ def data_name(upload_id: str) -> str:
     return upload_id.removeprefix(EXAMPLE) if upload_id.startswith(EXAMPLE) else "your pictures"
 
 
-def _wire_transfer(lab: Lab) -> None:
-    """Steps 1 and 2: pictures come in, are looked through, and the source says what is nearest."""
-    form, jobs, saved = lab.transfer, lab.jobs, lab.saved
-    upload = form.upload
-
-    def keep(store: Any, upload_id: Any) -> Any:
-        return {**_store(store), "upload": upload_id}
-
-    def show_it(upload_id: Any) -> Any:
-        return show_upload(upload, upload_id)
-
-    def describe_it(store: Any, name: Any, upload_id: Any) -> Any:
-        return describe_source(jobs, _tokens(store), name, upload_id)
-
-    def choose_fit(upload_id: Any, fit: Any, background: Any) -> Any:
-        if fit in FITS and background in BACKGROUNDS:
-            choose(upload_id, fit=fit, background=background)
-        return show_it(upload_id)
-
-    def on_tick(upload_id: Any, event: gr.EventData) -> Any:
-        tick(upload_id, *ticked(event))
-        updates = show_it(upload_id)
-        shown = {key: updates[key] for key in (upload.summary, upload.preview) if key in updates}
-        return shown or gr.skip()
-
-    heads = _source_outputs(form)[1:]
-    described = {
-        "fn": describe_transfer, "inputs": _described(form), "outputs": _description(form), **QUICK
-    }  # fmt: skip
-
-    def after(event: Any) -> None:
-        """New pictures: shown, remembered by the browser, and set beside the source's heads."""
-        event.success(show_it, upload.current, upload.shown, **QUICK).then(
-            **described
-        ).then(keep, [saved, upload.current], saved, **QUICK).then(
-            describe_it, [saved, form.source, upload.current], heads,
-            api_visibility="private", show_progress="hidden",
-        )  # fmt: skip
-
-    for files in (upload.files, upload.folder):
-        after(
-            files.upload(
-                take_files, files, [upload.current, files], api_visibility="private",
-                show_progress_on=upload.files,
-            )
-        )  # fmt: skip
-    for name, button in upload.examples.items():
-        after(button.click(lambda name=name: EXAMPLE + name, None, upload.current, **QUICK))
-    for component in (upload.fit, upload.background):
-        component.input(
-            choose_fit, [upload.current, upload.fit, upload.background], upload.shown, **QUICK
-        )
-    upload.tiles.input(on_tick, upload.current, [upload.summary, upload.preview], **QUICK)
-    form.source.input(
-        describe_it, [saved, form.source, upload.current], heads,
-        api_visibility="private", show_progress="hidden",
-    ).then(**described)  # fmt: skip
-    changed = [form.head, form.strategy, form.races, form.racers, form.seconds]
-    gr.on(
-        [component.input for component in [*changed, *form.advanced.values()]],
-        **described,
-        trigger_mode="always_last",
-    )
-
-
-def _described(form: TransferForm) -> list[Any]:
-    return [form.upload.current, *form.inputs]
-
-
-def _description(form: TransferForm) -> list[Any]:
-    return [form.note, form.racers, form.start, form.estimate, form.command]
-
-
-def _source_outputs(form: TransferForm) -> list[Any]:
-    return [form.source, form.head, form.nearest, form.upload.preview]
-
-
 def _form_outputs(form: Form) -> list[Any]:
     return [*form.inputs, form.card, form.preset_note, form.estimate, form.command]
-
-
-def _store(store: Any) -> dict[str, Any]:
-    """What the browser keeps, which may have been tampered with."""
-    return store if isinstance(store, dict) else {}
-
-
-def _tokens(store: Any) -> dict[str, str]:
-    """The owner's tokens out of what the browser keeps, which may have been tampered with."""
-    tokens = _store(store).get("tokens")
-    return tokens if isinstance(tokens, dict) else {}
-
-
-def _token(store: Any, run_id: str) -> str | None:
-    return _tokens(store).get(run_id)
-
-
-def _refusal(title: str, error: ValueError) -> gr.Error:
-    """What the page shows of a mistake; gradio takes its text as HTML."""
-    text = str(error)
-    return gr.Error(escape(text[:1].upper() + text[1:]), title=title, print_exception=False)

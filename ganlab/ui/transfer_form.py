@@ -204,9 +204,9 @@ def describe_source(jobs: Jobs, tokens: dict[str, str], name: Any, upload_id: An
         far = nearest_heads(source, dataset)
         ranked = far[0]
         told = ", ".join(dict.fromkeys(next(iter(each)) for each in far))
-        note = f"Nearest to your pictures: {told} (KID {next(iter(ranked.values())):.0f})"
+        note = f"Nearest to your pictures: {told} (KID {next(iter(ranked.values())):.1f})"
         if len(ranked) > 1 and len(far) == 1:
-            note += f"; furthest: {next(reversed(ranked))} ({next(reversed(ranked.values())):.0f})"
+            note += f"; furthest: {next(reversed(ranked))} ({next(reversed(ranked.values())):.1f})"
         note += "."
         if dataset.channels > source.config.channels:
             note += " It draws in grey and is given colour."

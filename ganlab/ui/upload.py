@@ -23,7 +23,7 @@ from ganlab import sampling
 from ganlab.data import catalog, intake, staged
 from ganlab.data.catalog import CATALOG
 from ganlab.data.dataset import Dataset
-from ganlab.data.report import LEFT_OUT, MENDED, Entry, Report, load_report
+from ganlab.data.report import LEFT_OUT, MENDED, Entry, Report, advice_on, load_report
 from ganlab.files import read_json, write_json
 from ganlab.paths import home
 from ganlab.ui import figures
@@ -303,10 +303,11 @@ def summary(report: Report, included: list[int] | None) -> str:
     if odd:
         listed = ", ".join(odd[:3])
         remarks.append(f"Unlike all others: {listed}. Leave it out below if it strayed in.")
-    if len(report.tasks) > 1:
-        remarks.append(f"{len(report.tasks)} tasks, from the subfolders: {', '.join(report.tasks)}")
-    if report.advice:
-        remarks.append(report.advice)
+    tasks = dict.fromkeys(e.task for e in report.entries if e.number in chosen)
+    if len(tasks) > 1:
+        remarks.append(f"{len(tasks)} tasks, from the subfolders: {', '.join(tasks)}")
+    if advice := advice_on(used):
+        remarks.append(advice)
     lines = "".join(f'<p class="gl-note">{escape(text)}</p>' for text in remarks)
     return f'<div class="gl-intake" role="status"><p>{" · ".join(parts)}</p>{lines}</div>'
 

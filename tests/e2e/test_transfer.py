@@ -205,7 +205,7 @@ def test_a_zip_of_folders_has_a_task_for_each_and_too_few_pictures_are_told_what
     drop(page, [packed])
     summary = page.locator("#intake-summary")
     expect(summary).to_contain_text("2 tasks, from the subfolders: discs, squares")
-    expect(summary).to_contain_text("Only 8 pictures can be used. The model will mostly repeat")
+    expect(summary).to_contain_text("Only 8 pictures are used. The model will mostly repeat")
     is_ready(page)
 
 

@@ -432,7 +432,7 @@ def test_the_summary_names_the_odd_one_until_it_is_left_out():
 
 def test_the_summary_tells_few_pictures_what_to_expect():
     few, enough = (summary(report_of(*[KEPT] * n), None) for n in (9, 10))
-    assert "Only 9 pictures can be used. The model will mostly repeat them" in few
+    assert "Only 9 pictures are used. The model will mostly repeat them" in few
     assert "repeat" not in enough
 
 

@@ -1,0 +1,113 @@
+"""What happens in steps 1 and 2 of a transfer: pictures come in, are looked through, and the source
+says what is nearest to them."""
+
+from typing import Any
+
+import gradio as gr
+
+from ganlab.jobs import Jobs, UnknownRun
+from ganlab.ui.transfer_form import (
+    TransferForm,
+    describe_source,
+    describe_transfer,
+    source_choices,
+)
+from ganlab.ui.upload import (
+    BACKGROUNDS,
+    EXAMPLE,
+    FITS,
+    choose,
+    show_upload,
+    take_files,
+    tick,
+    ticked,
+)
+from ganlab.ui.visitor import ACT, QUICK, store_of, tokens_of
+
+
+def wire_steps(page: gr.Blocks, jobs: Jobs, form: TransferForm, saved: gr.BrowserState) -> None:
+    """Connects the components; `saved` is what the browser keeps."""
+    upload = form.upload
+
+    def keep(store: Any, upload_id: Any) -> Any:
+        return {**store_of(store), "upload": upload_id}
+
+    def show_it(upload_id: Any) -> Any:
+        return show_upload(upload, upload_id)
+
+    def reopen(store: Any) -> Any:
+        """The pictures that were uploaded before a reload."""
+        return show_it(store_of(store).get("upload", ""))
+
+    def list_sources(store: Any, upload_id: Any) -> Any:
+        """With the one chosen that the run on view has started from."""
+        choices = source_choices(jobs, list(tokens_of(store)))
+        names = [name for _, name in choices]
+        try:
+            before = getattr(jobs.view(store_of(store).get("run", "")).config, "source", "")
+        except UnknownRun:
+            before = ""
+        source = before if before in names else names[0]
+        heads = describe_source(jobs, tokens_of(store), source, upload_id)
+        return [gr.Dropdown(choices=choices, value=source), *heads]
+
+    def describe_it(store: Any, name: Any, upload_id: Any) -> Any:
+        return describe_source(jobs, tokens_of(store), name, upload_id)
+
+    def choose_fit(upload_id: Any, fit: Any, background: Any) -> Any:
+        if fit in [*FITS] and background in [*BACKGROUNDS]:
+            choose(upload_id, fit=fit, background=background)
+        return show_it(upload_id)
+
+    def on_tick(upload_id: Any, event: gr.EventData) -> Any:
+        tick(upload_id, *ticked(event))
+        updates = show_it(upload_id)
+        shown = {key: updates[key] for key in (upload.summary, upload.preview) if key in updates}
+        return shown or gr.skip()
+
+    heads = [form.head, form.nearest, upload.preview]
+    compare = {
+        "fn": describe_it, "inputs": [saved, form.source, upload.current], "outputs": heads, **ACT
+    }  # fmt: skip
+    describe = {
+        "fn": describe_transfer,
+        "inputs": [upload.current, *form.inputs],
+        "outputs": [form.note, form.racers, form.start, form.estimate, form.command],
+        **QUICK,
+    }
+
+    def after(event: Any) -> None:
+        """New pictures: shown, remembered by the browser, and set beside the source's heads."""
+        event.success(show_it, upload.current, upload.shown, **QUICK).then(**describe).then(
+            keep, [saved, upload.current], saved, **QUICK
+        ).then(**compare)
+
+    for files in (upload.files, upload.folder):
+        after(
+            files.upload(
+                take_files,
+                files,
+                [upload.current, files],
+                api_visibility="private",
+                show_progress_on=upload.files,
+            )
+        )
+    for name, button in upload.examples.items():
+        after(button.click(lambda name=name: EXAMPLE + name, None, upload.current, **QUICK))
+    for component in (upload.fit, upload.background):
+        component.input(
+            choose_fit, [upload.current, upload.fit, upload.background], upload.shown, **QUICK
+        ).then(**compare)
+    upload.tiles.input(on_tick, upload.current, [upload.summary, upload.preview], **QUICK).then(
+        **describe
+    )
+    form.source.input(**compare).then(**describe)
+    changed = [form.head, form.strategy, form.races, form.racers, form.seconds]
+    gr.on(
+        [component.input for component in [*changed, *form.advanced.values()]],
+        **describe,
+        trigger_mode="always_last",
+    )
+    page.load(reopen, saved, upload.shown, **QUICK).then(
+        list_sources, [saved, upload.current], [form.source, *heads], **QUICK
+    ).then(**describe)

@@ -1,0 +1,43 @@
+"""What the browser keeps for its visitor, and how the page says no.
+
+The store holds the run on view, the owner's tokens of the visitor's runs and their last upload. It
+comes from outside, so it may have been tampered with.
+"""
+
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+MAX_TOKENS = 20
+EMPTY_STORE = {"run": "", "tokens": {}, "upload": ""}
+
+QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+# Only a queued event can show a gr.Error: one that skips the queue fails without a word.
+ACT = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+def store_of(store: Any) -> dict[str, Any]:
+    return store if isinstance(store, dict) else {}
+
+
+def tokens_of(store: Any) -> dict[str, str]:
+    """The owner's tokens, by the runs' ids, oldest first."""
+    tokens = store_of(store).get("tokens")
+    return tokens if isinstance(tokens, dict) else {}
+
+
+def token_of(store: Any, run_id: str) -> str | None:
+    return tokens_of(store).get(run_id)
+
+
+def with_token(store: Any, run_id: str, token: str) -> dict[str, Any]:
+    """The store with one more run, which is now on view."""
+    tokens = list({**tokens_of(store), run_id: token}.items())
+    return {**store_of(store), "run": run_id, "tokens": dict(tokens[-MAX_TOKENS:])}
+
+
+def refusal(title: str, error: ValueError) -> gr.Error:
+    """What the page shows of a mistake; gradio takes its text as HTML."""
+    text = str(error)
+    return gr.Error(escape(text[:1].upper() + text[1:]), title=title, print_exception=False)
