@@ -10,7 +10,7 @@ from ganlab.settings import setting
 from ganlab.strategies import LOW_LAYERS, STRATEGIES, THAWS
 
 RACE = "race"
-DEFAULT = "finetune"
+DEFAULT = "freezed"  # the lowest KID in a minute, of ten pictures and of sixty
 
 
 def otherwise(name: str, default: Any) -> Any:

@@ -49,7 +49,7 @@ QUICK = (
     "quick"  # no transfer: the page's Quick look, whose network is smaller, on the same pictures
 )
 ROWS = {name: strategy.title for name, strategy in STRATEGIES.items()} | {QUICK: "*Quick look*"}
-MINUTE, CALIBRATION = 60.0, 20.0  # seconds
+MINUTE = 60.0  # seconds
 
 
 def some_of(name: str, count: int, seed: int) -> Dataset:
@@ -77,12 +77,11 @@ def run_once(source: Source, dataset: Dataset, strategy: str, folder: Path, **se
     return run
 
 
-def calibrate(source: Source, folder: Path) -> None:
+def calibrate(source: Source, folder: Path, only: list[str] | None) -> None:
     """Counts the steps of a minute."""
-    steps, dataset = {}, some_of("robots", 60, 0)
-    for name in ROWS:
-        run = run_once(source, dataset, name, folder, seconds=CALIBRATION)
-        steps[name] = round(run.status.step * MINUTE / CALIBRATION)
+    steps, dataset = json.loads(MINUTES.read_text()), some_of("robots", 60, 0)
+    for name in only or ROWS:
+        steps[name] = run_once(source, dataset, name, folder, seconds=MINUTE).status.step
         print(f"{name}: {steps[name]} steps in {MINUTE:g} s", flush=True)
     MINUTES.write_text(json.dumps(steps, indent=1) + "\n")
 
@@ -176,7 +175,7 @@ def main() -> None:
     source = open_source(SOURCE)
     with tempfile.TemporaryDirectory() as folder:
         if options.what == "calibrate":
-            calibrate(source, Path(folder) / "run")
+            calibrate(source, Path(folder) / "run", options.strategies)
         else:
             part, parts = map(int, options.part.split("/"))
             run_all(source, Path(folder) / "run", part, parts, options.strategies)

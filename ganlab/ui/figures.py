@@ -75,9 +75,9 @@ within a minute.</p></div>"""
 
 
 EMPTY_TRANSFER = f"""<div class="gl-empty">{_noise_to_face()}
-<h2>Your generator will appear here</h2><p>One that can already draw learns from your pictures:
-a <b class="gl-g">generator</b> of your own in about a minute. Drop some pictures, or take one of
-our sets, and press Start.</p></div>"""
+<h2 class="gl-step"><i>3</i> Your generator will appear here</h2><p>One that can already draw learns
+from your pictures: a <b class="gl-g">generator</b> of your own in about a minute. Drop some
+pictures, or take one of our sets, and press Start.</p></div>"""
 
 
 def jpeg_uri(jpeg: bytes) -> str:

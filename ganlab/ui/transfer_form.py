@@ -152,7 +152,7 @@ def build_transfer_form() -> TransferForm:
         )
         racers = gr.CheckboxGroup(
             [(s.title, name) for name, s in STRATEGIES.items()],
-            value=["scratch", DEFAULT, "freezed"],
+            value=["scratch", "finetune", DEFAULT],
             label="Racers",
             visible=False,
             elem_id="racers",
@@ -204,9 +204,10 @@ def describe_source(jobs: Jobs, tokens: dict[str, str], name: Any, upload_id: An
         far = nearest_heads(source, dataset)
         ranked = far[0]
         told = ", ".join(dict.fromkeys(next(iter(each)) for each in far))
-        note = f"Nearest to your pictures: {told} (KID {next(iter(ranked.values())):.1f})"
+        kids = [round(kid, 1) + 0.0 for kid in ranked.values()]  # no "-0.0"
+        note = f"Nearest to your pictures: {told} (KID {kids[0]:.1f})"
         if len(ranked) > 1 and len(far) == 1:
-            note += f"; furthest: {next(reversed(ranked))} ({next(reversed(ranked.values())):.1f})"
+            note += f"; furthest: {next(reversed(ranked))} ({kids[-1]:.1f})"
         note += "."
         if dataset.channels > source.config.channels:
             note += " It draws in grey and is given colour."

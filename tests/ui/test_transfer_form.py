@@ -95,7 +95,7 @@ def own_run(jobs: Jobs, *, snapshot: bool = True, **changes: Any) -> tuple[str, 
 def filled(**changes: Any) -> list:
     """A valid form, in the order of its components, with some values changed."""
     values = {
-        "source": "avatars64", "head": NEAREST, "strategy": "finetune", "races": False,
+        "source": "avatars64", "head": NEAREST, "strategy": "freezed", "races": False,
         "racers": ["scratch", "finetune", "freezed"], "seconds": 60,
         **{spec.name: spec.default for spec in ADVANCED},
     }  # fmt: skip
@@ -378,7 +378,9 @@ def test_the_head_that_drew_the_pictures_is_named_as_the_nearest(jobs, monkeypat
     monkeypatch.setattr(form_module, "preview", lambda upload_id, size: f"{upload_id} at {size}")
     heads, note, shown = describe_source(jobs, {}, "small", "mine")
     near, far = "ab"[head], "ba"[head]
-    assert re.search(rf">Nearest to your pictures: {near} \(KID -?\d+\); furthest: {far} \(", note)
+    assert re.search(
+        rf">Nearest to your pictures: {near} \(KID -?\d+\.\d\); furthest: {far} \(", note
+    )
     assert heads.choices == [(f"Nearest: {near}", NEAREST), (near, near), (far, far)]
     assert heads.value == NEAREST
     assert shown == "mine at 32"
