@@ -13,10 +13,11 @@ RACE = "race"
 DEFAULT = "freezed"  # the lowest KID in a minute, of ten pictures and of sixty
 
 
-def otherwise(name: str, default: Any) -> Any:
+def otherwise(name: str, default: Any, more_help: str = "") -> Any:
     """A setting of a training with another default."""
     (spec,) = (spec for spec in fields(TrainConfig) if spec.name == name)
-    return field(default=default, metadata=spec.metadata)
+    help_text = " ".join(filter(None, (spec.metadata["help"], more_help)))
+    return field(default=default, metadata={**spec.metadata, "help": help_text})
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class TransferConfig(TrainConfig):
     """Everything a transfer is told. The network's own settings are the source's."""
 
     lr_decay: bool = otherwise("lr_decay", True)
+    diffaugment: bool | None = otherwise(
+        "diffaugment", None, "If not said, on where a task has fewer than 30 pictures."
+    )
     source: str = setting("avatars64", "A checkpoint or a run to start from.", label="Start from")
     heads: tuple[str, ...] = setting(
         (),

@@ -112,13 +112,20 @@ def results() -> dict[tuple, dict]:
     return {(row["set"], row["pictures"], row["strategy"], row["seed"]): row for row in rows}
 
 
-def run_all(source: Source, folder: Path, part: int, parts: int, only: list[str] | None) -> None:
+def run_all(
+    source: Source,
+    folder: Path,
+    part: int,
+    parts: int,
+    only: list[str] | None,
+    counts: list[int] | None,
+) -> None:
     """Trains what is missing, all strategies of a seed in turn."""
     minutes = json.loads(MINUTES.read_text())
     jobs = [
         (name, count, strategy, seed)
         for seed in SEEDS
-        for count in COUNTS
+        for count in counts or COUNTS
         for name in SETS
         for strategy in only or ROWS
     ]
@@ -168,6 +175,7 @@ def main() -> None:
     parser.add_argument("what", choices=["calibrate", "run", "table"])
     parser.add_argument("--part", default="1/1", help="K/N: every Nth of the runs, from the Kth")
     parser.add_argument("--strategies", nargs="+", choices=list(ROWS), help="default: all")
+    parser.add_argument("--pictures", nargs="+", type=int, choices=COUNTS, help="default: all")
     options = parser.parse_args()
     if options.what == "table":
         table()
@@ -178,7 +186,7 @@ def main() -> None:
             calibrate(source, Path(folder) / "run", options.strategies)
         else:
             part, parts = map(int, options.part.split("/"))
-            run_all(source, Path(folder) / "run", part, parts, options.strategies)
+            run_all(source, Path(folder) / "run", part, parts, options.strategies, options.pictures)
 
 
 if __name__ == "__main__":

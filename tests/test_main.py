@@ -24,6 +24,7 @@ from ganlab.config import PRESETS, TrainConfig
 from ganlab.data import saved
 from ganlab.export import export
 from ganlab.runs import Run
+from ganlab.transfer_config import DEFAULT
 
 ROOT = Path(__file__).parents[1]
 SMALL = ["--width", 8, "--z-dim", 8, "--batch-size", 8, "--precision", "fp32"]
@@ -689,7 +690,7 @@ def test_without_json_a_transfer_says_who_learns_what_and_where_it_is(
     first, last = capfd.readouterr().out.splitlines()
     assert first == "small (b, a) learns pictures: 16 pictures"
     assert last.startswith("finished at step 2, ") and last.endswith(str(run))
-    assert (Run(run).config.strategy, Run(run).config.heads) == ("finetune", ("b", "a"))
+    assert (Run(run).config.strategy, Run(run).config.heads) == (DEFAULT, ("b", "a"))
 
 
 def test_a_zip_of_the_pictures_will_do(checkpoint, picture_folder, tmp_path, capfd):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import drawings
 from safetensors.torch import load_file
 from sources import small_source, tiny_transfer
 
@@ -208,6 +209,16 @@ def test_but_not_for_ewc_which_says_so_before_it_starts(tmp_path: Path, one_task
     source = replace(small_source(), discriminator=None)
     with pytest.raises(ValueError, match="came without its discriminator"):
         transfer.create(tiny_transfer("ewc"), one_task, source, path=tmp_path / "run")
+
+
+@pytest.mark.parametrize(("per_task", "augmented"), [(12, True), (30, False)])
+def test_few_pictures_are_augmented_unless_told_otherwise(
+    tmp_path: Path, per_task: int, augmented: bool
+) -> None:
+    pictures, source = drawings(("discs", "squares"), per_task), small_source()
+    for chosen, expected in ((None, augmented), (True, True), (False, False)):
+        config = tiny_transfer(diffaugment=chosen)
+        assert transfer.fitted(config, pictures, source).diffaugment is expected
 
 
 def looks(*pairs: tuple[float, float]) -> list[dict[str, float]]:

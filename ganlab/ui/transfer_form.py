@@ -19,6 +19,7 @@ from ganlab.ui.strategy_figure import strategy_note
 from ganlab.ui.train_form import arrow_step, as_typed
 from ganlab.ui.upload import Upload, build_upload, preview, staged_pictures
 
+MAYBE = {"automatic": None, "on": True, "off": False}  # of a setting that the pictures may decide
 NEAREST = ""  # of the heads: the one nearest to the pictures
 ADVANCED = [
     spec
@@ -104,7 +105,7 @@ def read_transfer(values: Sequence[Any], data: str) -> TransferConfig:
         raise ValueError("Tick at least two strategies for a race.")
     if not isinstance(strategy, str) or strategy not in STRATEGIES:
         raise ValueError("Choose a strategy from the list.")
-    settings = {spec.name: as_typed(v, spec) for spec, v in zip(ADVANCED, advanced, strict=True)}
+    settings = {spec.name: _as_set(v, spec) for spec, v in zip(ADVANCED, advanced, strict=True)}
     return TransferConfig(
         data=data,
         source=source,
@@ -114,6 +115,23 @@ def read_transfer(values: Sequence[Any], data: str) -> TransferConfig:
         seconds=seconds,
         **settings,
     )
+
+
+def _as_set(value: Any, spec: Any) -> Any:
+    """A setting's value out of what its component sends."""
+    if spec.type != bool | None:
+        return as_typed(value, spec)
+    if value not in [*MAYBE]:
+        empty = " is empty" * (value is None)
+        raise ValueError(f"{spec.metadata['label']}{empty}: choose automatic, on or off.")
+    return MAYBE[value]
+
+
+def _as_shown(value: Any, spec: Any) -> Any:
+    """The other way round."""
+    if spec.type != bool | None:
+        return value
+    return next(key for key, meant in MAYBE.items() if meant is value)
 
 
 def build_transfer_form() -> TransferForm:
@@ -180,10 +198,13 @@ def build_transfer_form() -> TransferForm:
 
 
 def _input(spec: Any, config: TransferConfig) -> gr.components.Component:
-    meta, value = spec.metadata, getattr(config, spec.name)
+    meta, value = spec.metadata, _as_shown(getattr(config, spec.name), spec)
     common = {"label": meta["label"], "info": meta["help"], "elem_id": f"transfer-{spec.name}"}
     if spec.type is bool:
         return gr.Checkbox(value, **common)
+    if spec.type == bool | None:
+        choices = [(key.capitalize(), key) for key in MAYBE]
+        return gr.Dropdown(choices, value=value, filterable=False, **common)
     if meta["choices"]:
         choices = [(title, key) for key, title in meta["choices"].items()]
         return gr.Dropdown(choices, value=value, filterable=False, **common)
@@ -247,5 +268,8 @@ def show_transfer(form: TransferForm, config: TransferConfig) -> dict[Any, Any]:
         form.races: races,
         form.racers: gr.CheckboxGroup(value=list(config.laps or form.racers.value), visible=races),
         form.seconds: config.seconds,
-        **{form.advanced[spec.name]: getattr(config, spec.name) for spec in ADVANCED},
+        **{
+            form.advanced[spec.name]: _as_shown(getattr(config, spec.name), spec)
+            for spec in ADVANCED
+        },
     }

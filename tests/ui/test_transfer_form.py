@@ -97,7 +97,7 @@ def filled(**changes: Any) -> list:
     values = {
         "source": "avatars64", "head": NEAREST, "strategy": "freezed", "races": False,
         "racers": ["scratch", "finetune", "freezed"], "seconds": 60,
-        **{spec.name: spec.default for spec in ADVANCED},
+        **{spec.name: "automatic" if spec.default is None else spec.default for spec in ADVANCED},
     }  # fmt: skip
     assert set(changes) <= set(values)
     return list({**values, **changes}.values())
@@ -114,7 +114,7 @@ def described(upload_id: Any, **changes: Any) -> dict[str, Any]:
 def test_a_filled_form_is_read_field_by_field():
     values = filled(
         head="micah", strategy="thaw", seconds=30, r1=0.5, learning_rate=0.001, batch_size=6,
-        flips=False, diffaugment=True, seed=7, thaw="fine", frozen_layers=3, strength=2.5,
+        flips=False, diffaugment="on", seed=7, thaw="fine", frozen_layers=3, strength=2.5,
     )  # fmt: skip
     assert read_transfer(values, "pictures") == TransferConfig(
         data="pictures", source="avatars64", heads=("micah",), strategy="thaw", seconds=30, r1=0.5,
