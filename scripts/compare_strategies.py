@@ -5,9 +5,9 @@
     python -m scripts.compare_strategies table       # what README shows
 
 A minute is that of both cores of an otherwise idle machine: `calibrate` counts its steps once, and
-the runs are by steps. So they may share the machine: two of them at a time, `run --part 1/2` and
-`run --part 2/2`, on one core each, take the least time. What is measured is kept in
-`strategies.jsonl` beside this file, a line per run, and a run that was broken off begins again.
+the runs are by steps. So they may share the machine: two processes of one thread each, one of them
+with `--backwards`, take the least time. What is measured is kept in `strategies.jsonl` beside this
+file, a line per run, and a run that was broken off begins again.
 
 A run is judged by the snapshot that the page would offer, against pictures of the same domain that
 are not in the set (`scripts/domains`), so that copying its pictures does not help.
@@ -77,10 +77,10 @@ def run_once(source: Source, dataset: Dataset, strategy: str, folder: Path, **se
     return run
 
 
-def calibrate(source: Source, folder: Path, only: list[str] | None) -> None:
+def calibrate(source: Source, folder: Path, strategies: list[str]) -> None:
     """Counts the steps of a minute."""
     steps, dataset = json.loads(MINUTES.read_text()), some_of("robots", 60, 0)
-    for name in only or ROWS:
+    for name in strategies:
         steps[name] = run_once(source, dataset, name, folder, seconds=MINUTE).status.step
         print(f"{name}: {steps[name]} steps in {MINUTE:g} s", flush=True)
     MINUTES.write_text(json.dumps(steps, indent=1) + "\n")
@@ -112,25 +112,18 @@ def results() -> dict[tuple, dict]:
     return {(row["set"], row["pictures"], row["strategy"], row["seed"]): row for row in rows}
 
 
-def run_all(
-    source: Source,
-    folder: Path,
-    part: int,
-    parts: int,
-    only: list[str] | None,
-    counts: list[int] | None,
-) -> None:
+def run_all(source: Source, folder: Path, options: argparse.Namespace) -> None:
     """Trains what is missing, all strategies of a seed in turn."""
     minutes = json.loads(MINUTES.read_text())
     jobs = [
         (name, count, strategy, seed)
         for seed in SEEDS
-        for count in counts or COUNTS
+        for count in options.pictures
         for name in SETS
-        for strategy in only or ROWS
+        for strategy in options.strategies
     ]
-    for job in [job for job in jobs if job not in results()][part - 1 :: parts]:
-        if job in results():
+    for job in reversed(jobs) if options.backwards else jobs:
+        if job in results():  # perhaps by another process
             continue
         name, count, strategy, seed = job
         settings = {"seed": seed, "steps": minutes[strategy], "seconds": None}
@@ -173,9 +166,11 @@ def table() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["calibrate", "run", "table"])
-    parser.add_argument("--part", default="1/1", help="K/N: every Nth of the runs, from the Kth")
-    parser.add_argument("--strategies", nargs="+", choices=list(ROWS), help="default: all")
-    parser.add_argument("--pictures", nargs="+", type=int, choices=COUNTS, help="default: all")
+    parser.add_argument("--strategies", nargs="+", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--pictures", nargs="+", type=int, choices=COUNTS, default=COUNTS)
+    parser.add_argument(
+        "--backwards", action="store_true", help="from the last to the first, for a second process"
+    )
     options = parser.parse_args()
     if options.what == "table":
         table()
@@ -185,8 +180,7 @@ def main() -> None:
         if options.what == "calibrate":
             calibrate(source, Path(folder) / "run", options.strategies)
         else:
-            part, parts = map(int, options.part.split("/"))
-            run_all(source, Path(folder) / "run", part, parts, options.strategies, options.pictures)
+            run_all(source, Path(folder) / "run", options)
 
 
 if __name__ == "__main__":
