@@ -63,8 +63,11 @@ def cutout(x: Tensor, generator: torch.Generator) -> Tensor:
     return x * ~hidden
 
 
-def diffaugment(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Colour, translation and cutout, in the published order."""
-    for change in (brightness, saturation, contrast, translation, cutout):
+COLOUR, PLACE = (brightness, saturation, contrast), (translation, cutout)
+
+
+def diffaugment(x: Tensor, generator: torch.Generator, colour: bool = True) -> Tensor:
+    """Colour (unless it is left out), translation and cutout, in the published order."""
+    for change in (*COLOUR, *PLACE) if colour else PLACE:
         x = change(x, generator)
     return x

@@ -228,6 +228,12 @@ class TrainConfig:
         label="DiffAugment",
         group="Augmentation",
     )
+    colour_shifts: bool = setting(
+        True,
+        "DiffAugment's shifts of colour; without them it only moves and hides.",
+        label="DiffAugment in colour",
+        group="Augmentation",
+    )
     seed: int = setting(
         0,
         "The same seed and settings give the same run on the same machine.",

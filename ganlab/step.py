@@ -65,7 +65,9 @@ def train_step(
     penalised = (config.r1 > 0 or config.r2 > 0) and state.step % config.penalty_every == 0
 
     def shown(images: Tensor) -> Tensor:
-        return augment.diffaugment(images, rng) if config.diffaugment else images
+        if not config.diffaugment:
+            return images
+        return augment.diffaugment(images, rng, colour=config.colour_shifts)
 
     def judge(images: Tensor, tasks: Tensor) -> Tensor:
         with plan.autocast():

@@ -28,6 +28,7 @@ class TransferConfig(TrainConfig):
     diffaugment: bool | None = otherwise(
         "diffaugment", None, "If not said, on where a task has fewer than 30 pictures."
     )
+    colour_shifts: bool = otherwise("colour_shifts", False)  # they cost ten emoji twice the KID
     source: str = setting("avatars64", "A checkpoint or a run to start from.", label="Start from")
     heads: tuple[str, ...] = setting(
         (),

@@ -178,3 +178,20 @@ def test_cutout_hides_every_place_sometimes():
     y = augment.cutout(torch.ones(600, 1, 16, 16), seeded())
     share = (y == 0).double().mean(0)
     assert share.min() > 0.05  # 5 of 17 places in each direction: 0.087
+
+
+# DiffAugment as a whole ---------------------------------------------------------------------
+
+
+def test_without_colour_pixels_are_only_moved_or_hidden():
+    x = torch.arange(1.0, 65).view(64, 1, 1, 1).expand(64, 3, 16, 16).clone()  # flat pictures
+    y = augment.diffaugment(x, seeded(), colour=False)
+    for number, picture in enumerate(y, start=1):
+        assert set(picture.unique().tolist()) <= {0.0, float(number)}
+    assert not torch.equal(x, y)
+
+
+def test_with_colour_they_change_as_well():
+    x = torch.full((8, 3, 16, 16), 0.25)
+    values = augment.diffaugment(x, seeded()).unique()
+    assert len(values) > 2

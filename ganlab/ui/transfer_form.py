@@ -25,7 +25,8 @@ ADVANCED = [
     spec
     for spec in fields(TransferConfig)
     if spec.metadata["group"] == "Transfer"
-    or spec.name in ("learning_rate", "r1", "diffaugment", "flips", "batch_size", "seed")
+    or spec.name
+    in ("learning_rate", "r1", "diffaugment", "colour_shifts", "flips", "batch_size", "seed")
 ]
 
 
