@@ -10,7 +10,7 @@ from ganlab.settings import setting
 from ganlab.strategies import LOW_LAYERS, STRATEGIES, THAWS
 
 RACE = "race"
-DEFAULT = "freezed"  # the lowest KID in a minute, of ten pictures and of sixty
+DEFAULT = "freezed"  # in a minute the lowest KID in the mean, of ten pictures and of sixty
 
 
 def otherwise(name: str, default: Any, more_help: str = "") -> Any:
