@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,8 @@ def serving(home: Path) -> Iterator[App]:
             env={**os.environ, **settings},
             stdout=file,
             stderr=subprocess.STDOUT,
+            # A shell's background would have it ignored, also by what it starts.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
     address = f"http://127.0.0.1:{port}"
     try:
