@@ -6,6 +6,7 @@ GANLAB_LAYOUT (channels_last, contiguous) and GANLAB_THREADS (a number).
 """
 
 import logging
+import math
 import os
 import platform
 import time
@@ -128,19 +129,25 @@ def _timed_step() -> Callable[[Plan], None]:
     return step
 
 
-def _time(plan: Plan, step: Callable[[Plan], None]) -> Plan:
-    """The plan with its measured speed: the best of several short bursts, as others share the
-    machine."""
-    plan.apply_threads()
-    times: list[float] = []
-    end = time.perf_counter() + _SECONDS_PER_CANDIDATE
-    while len(times) < 2 or time.perf_counter() < end:
-        start = time.perf_counter()
-        step(plan)
-        if plan.device == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return replace(plan, steps_per_second=1 / min(times))
+def _time(plans: list[Plan], step: Callable[[Plan], None]) -> list[Plan]:
+    """The plans with their measured speeds: the best of several rounds.
+
+    In each round every plan takes its turn, so that what else keeps the machine busy, which comes
+    and goes, does not decide between them.
+    """
+    best = [math.inf] * len(plans)
+    end, rounds = time.perf_counter() + _SECONDS_PER_CANDIDATE * len(plans), 0
+    while rounds < 2 or time.perf_counter() < end:
+        for i, plan in enumerate(plans):
+            plan.apply_threads()
+            step(plan)  # brings the weights into its layout
+            start = time.perf_counter()
+            step(plan)
+            if plan.device == "cuda":
+                torch.cuda.synchronize()
+            best[i] = min(best[i], time.perf_counter() - start)
+        rounds += 1
+    return [replace(plan, steps_per_second=1 / t) for plan, t in zip(plans, best, strict=True)]
 
 
 def measure() -> Plan:
@@ -150,14 +157,15 @@ def measure() -> Plan:
     step = _timed_step()
     on_cuda = torch.cuda.is_available()
     precisions = ["fp32"] if on_cuda and not torch.cuda.is_bf16_supported() else ["fp32", "bf16"]
-    timed = [
-        _time(Plan("cuda" if on_cuda else "cpu", precision, cores, layout=layout), step)
+    plans = [
+        Plan("cuda" if on_cuda else "cpu", precision, cores, layout=layout)
         for precision in precisions
         for layout in LAYOUTS
     ]
+    timed = _time(plans, step)
     best = max(timed, key=lambda plan: plan.steps_per_second)
     if not on_cuda and cores > 2:  # two threads on one core's halves help some machines only
-        timed.append(_time(replace(best, threads=cores // 2), step))
+        timed += _time([replace(best, threads=cores // 2)], step)
         best = max(timed, key=lambda plan: plan.steps_per_second)
     torch.set_num_threads(threads_before)
     log.info("device timing: %s", timed)

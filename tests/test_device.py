@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -198,13 +199,27 @@ def test_the_fastest_candidate_wins(monkeypatch):
     }
     tried = []
 
-    def timed(plan: Plan, step) -> Plan:
-        tried.append((plan.precision, plan.threads, plan.layout))
-        return replace(plan, steps_per_second=speeds[tried[-1]])
+    def timed(plans: list[Plan], step) -> list[Plan]:
+        keys = [(plan.precision, plan.threads, plan.layout) for plan in plans]
+        tried.extend(keys)
+        return [replace(p, steps_per_second=speeds[k]) for p, k in zip(plans, keys, strict=True)]
 
     monkeypatch.setattr(device, "_time", timed)
     assert really_measure() == Plan("cpu", "bf16", 4, 5.0, plain)
     assert sorted(tried) == sorted(speeds)
+
+
+def test_a_neighbour_who_is_busy_for_a_while_does_not_decide(monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(device.time, "perf_counter", lambda: clock.now)
+    quick, slow = Plan("cpu", "fp32", 1), Plan("cpu", "bf16", 1)
+
+    def step(plan: Plan) -> None:
+        busy = 4 if clock.now < 0.5 else 1  # just while the first would be timed
+        clock.now += busy * (0.02 if plan is quick else 0.03)
+
+    timed = device._time([quick, slow], step)
+    assert [round(plan.steps_per_second, 3) for plan in timed] == [50, 33.333]
 
 
 def test_the_operations_of_the_timed_step_are_counted_right():
