@@ -23,7 +23,7 @@ from ganlab.paths import cache_dir
 
 log = logging.getLogger(__name__)
 
-_SECONDS_PER_CANDIDATE = 0.35
+_SECONDS_PER_CANDIDATE, _LEAST_ROUNDS = 0.3, 3
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 # A small GAN at 64 px, so that what wins here wins in a training, too. Of each convolution:
 # channels, kernel and the side of the smaller map; a multiplication and an addition each; forward
@@ -137,7 +137,7 @@ def _time(plans: list[Plan], step: Callable[[Plan], None]) -> list[Plan]:
     """
     best = [math.inf] * len(plans)
     end, rounds = time.perf_counter() + _SECONDS_PER_CANDIDATE * len(plans), 0
-    while rounds < 2 or time.perf_counter() < end:
+    while rounds < _LEAST_ROUNDS or time.perf_counter() < end:
         for i, plan in enumerate(plans):
             plan.apply_threads()
             step(plan)  # brings the weights into its layout

@@ -215,8 +215,8 @@ def test_a_neighbour_who_is_busy_for_a_while_does_not_decide(monkeypatch):
     quick, slow = Plan("cpu", "fp32", 1), Plan("cpu", "bf16", 1)
 
     def step(plan: Plan) -> None:
-        busy = 4 if clock.now < 0.5 else 1  # just while the first would be timed
-        clock.now += busy * (0.02 if plan is quick else 0.03)
+        busy = clock.now < device._SECONDS_PER_CANDIDATE  # while the first alone would be timed
+        clock.now += (4 if busy else 1) * (0.02 if plan is quick else 0.03)
 
     timed = device._time([quick, slow], step)
     assert [round(plan.steps_per_second, 3) for plan in timed] == [50, 33.333]
