@@ -63,11 +63,15 @@ def cutout(x: Tensor, generator: torch.Generator) -> Tensor:
     return x * ~hidden
 
 
-COLOUR, PLACE = (brightness, saturation, contrast), (translation, cutout)
+CHANGES = brightness, saturation, contrast, translation, cutout  # in the published order
 
 
-def diffaugment(x: Tensor, generator: torch.Generator, colour: bool = True) -> Tensor:
-    """Colour (unless it is left out), translation and cutout, in the published order."""
-    for change in (*COLOUR, *PLACE) if colour else PLACE:
-        x = change(x, generator)
-    return x
+def diffaugment(x: Tensor, generator: torch.Generator, p: float = 1.0) -> Tensor:
+    """All of `CHANGES`, each picture with probability `p` (as Karras et al. 2020 do,
+    https://arxiv.org/abs/2006.06676: some of what G is taught by are real pictures as they are)."""
+    changed = x
+    for change in CHANGES:
+        changed = change(changed, generator)
+    if p >= 1:
+        return changed
+    return torch.where(_uniform(x, generator, len(x), 1, 1, 1) < p, changed, x)

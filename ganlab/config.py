@@ -228,10 +228,12 @@ class TrainConfig:
         label="DiffAugment",
         group="Augmentation",
     )
-    colour_shifts: bool = setting(
-        True,
-        "DiffAugment's shifts of colour; without them it only moves and hides.",
-        label="DiffAugment in colour",
+    augment_p: float = setting(
+        1.0,
+        "How likely DiffAugment is to change a picture; the others are shown as they are.",
+        label="Share augmented",
+        low=0.05,
+        high=1,
         group="Augmentation",
     )
     seed: int = setting(

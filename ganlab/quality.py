@@ -22,6 +22,7 @@ FIRST_LOOK_SECONDS = 5.0
 HEAD_START_SECONDS = 60.0  # whose share may be used before they have passed
 RAREST = 0.02  # looks are at least this share of the time so far apart
 SAMPLES = 256  # per look; KID is unbiased, so few only make it noisier
+SAMPLES_OF_FEW = 64  # of fewer pictures: with ten of each, chance would choose the best snapshot
 LONG_SECONDS, SAMPLES_OF_LONG = 300.0, 1000  # a long run can afford more
 COMPARED_AT_LEISURE = 6000  # the same by `evaluate`; the pairs of more would fill the memory
 COMPARED = 2000  # training pictures of a task among which copies are sought: mostly all
@@ -125,7 +126,9 @@ class Gauge:
             self._prepare()
             self._spent += time.perf_counter() - began
             began = time.perf_counter()
-        counts = [len(real) for real in self._real]  # as many of each task as there are real ones
+        pictures = [len(real) for real in self._real]
+        times = max(1, SAMPLES_OF_FEW // sum(pictures))
+        counts = [times * n for n in pictures]  # the tasks mixed as the real ones are
         tasks = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
         images = draw(generator, tasks, LOOK_SEED)
         fake = features.extract(images)

@@ -67,7 +67,7 @@ def train_step(
     def shown(images: Tensor) -> Tensor:
         if not config.diffaugment:
             return images
-        return augment.diffaugment(images, rng, colour=config.colour_shifts)
+        return augment.diffaugment(images, rng, p=config.augment_p)
 
     def judge(images: Tensor, tasks: Tensor) -> Tensor:
         with plan.autocast():

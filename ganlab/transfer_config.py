@@ -28,7 +28,8 @@ class TransferConfig(TrainConfig):
     diffaugment: bool | None = otherwise(
         "diffaugment", None, "If not said, on where a task has fewer than 30 pictures."
     )
-    colour_shifts: bool = otherwise("colour_shifts", False)  # they cost ten emoji twice the KID
+    # All of them changed, or none: worse on ten robots and ten emoji, or copied.
+    augment_p: float = otherwise("augment_p", 0.5)
     source: str = setting("avatars64", "A checkpoint or a run to start from.", label="Start from")
     heads: tuple[str, ...] = setting(
         (),

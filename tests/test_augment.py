@@ -183,15 +183,21 @@ def test_cutout_hides_every_place_sometimes():
 # DiffAugment as a whole ---------------------------------------------------------------------
 
 
-def test_without_colour_pixels_are_only_moved_or_hidden():
-    x = torch.arange(1.0, 65).view(64, 1, 1, 1).expand(64, 3, 16, 16).clone()  # flat pictures
-    y = augment.diffaugment(x, seeded(), colour=False)
-    for number, picture in enumerate(y, start=1):
-        assert set(picture.unique().tolist()) <= {0.0, float(number)}
-    assert not torch.equal(x, y)
+def test_with_p_some_pictures_stay_as_they_are_and_the_others_change_in_every_way():
+    x = torch.full((400, 3, 16, 16), 0.25)
+    y = augment.diffaugment(x, seeded(), p=0.3)
+    stayed = [torch.equal(before, after) for before, after in zip(x, y, strict=True)]
+    assert sum(stayed) == pytest.approx(280, abs=4 * (400 * 0.3 * 0.7) ** 0.5)  # 4 sigmas
+    for changed in (picture for picture, same in zip(y, stayed, strict=True) if not same):
+        colours = changed.unique().tolist()
+        assert len(colours) == 2 and 0.0 in colours  # of a flat picture: one, and what is hidden
+        assert 0.25 not in colours
 
 
-def test_with_colour_they_change_as_well():
-    x = torch.full((8, 3, 16, 16), 0.25)
-    values = augment.diffaugment(x, seeded()).unique()
-    assert len(values) > 2
+def test_p_of_one_is_the_published_augmentation():
+    x = torch.rand(8, 3, 16, 16, generator=seeded()) * 2 - 1
+    by_hand, rng = x, seeded()
+    for change in augment.CHANGES:
+        by_hand = change(by_hand, rng)
+    assert torch.equal(augment.diffaugment(x, seeded(), p=1.0), by_hand)
+    assert not any(map(torch.equal, by_hand, x))

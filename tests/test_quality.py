@@ -53,6 +53,7 @@ def gauge_of(dataset: Dataset) -> Gauge:
 @pytest.fixture
 def few(monkeypatch) -> None:
     monkeypatch.setattr(quality, "SAMPLES", 48)
+    monkeypatch.setattr(quality, "SAMPLES_OF_FEW", 32)
 
 
 @pytest.fixture(scope="module")
@@ -255,10 +256,24 @@ def test_looks_take_their_share_of_the_time_and_no_more(
 
 def test_a_run_that_is_planned_to_be_long_is_measured_on_more_samples(dataset, monkeypatch):
     monkeypatch.setattr(quality, "SAMPLES", 8)
+    monkeypatch.setattr(quality, "SAMPLES_OF_FEW", 8)
     monkeypatch.setattr(quality, "SAMPLES_OF_LONG", 16)
     for planned, samples in ((None, 8), (60, 8), (600, 16)):
         found = Gauge(dataset, *dataset.split(), planned).look(untrained(dataset), 6.0)
         assert found["samples"] == samples
+
+
+def test_of_a_few_pictures_more_samples_are_drawn_in_the_same_mixture():
+    handful = drawings(("discs", "squares"), 8)
+    for rows, samples, of_task in (
+        ([0, 1, 2, 3, 8, 9, 10, 11], 64, 32),
+        ([0, 1, 2, 3, 4, 5, 8, 9], 64, (48, 16)),
+        ([0, 1, 2, 3, 4, 8, 9, 10, 11], 63, (35, 28)),
+    ):
+        dataset = Dataset("few", handful.images[rows], handful.task_ids[rows], handful.tasks)
+        found = gauge_of(dataset).look(untrained(dataset), 6.0)
+        assert found["samples"] == samples
+        assert found["samples_of_task"] in (of_task if isinstance(of_task, tuple) else [of_task])
 
 
 # A finished model ---------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ ADVANCED = [
     for spec in fields(TransferConfig)
     if spec.metadata["group"] == "Transfer"
     or spec.name
-    in ("learning_rate", "r1", "diffaugment", "colour_shifts", "flips", "batch_size", "seed")
+    in ("learning_rate", "r1", "diffaugment", "augment_p", "flips", "batch_size", "seed")
 ]
 
 

@@ -35,6 +35,9 @@ REPOSITORY = Path(__file__).parents[2]
 LOCAL_HOSTS = ("127.0.0.1", "localhost")
 # Of the requests that a browser can make, those to another machine.
 ELSEWHERE = re.compile(r"^(?!data:|blob:|about:|(https?|wss?)://(127\.0\.0\.1|localhost)[:/])")
+GOODBYE = "this page goes away"
+SAYS_GOODBYE = f"addEventListener('beforeunload', () => console.info('{GOODBYE}'))"
+BROKEN_OFF = re.compile("AbortError: signal is aborted|Unexpected error")  # gradio's client
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {
     "viewport": {"width": 390, "height": 844},
@@ -184,21 +187,35 @@ class Guard:
 
     went_elsewhere: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    is_leaving: bool = False
 
     def watch(self, context: BrowserContext) -> None:
         context.route(ELSEWHERE, lambda route: route.abort())
+        context.add_init_script(SAYS_GOODBYE)
         context.on("request", lambda request: self._note_address(request.url))
-        context.on("weberror", lambda error: self.errors.append(str(error.error)))
+        context.on("weberror", lambda error: self._note_error(str(error.error)))
         context.on("console", self._note_message)
-        context.on("page", lambda page: page.on("websocket", lambda w: self._note_address(w.url)))
+        context.on("page", self._watch_page)
+
+    def _watch_page(self, page: Page) -> None:
+        page.on("websocket", lambda websocket: self._note_address(websocket.url))
+        page.on("domcontentloaded", lambda: setattr(self, "is_leaving", False))
 
     def _note_address(self, url: str) -> None:
         if ELSEWHERE.match(url):
             self.went_elsewhere.append(url)
 
     def _note_message(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.errors.append(f"{message.text} ({message.location.get('url')})")
+        if message.text == GOODBYE:
+            self.is_leaving = True
+        elif message.type == "error":
+            self._note_error(f"{message.text} ({message.location.get('url')})")
+
+    def _note_error(self, text: str) -> None:
+        """But for the errors of a page that goes away: gradio's client calls what it then breaks
+        off an error, which nobody sees."""
+        if not (self.is_leaving and BROKEN_OFF.search(text)):
+            self.errors.append(text)
 
     def check(self) -> None:
         assert self.went_elsewhere == []
