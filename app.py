@@ -8,7 +8,7 @@ import time
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from ganlab import device
+from ganlab import device, source
 from ganlab.jobs import Jobs
 from ganlab.paths import runs_dir
 from ganlab.ui.layout import build_page
@@ -38,6 +38,7 @@ def main() -> None:
             prevent_thread_lock=True,
         )
         device.warm_up()
+        source.prepare()
         while True:
             time.sleep(60)
     except KeyboardInterrupt:

@@ -17,6 +17,7 @@ from ganlab.checkpoints import restore_generator
 from ganlab.config import ModelConfig
 from ganlab.data import saved
 from ganlab.files import folder_written_atomically
+from ganlab.health import COPIED
 from ganlab.runs import Run
 from ganlab.strategies import STRATEGIES
 from ganlab.training import Diverged, Event, train
@@ -193,7 +194,11 @@ def winner(results: Results) -> str:
         listed = f"{', '.join(alike[:-1])} and {alike[-1]}"
         return f"No clear winner: {listed} are within the noise of each other ({figures})."
     share = f"{100 * gap / second['kid']:.0f} %"
-    return f"{titles[0]} wins: {figures} for {titles[1]}, {share} less. Another seed may differ."
+    words = f"{titles[0]} wins: {figures} for {titles[1]}, {share} less. Another seed may differ."
+    copied = first.get("copied", 0.0)
+    if copied - first.get("usually_copied", 0.0) >= COPIED:
+        words += f" But {100 * copied:.0f} % of its samples are nearly copies of your pictures."
+    return words
 
 
 def take(race: Run, strategy: str, runs: Path) -> tuple[Run, str]:

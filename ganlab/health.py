@@ -19,6 +19,7 @@ SURE, AT_EASE = 0.97, 0.03  # D's share of right answers and its loss: nothing i
 ALONE = 0.01  # D's loss at which this is plain without a second look at the pictures
 STUCK = 0.9  # KID, over that of the first look: no better
 PATIENCE = 10.0  # seconds since the first look, before which no better is no wonder
+DETOUR, LOOKS_OF_DETOUR = 0.45, 4  # of a transfer, whose KID may rise when it leaves the source
 LIVELIER = 1.25  # diversity, over that of the first look: something is being learnt
 COLLAPSED = 0.15  # diversity, over that of the data: nearly one picture
 ONE_PICTURE = 0.01  # the same at the first look
@@ -69,7 +70,7 @@ def diagnose(
         progress: the share of the run's budget that is used up.
         exploded: the run ended in numbers that are no longer finite, which no curve holds.
     """
-    run = _Story(config, curve, quality)
+    run = _Story(config, curve, quality, progress)
     if exploded:
         return _explosion(run, "are no longer numbers")
     if len(curve) >= 2 and (verdict := _exploded(run)):
@@ -96,6 +97,16 @@ class _Story:
     config: TrainConfig
     curve: Lines
     quality: Lines
+    progress: float
+
+    @property
+    def is_transfer(self) -> bool:
+        return hasattr(self.config, "source")
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """A transfer that is no longer its source and not yet anything else."""
+        return self.is_transfer and (self.progress < DETOUR or len(self.quality) < LOOKS_OF_DETOUR)
 
     @property
     def now(self) -> dict[str, float]:
@@ -194,13 +205,15 @@ def _surely_copied(look: dict[str, float]) -> float:
 
 def _collapsed(run: _Story) -> Verdict | None:
     now = run.now["least_diversity"]
+    # More varied than the data is no aim: a transfer's samples are, on their way.
     peak = max(line["least_diversity"] for line in run.quality)
+    narrow = NARROWED * min(peak, 1.0)
     # A slow network may only have begun to tell latents apart.
     least = COLLAPSED if len(run.quality) >= 2 else ONE_PICTURE
-    if now >= least and now >= NARROWED * peak:
+    if now >= least and now >= narrow:
         return None
     whose = "the least varied task's samples are" if len(run.config.tasks) != 1 else "samples are"
-    fell = f", after {_percent(peak)} at best" if now < NARROWED * peak else ""
+    fell = f", after {_percent(peak)} at best" if now < narrow else ""
     return Verdict(
         "red",
         "Mode collapse",
@@ -214,8 +227,8 @@ def _d_winning(run: _Story) -> Verdict | None:
     """D is sure of nearly every picture, and G learns nothing from it any more."""
     right, loss = run.late("d_right"), run.late("loss_d")
     # At a first look a transfer's D, which has been to school, is always ahead.
-    at_once = len(run.quality) == 1 and loss <= ALONE and not hasattr(run.config, "source")
-    has_won = run.is_stuck or at_once
+    at_once = len(run.quality) == 1 and loss <= ALONE and not run.is_transfer
+    has_won = (run.is_stuck and not run.is_on_its_way) or at_once
     if not has_won or right < SURE or loss > AT_EASE:
         return None
     changes: dict[str, Any] = {}
@@ -239,6 +252,8 @@ def _d_winning(run: _Story) -> Verdict | None:
 def _not_learning(run: _Story) -> Verdict | None:
     first, now = run.quality[0], run.now
     if run.best["kid"] < STUCK * first["kid"] or now["seconds"] - first["seconds"] < PATIENCE:
+        return None
+    if run.is_on_its_way:
         return None
     if now["diversity"] >= LIVELIER * first["diversity"]:
         return None

@@ -115,7 +115,8 @@ class Gauge:
         Returns:
             samples: how many were drawn.
             kid, kid_std: of all tasks together.
-            diversity, least_diversity: mean of the tasks, and of the least varied one.
+            diversity, least_diversity: mean of the tasks, and of the least varied one; 1 if no
+                task's pictures differ.
             copied: share of the samples that are nearly the same as a training picture, in the task
                 where that is most beyond what is usual.
             usually_copied: the same of that task's held-out pictures; 0 if it has too few.
@@ -136,7 +137,7 @@ class Gauge:
         diversity = [
             metrics.diversity(real, own)
             for real, own in zip(self._real, fake.split(counts), strict=True)
-            if len(real) >= 2 and torch.pdist(real).any()
+            if _is_varied(real)
         ]
         parts = zip(self._originals, images.split(counts), strict=True)
         copied = [originals.share(part) for originals, part in parts]
@@ -151,8 +152,8 @@ class Gauge:
             "samples": len(images),
             "kid": kid.value,
             "kid_std": kid.std,
-            "diversity": sum(diversity) / max(len(diversity), 1),
-            "least_diversity": min(diversity, default=0.0),
+            "diversity": sum(diversity) / len(diversity) if diversity else 1.0,
+            "least_diversity": min(diversity, default=1.0),
             "copied": copied[worst],
             "usually_copied": self._usual[worst],
             "samples_of_task": counts[worst],
@@ -197,7 +198,7 @@ def evaluate(
     extract: Features = features.extract,
     on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> dict[str, dict[str, float]]:
-    """All metrics of a finished generator, by task.
+    """All metrics of a finished generator, by task; those that the data do not allow are left out.
 
     Samples are compared with up to n pictures of the task, held-out ones among them in their share
     of a tenth; `kid_held_out` compares with the held-out ones alone. Copies are sought among those
@@ -226,6 +227,10 @@ def evaluate(
     return results
 
 
+def _is_varied(features_of_data: Tensor) -> bool:
+    return len(features_of_data) >= 2 and bool(torch.pdist(features_of_data).any())
+
+
 def _evaluate_task(
     generator: nn.Module, task_id: int, own: Dataset, n: int, seed: int, extract: Features
 ) -> dict[str, float]:
@@ -246,8 +251,9 @@ def _evaluate_task(
         "fid": metrics.fid(real, fake),
         **metrics.precision_recall(real, fake)._asdict(),
         **metrics.density_coverage(real, fake)._asdict(),
-        "diversity": metrics.diversity(real, fake),
     }
+    if _is_varied(real):
+        result["diversity"] = metrics.diversity(real, fake)
     originals = _Originals(trained, COMPARED_AT_LEISURE)
     copied = originals.share(images)
     result |= {"copies": round(n * copied), "copied": copied}

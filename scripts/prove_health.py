@@ -18,13 +18,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganlab import state, training
+from ganlab import state, training, transfer
 from ganlab.config import TrainConfig
 from ganlab.data import catalog
 from ganlab.data.dataset import Dataset
 from ganlab.health import Verdict, diagnose
 from ganlab.models.generator import Generator
 from ganlab.runs import Run
+from ganlab.source import open_source
+from ganlab.transfer_config import TransferConfig, config_from_dict
 
 RECORD = Path(__file__).parents[1] / "tests" / "health_runs.json"
 KEPT = ("step", "seconds", "loss_g", "loss_d", "d_right")
@@ -70,6 +72,7 @@ class Case:
     changes: dict[str, Any] = field(default_factory=dict)
     dataset: Callable[[Dataset], Dataset] = lambda dataset: dataset
     is_deaf: bool = False
+    strategy: str = ""  # of a transfer from avatars64; "" = none
 
 
 CASES = {
@@ -101,7 +104,10 @@ CASES = {
 
 def config_of(case: Case, seed: int) -> TrainConfig:
     entry = catalog.CATALOG[case.data]
-    changes = {"seconds": SECONDS, "seed": seed, "tasks": entry.suggested, **case.changes}
+    changes = {"seconds": SECONDS, "seed": seed, **case.changes}
+    if case.strategy:
+        return TransferConfig(data=case.data, strategy=case.strategy, **changes)
+    changes.setdefault("tasks", entry.suggested)
     return TrainConfig.from_preset(case.preset, data=case.data, **changes)
 
 
@@ -110,7 +116,11 @@ def train(case: Case, seed: int) -> dict[str, Any]:
     dataset = case.dataset(catalog.load(case.data, tasks=config.tasks))
     message = ""
     with tempfile.TemporaryDirectory() as folder:
-        run, _ = Run.create(config, path=Path(folder) / "run")
+        path = Path(folder) / "run"
+        if case.strategy:
+            run, _ = transfer.create(config, dataset, open_source(config.source), path=path)
+        else:
+            run, _ = Run.create(config, path=path)
         try:
             if case.is_deaf:
                 with deaf_generators():
@@ -130,7 +140,7 @@ def train(case: Case, seed: int) -> dict[str, Any]:
 
 def verdicts(record: dict[str, Any]) -> list[tuple[float, Verdict]]:
     """What the light said whenever the run logged something, with the share that had passed."""
-    config = TrainConfig.from_dict(record["config"])
+    config = config_from_dict(record["config"])
     said = []
     for number, line in enumerate(record["curve"], start=1):
         looks = [look for look in record["quality"] if look["step"] <= line["step"]]

@@ -322,6 +322,14 @@ def test_a_clear_winner_is_named_with_its_margin() -> None:
     )
 
 
+@pytest.mark.parametrize(("copied", "usual", "told"), [(0.8, 0.0, True), (0.8, 0.75, False)])
+def test_a_winner_that_copies_is_called_so(copied: float, usual: float, told: bool) -> None:
+    best = {**reached(2.0), "copied": copied, "usually_copied": usual}
+    words = winner({"finetune": best, "freezed": reached(4.0)})
+    assert words.startswith("Fine-tune all wins: ")
+    assert ("80 % of its samples are nearly copies of your pictures" in words) == told
+
+
 @pytest.mark.parametrize(("std", "wins"), [(0.3, True), (0.4, False)])
 def test_nobody_wins_by_less_than_two_deviations_of_both(std: float, wins: bool) -> None:
     words = winner({"finetune": reached(2.0, std), "freezed": reached(3.0, std)})  # 0.85 and 1.13

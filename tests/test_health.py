@@ -11,6 +11,7 @@ import pytest
 
 from ganlab.config import PRESETS, TrainConfig
 from ganlab.health import Remedy, Verdict, diagnose
+from ganlab.transfer_config import TransferConfig, config_from_dict
 from scripts.prove_health import CASES, SEEDS, config_of, verdicts
 
 RECORDS = json.loads((Path(__file__).parent / "health_runs.json").read_text())
@@ -28,7 +29,7 @@ def test_every_case_was_run_with_three_seeds():
 @pytest.mark.parametrize("key", RECORDS)
 def test_the_runs_were_trained_as_ganlab_trains_now(key):
     case, seed = CASES[case_of(key)], int(key.rpartition(" / ")[2])
-    recorded = TrainConfig.from_dict(RECORDS[key]["config"])  # a setting may be newer than a run
+    recorded = config_from_dict(RECORDS[key]["config"])  # a setting may be newer than a run
     assert recorded == config_of(case, seed)
 
 
@@ -170,6 +171,17 @@ def test_collapse_is_little_diversity_or_half_of_what_there_was():
     assert "40 %" in verdict.sentence and "85 %" in verdict.sentence
 
 
+def test_samples_may_become_no_more_varied_than_the_data():
+    """As a transfer's do, which began with a more varied source."""
+    lines = looks([20, 15, 9])
+    for line, value in zip(lines, (1.9, 1.4, 0.6), strict=True):
+        line["least_diversity"] = value
+    assert verdict_on(lines).light == "green"
+    lines[-1]["least_diversity"] = 0.49
+    assert verdict_on(lines).name == "Mode collapse"
+    assert "190 % at best" in verdict_on(lines).sentence
+
+
 def test_d_wins_when_it_is_sure_and_the_pictures_stay_as_they_were():
     sure = curve(d_right=1.0, loss_d=0.001)
     assert verdict_on(looks([20, 12]), lines=sure).light == "green"
@@ -191,6 +203,18 @@ def test_no_better_than_at_first_is_not_learning():
     slow = replace(CONFIG, learning_rate=1e-6)
     remedy = verdict_on(looks([20, 19.5]), config=slow).remedy
     assert remedy.changes == {"learning_rate": CONFIG.learning_rate} and not remedy.from_best
+
+
+def test_a_transfer_is_given_time_to_leave_its_source():
+    """Its KID may rise before it falls, with a D that is sure of itself."""
+    config, sure = TransferConfig(), curve(d_right=1.0, loss_d=0.001)
+    risen, short = looks([20, 24, 27, 22]), looks([20, 24, 27])
+    for lines in (None, sure):
+        assert verdict_on(risen, config=config, lines=lines, progress=0.4).light == "green"
+        assert verdict_on(short, config=config, lines=lines, progress=1.0).light == "green"
+    assert verdict_on(risen, config=config).name == "Not learning"
+    assert verdict_on(risen, config=config, lines=sure).name == "D is winning"
+    assert verdict_on(risen, progress=0.4).name == "Not learning"  # of no transfer
 
 
 def test_a_run_of_a_few_seconds_is_not_blamed_for_the_little_that_it_learnt():

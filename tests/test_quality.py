@@ -263,6 +263,15 @@ def test_a_run_that_is_planned_to_be_long_is_measured_on_more_samples(dataset, m
         assert found["samples"] == samples
 
 
+def test_of_pictures_that_are_all_alike_no_diversity_is_asked(few):
+    one = drawings(("discs",), 1)
+    alike = Dataset("alike", one.images.repeat(12, 1, 1, 1), torch.zeros(12).long(), one.tasks)
+    found = gauge_of(alike).look(untrained(alike), 6.0)
+    assert found["diversity"] == found["least_diversity"] == 1.0
+    rows = evaluate(untrained(alike), alike.tasks, alike, n=20)
+    assert "diversity" not in rows["discs"] and rows["discs"]["kid"] > 0
+
+
 def test_of_a_few_pictures_more_samples_are_drawn_in_the_same_mixture():
     handful = drawings(("discs", "squares"), 8)
     for rows, samples, of_task in (

@@ -18,7 +18,6 @@ import gradio as gr
 from ganlab.config import TrainConfig
 from ganlab.export import export
 from ganlab.jobs import Jobs, UnknownRun
-from ganlab.source import prepare
 from ganlab.transfer_config import TransferConfig
 from ganlab.ui import figures
 from ganlab.ui.history import CONFIRM, History, build_history, delete_run, list_runs
@@ -88,7 +87,6 @@ def build_lab(page: gr.Blocks, jobs: Jobs) -> None:
     transfer.select(
         lambda: [figures.EMPTY_TRANSFER, gr.Button(visible=False)], None, empty, **QUICK
     )
-    transfer.select(prepare, None, None, **QUICK)
     lab = Lab(jobs, tabs, form, transfer_form, watch, history, current, saved, seen, follows)
     _wire(page, lab, exports)
     wire_steps(page, jobs, transfer_form, saved)

@@ -142,7 +142,9 @@ def verdict(results: contest.Results, over: bool) -> str:
     """Who won, in words."""
     if not over:
         return ""
-    words = contest.winner(results) or "There is nothing to compare: fewer than two laps ended."
+    words = (
+        contest.winner(results) or "There is nothing to compare: fewer than two laps were measured."
+    )
     return f'<p class="gl-verdict" role="status">{escape(words)}</p>'
 
 
