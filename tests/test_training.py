@@ -555,7 +555,7 @@ def test_diffaugment_changes_all_that_d_sees(new_run, dataset, simultaneous, loo
 
 @pytest.mark.parametrize("simultaneous", [True, False])
 def test_g_learns_through_what_d_was_shown(new_run, dataset, monkeypatch, simultaneous):
-    monkeypatch.setattr("ganlab.augment.diffaugment", lambda x, rng, colour: 0 * x)
+    monkeypatch.setattr("ganlab.augment.diffaugment", lambda x, rng, p: 0 * x)
     run = new_run(diffaugment=True, simultaneous=simultaneous)  # D sees nothing at all
     state, config, plan = state_of(run, dataset)
     metrics = train_step(state, config, plan, dataset, measure=True)
