@@ -174,6 +174,7 @@ def test_the_layout_can_be_set_and_an_unknown_one_is_named(timings, monkeypatch)
 # Measured -----------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_measuring_takes_under_two_seconds_and_leaves_the_threads_alone():
     torch.set_num_threads(1)
     start = time.perf_counter()

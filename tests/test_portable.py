@@ -406,7 +406,7 @@ def damaged(parts, tmp_path) -> Callable[..., Path]:
     return make
 
 
-DROP = object()
+DROP = ...
 
 
 def refused(path: Path, runs: Path, *words: str) -> None:

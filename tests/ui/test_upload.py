@@ -49,7 +49,7 @@ RUBBISH = [
     "a" * 100_000, "a" * 16, "." * 16, "../../../../../.", "example:nonsense", "example:",
     "example:avatars", "example:../robots", "example:example:robots", "robots", [], ["robots"],
     [None], {}, {"value": 1}, True, False, -1, 0, 1, 0.5, 10**400, math.nan, math.inf, (1, 2),
-    b"bytes", object(),
+    b"bytes", ...,
 ]  # fmt: skip
 
 
