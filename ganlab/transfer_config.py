@@ -28,8 +28,8 @@ class TransferConfig(TrainConfig):
     diffaugment: bool | None = otherwise(
         "diffaugment", None, "If not said, on where a task has fewer than 30 pictures."
     )
-    # Of ten pictures, all or half of them changed is learnt more slowly, none of them by heart.
-    augment_p: float = otherwise("augment_p", 0.3)
+    # Ten pictures are learnt sooner than if more are changed, and without it they are copied.
+    augment_p: float = otherwise("augment_p", 0.15)
     source: str = setting("avatars64", "A checkpoint or a run to start from.", label="Start from")
     heads: tuple[str, ...] = setting(
         (),
