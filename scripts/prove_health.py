@@ -99,6 +99,10 @@ CASES = {
     "learning rate x 100": Case("Loss exploded", changes={"learning_rate": 0.1}),
     "learning rate 1": Case("Loss exploded", changes={"learning_rate": 1.0}),
     "learning rate / 1000": Case("Not learning", changes={"learning_rate": 1e-6}),
+    "healthy transfer": Case("Learning well", data="robots", strategy="freezed"),
+    "transfer at a rate / 1000": Case(
+        "Not learning", data="robots", strategy="finetune", changes={"learning_rate": 1e-6}
+    ),
 }
 
 
@@ -113,7 +117,7 @@ def config_of(case: Case, seed: int) -> TrainConfig:
 
 def train(case: Case, seed: int) -> dict[str, Any]:
     config = config_of(case, seed)
-    dataset = case.dataset(catalog.load(case.data, tasks=config.tasks))
+    dataset = case.dataset(catalog.load(case.data, tasks=config.tasks or None))
     message = ""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run"

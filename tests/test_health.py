@@ -41,10 +41,10 @@ def test_a_healthy_run_raises_no_alarm(key):
 
 
 @pytest.mark.parametrize("key", [key for key in RECORDS if case_of(key) not in HEALTHY])
-def test_a_failure_is_named_before_half_of_the_run_has_passed(key):
-    expected = CASES[case_of(key)].expected
-    named = [share for share, verdict in verdicts(RECORDS[key]) if verdict.name == expected]
-    assert named and named[0] < 0.5
+def test_a_failure_is_named_in_time(key):
+    case = CASES[case_of(key)]
+    named = [share for share, verdict in verdicts(RECORDS[key]) if verdict.name == case.expected]
+    assert named and named[0] < (0.85 if case.strategy else 0.5)  # a transfer gets more time
 
 
 @pytest.mark.parametrize("key", [key for key in RECORDS if case_of(key) == "learning rate 1"])
