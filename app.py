@@ -9,6 +9,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from ganlab import device, source
+from ganlab.data import catalog
 from ganlab.jobs import Jobs
 from ganlab.paths import runs_dir
 from ganlab.ui.layout import build_page
@@ -38,6 +39,8 @@ def main() -> None:
             prevent_thread_lock=True,
         )
         device.warm_up()
+        for name in ("avatars", "fashion"):  # what most begin with is read before they do
+            catalog.load(name, tasks=catalog.CATALOG[name].suggested)
         source.prepare()
         while True:
             time.sleep(60)

@@ -59,6 +59,8 @@ def load(
         ValueError: there is no such source, or it cannot be read.
     """
     check_size(size)
+    if source in CATALOG and tasks is not None and tuple(tasks) == CATALOG[source].tasks:
+        tasks = None  # the same, by another name in the cache
     path = _path_of(source)
     if path is not None:
         key = (str(path.resolve()), _fingerprint(path), size, _key(tasks))
@@ -188,7 +190,7 @@ def _fingerprint(path: Path) -> tuple[int, ...]:
     return newest, sum(status.st_size for status in statuses), len(statuses)
 
 
-_CACHED_DATASETS = 2
+_CACHED_DATASETS = 4
 _cache: OrderedDict[tuple, Dataset] = OrderedDict()
 _cache_lock = threading.Lock()
 

@@ -171,13 +171,20 @@ def test_a_source_that_has_changed_is_read_again(tmp_path):
     assert load(str(folder)) is load(str(folder))
 
 
-def test_only_two_data_sets_stay_in_memory():
+def test_only_four_data_sets_stay_in_memory_those_used_last():
     robots = load("robots")
-    load("emoji")
+    for name, tasks in (("emoji", None), ("line-art", None), ("fashion", ["bag"])):
+        load(name, tasks=tasks)
+    assert len(catalog._cache) == 4
     assert load("robots") is robots
-    load("line-art")
+    load("fashion", tasks=["coat"])
     assert load("robots") is robots
-    assert len(catalog._cache) == 2
+    assert len(catalog._cache) == 4
+
+
+def test_all_tasks_named_in_their_order_are_the_whole_set():
+    whole = load("robots")
+    assert load("robots", tasks=list(whole.tasks)) is whole
 
 
 def test_many_threads_may_load_at_once():
