@@ -5,9 +5,9 @@
     python -m scripts.compare_strategies table       # what README shows
 
 A minute is that of both cores of an otherwise idle machine: `calibrate` counts its steps once, and
-the runs are by steps. So they may share the machine: two processes of one thread each, one of them
-with `--backwards`, take the least time. What is measured is kept in `strategies.jsonl` beside this
-file, a line per run, and a run that was broken off begins again.
+the runs are by steps. So they may share a machine, one on each core, and another machine may train
+them. What is measured is kept in `strategies.jsonl` beside this file, a line per run, and a run
+that was broken off begins again.
 
 A run is judged by the snapshot that the page would offer, against pictures of the same domain that
 are not in the set (`scripts/domains`), so that copying its pictures does not help.
@@ -15,9 +15,12 @@ are not in the set (`scripts/domains`), so that copying its pictures does not he
 
 import argparse
 import json
+import multiprocessing
+import os
 import shutil
 import statistics
 import tempfile
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +32,7 @@ from ganlab.checkpoints import restore_generator
 from ganlab.config import ModelConfig, TrainConfig
 from ganlab.data import catalog, saved
 from ganlab.data.dataset import Dataset
+from ganlab.device import available_cores
 from ganlab.health import diagnose
 from ganlab.models import features
 from ganlab.perform import perform
@@ -112,27 +116,38 @@ def results() -> dict[tuple, dict]:
     return {(row["set"], row["pictures"], row["strategy"], row["seed"]): row for row in rows}
 
 
-def run_all(source: Source, folder: Path, options: argparse.Namespace) -> None:
-    """Trains what is missing, all strategies of a seed in turn."""
-    minutes = json.loads(MINUTES.read_text())
+def row_of(job: tuple[str, int, str, int], steps: int) -> dict[str, Any]:
+    """One run, trained and judged."""
+    name, count, strategy, seed = job
+    source = open_source(SOURCE)
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"seed": seed, "steps": steps, "seconds": None}
+        dataset = some_of(name, count, seed)
+        run = run_once(source, dataset, strategy, Path(folder) / "run", **settings)
+        row = dict(zip(("set", "pictures", "strategy", "seed"), job, strict=True))
+        return row | judge(run, domain_of(name, source.config.size))
+
+
+def run_all(options: argparse.Namespace) -> None:
+    """Trains what is missing, all strategies of a seed in turn, a run on each core."""
+    minutes, known = json.loads(MINUTES.read_text()), results()
     jobs = [
         (name, count, strategy, seed)
         for seed in SEEDS
         for count in options.pictures
         for name in SETS
         for strategy in options.strategies
+        if (name, count, strategy, seed) not in known
     ]
-    for job in reversed(jobs) if options.backwards else jobs:
-        if job in results():  # perhaps by another process
-            continue
-        name, count, strategy, seed = job
-        settings = {"seed": seed, "steps": minutes[strategy], "seconds": None}
-        run = run_once(source, some_of(name, count, seed), strategy, folder, **settings)
-        row = dict(zip(("set", "pictures", "strategy", "seed"), job, strict=True))
-        row |= judge(run, domain_of(name, source.config.size))
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        print(json.dumps(row), flush=True)
+    os.environ["GANLAB_THREADS"] = "1"  # of each process
+    processes = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.processes, processes, torch.set_num_threads, (1,)) as pool:
+        trained = [pool.submit(row_of, job, minutes[job[2]]) for job in jobs]
+        for future in as_completed(trained):
+            line = json.dumps(future.result())
+            with RESULTS.open("a") as file:
+                file.write(line + "\n")
+            print(line, flush=True)
 
 
 def table() -> None:
@@ -168,19 +183,15 @@ def main() -> None:
     parser.add_argument("what", choices=["calibrate", "run", "table"])
     parser.add_argument("--strategies", nargs="+", choices=list(ROWS), default=list(ROWS))
     parser.add_argument("--pictures", nargs="+", type=int, choices=COUNTS, default=COUNTS)
-    parser.add_argument(
-        "--backwards", action="store_true", help="from the last to the first, for a second process"
-    )
+    parser.add_argument("--processes", type=int, default=available_cores(), help="runs at a time")
     options = parser.parse_args()
-    if options.what == "table":
+    if options.what == "run":
+        run_all(options)
+    elif options.what == "table":
         table()
-        return
-    source = open_source(SOURCE)
-    with tempfile.TemporaryDirectory() as folder:
-        if options.what == "calibrate":
-            calibrate(source, Path(folder) / "run", options.strategies)
-        else:
-            run_all(source, Path(folder) / "run", options)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            calibrate(open_source(SOURCE), Path(folder) / "run", options.strategies)
 
 
 if __name__ == "__main__":
