@@ -50,7 +50,6 @@ class Strategy:
         keeps: whether it begins with the source's weights.
         is_new_head: what trains becomes one more head of the source.
         anchored: elastic weight consolidation holds G's weights near the source's.
-        corresponds: cross-domain correspondence keeps samples as far apart as the source's.
         thaws: the parts of G in the last phase are the visitor's choice.
     """
 
@@ -60,7 +59,6 @@ class Strategy:
     keeps: bool = True
     is_new_head: bool = False
     anchored: bool = False
-    corresponds: bool = False
     thaws: bool = False
 
 
@@ -106,13 +104,6 @@ STRATEGIES: dict[str, Strategy] = {
         "(Li et al. 2020).",
         (ALONE, Phase(1.0)),
         anchored=True,
-    ),
-    "cdc": Strategy(
-        "Corresponding (CDC)",
-        "For very few pictures: samples keep the distances that they had in the source (Ojha et "
-        "al. 2021).",
-        (ALONE, Phase(1.0)),
-        corresponds=True,
     ),
 }
 THAWS = {

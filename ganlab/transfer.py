@@ -17,7 +17,7 @@ from torch import nn
 
 from ganlab import checkpoints, metrics
 from ganlab import source as sources
-from ganlab.anchors import Consolidation, Correspondence, Regulariser
+from ganlab.anchors import Consolidation
 from ganlab.data import saved
 from ganlab.data.dataset import Dataset
 from ganlab.models import build_discriminator
@@ -35,7 +35,7 @@ LEAST_DIVERSITY, FALLEN = 0.6, 0.7  # of the pictures' own, of the run's peak: b
 # at a third of the KID. Of sixty, it only slowed the learning.
 FEW_ENOUGH_TO_AUGMENT = 30
 FEWEST_TO_JUDGE = metrics.NEIGHBOURS + 1  # pictures of a task, for all that is measured of a lap
-EWC_STRENGTH, CDC_STRENGTH = 1.0, 1.0  # what a strength of 1 stands for
+EWC_STRENGTH = 1e-3  # what a strength of 1 stands for; at 1, G hardly left the source
 
 
 def create(
@@ -172,7 +172,7 @@ class Schedule:
         self.config, self.start = config, start
         self.strategy = STRATEGIES[config.strategy]
         self._applied: Phase | None = None
-        self._regulariser: Regulariser | None = None
+        self._anchor: Consolidation | None = None
         self.model = start.config
 
     def begin(self, state: State) -> None:
@@ -195,9 +195,9 @@ class Schedule:
         if phase.balanced:
             right = float(state.d_right)
             learns_g, learns_d = right >= D_BEHIND, right <= D_AHEAD
-        if learns_g and self._regulariser is None:
-            self._regulariser = self._hold(state)
-        return Turn(learns_g, learns_d, self._regulariser)
+        if learns_g and self._anchor is None:
+            self._anchor = self._hold(state)
+        return Turn(learns_g, learns_d, self._anchor)
 
     def _apply(self, phase: Phase, state: State) -> None:
         thawed = phase.g
@@ -214,14 +214,12 @@ class Schedule:
         for norm, layer in zip(state.generator.norms, feeding, strict=True):
             norm.train(part_of_g(layer, blocks) in thawed)
 
-    def _hold(self, state: State) -> Regulariser | None:
+    def _hold(self, state: State) -> Consolidation | None:
         strength = self.config.strength
-        if not strength or not (self.strategy.anchored or self.strategy.corresponds):
+        if not strength or not self.strategy.anchored:
             return None
         device = next(state.generator.parameters()).device
         generator = self.start.build().to(device)
-        if self.strategy.corresponds:
-            return Correspondence(generator, CDC_STRENGTH * strength, state.rng)
         return Consolidation(generator, self._judge().to(device), EWC_STRENGTH * strength)
 
     def _judge(self) -> nn.Module:

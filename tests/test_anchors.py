@@ -1,15 +1,12 @@
-"""What holds G near its source: Fisher information and correspondence, by their formulas."""
-
-import math
+"""What holds G near its source: Fisher information, by its formula."""
 
 import pytest
 import torch
-import torch.nn.functional as F
 from sources import small_source
 from torch import Tensor, nn
 
 from ganlab import anchors, sampling
-from ganlab.anchors import Consolidation, Correspondence, features_of, fisher_information
+from ganlab.anchors import Consolidation, fisher_information
 from ganlab.models import build_discriminator
 
 
@@ -87,34 +84,3 @@ def test_consolidation_leaves_out_what_is_frozen() -> None:
     with torch.no_grad():
         generator.start.weight += 1
     assert hold(generator).item() == 0
-
-
-def test_likeness_is_a_softmax_of_cosines_to_the_others() -> None:
-    rows = torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]])
-    found = anchors._likeness(rows.view(3, 2, 1, 1))
-    half = math.sqrt(0.5)
-    for row, cosines in zip(found, [(0, half), (0, half), (half, half)], strict=True):
-        expected = F.log_softmax(torch.tensor(cosines), 0)
-        assert torch.allclose(row, expected, atol=1e-6)
-
-
-def test_correspondence_is_nothing_at_the_source_and_counts_when_samples_become_alike() -> None:
-    generator, _ = networks()
-    child = small_source().build()
-    hold = Correspondence(generator, 1.0, torch.Generator().manual_seed(0))
-    assert hold(child).item() == pytest.approx(0, abs=1e-6)
-    with torch.no_grad():  # all latents now begin as nearly the same
-        child.start.weight *= 0.01
-    child.requires_grad_(True)
-    term = hold(child)
-    assert term.item() > 1e-3
-    term.backward()
-    assert child.start.weight.grad.abs().sum() > 0
-    assert all(p.grad is None for p in generator.parameters())
-
-
-def test_features_are_those_of_every_block_and_leave_no_hook_behind() -> None:
-    generator, _ = networks()
-    found = features_of(generator, torch.randn(2, 8), torch.tensor([0, 1]))
-    assert [f.shape[-1] for f in found] == [4, 8, 16]
-    assert not any(norm._forward_hooks for norm in generator.norms)

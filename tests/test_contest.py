@@ -348,20 +348,20 @@ def test_nobody_wins_by_less_than_a_tenth_however_sure_it_is(second: float, wins
 
 
 def test_all_that_are_alike_are_listed_and_no_others() -> None:
-    found = {"cdc": reached(1.05), "scratch": reached(9.0), "ewc": reached(1.08)}
+    found = {"thaw": reached(1.05), "scratch": reached(9.0), "ewc": reached(1.08)}
     words = winner({**found, "head": reached(1.0)})
-    names = "New head, Corresponding (CDC) and Anchored (EWC)"
+    names = "New head, Frozen G, then thaw and Anchored (EWC)"
     assert words.startswith(f"No clear winner: {names} are within the noise of each other")
 
 
-@pytest.mark.parametrize("results", [{}, {"ewc": {}}, {"ewc": reached(1.0), "cdc": {}}])
+@pytest.mark.parametrize("results", [{}, {"ewc": {}}, {"ewc": reached(1.0), "thaw": {}}])
 def test_fewer_than_two_measured_laps_have_no_winner(results: contest.Results) -> None:
     assert winner(results) == ""
 
 
 def test_a_lap_that_failed_does_not_count_among_the_others() -> None:
-    words = winner({"ewc": {}, "cdc": reached(1.0), "head": reached(2.0)})
-    assert words.startswith("Corresponding (CDC) wins: KID 1.00 against 2.00 for New head")
+    words = winner({"ewc": {}, "freezed": reached(1.0), "head": reached(2.0)})
+    assert words.startswith("FreezeD wins: KID 1.00 against 2.00 for New head")
 
 
 # What a lap reached ---------------------------------------------------------------------------

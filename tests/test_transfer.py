@@ -130,7 +130,7 @@ def test_from_scratch_has_the_sources_networks_and_nothing_of_their_weights(begu
         assert not torch.equal(now[f"generator/{name}"], start.generator[name])
 
 
-@pytest.mark.parametrize("strategy", ["finetune", "thaw", "head", "ewc", "cdc"])
+@pytest.mark.parametrize("strategy", ["finetune", "thaw", "head", "ewc"])
 def test_a_transfer_that_was_stopped_resumes_to_the_same_networks(
     begun: Make, strategy: str
 ) -> None:

@@ -23,11 +23,11 @@ from ganlab.strategies import STRATEGIES
 from ganlab.ui import figures
 from ganlab.views import JobView
 
-# Seven hues that stay apart for most colour-blind eyes; the two of G and D are not among them.
+# Hues that stay apart for most colour-blind eyes; the two of G and D are not among them.
 COLOURS = dict(
     zip(
         (strategy.title for strategy in STRATEGIES.values()),
-        ("#868e9c", "#4f46e5", "#0ca678", "#d6336c", "#f08c00", "#1098ad", "#7048e8"),
+        ("#868e9c", "#4f46e5", "#0ca678", "#d6336c", "#f08c00", "#1098ad"),
         strict=True,
     )
 )

@@ -20,7 +20,6 @@ SCHEDULES = {
     "freezed": ["..... .TT", "TTTTT .TT"],
     "head": ["..... TTT", "...NN TTT"],
     "ewc": ["..... TTT", "TTTTT TTT"],
-    "cdc": ["..... TTT", "TTTTT TTT"],
 }
 THAWED = {"whole": "TTTTT", "coarse": "TT..T", "fine": "..TTT"}
 
