@@ -83,11 +83,16 @@ def diagnose(
                 return verdict
     if progress >= LATE and (verdict := _settled(run)):
         return verdict
-    return Verdict(
-        "green",
-        "Learning well" if len(quality) > 1 else "Just begun",
-        f"KID {run.trend}; the samples are {_percent(run.now['diversity'])} as varied as the data.",
-    )
+    varied = f"the samples are {_percent(run.now['diversity'])} as varied as the data"
+    if run.is_on_its_way and run.is_stuck:
+        return Verdict(
+            "green",
+            "On its way",
+            f"KID {run.trend}; {varied}. They are no longer the source's and not yet like your "
+            "pictures: give it more seconds.",
+        )
+    name = "Learning well" if len(quality) > 1 else "Just begun"
+    return Verdict("green", name, f"KID {run.trend}; {varied}.")
 
 
 @dataclass(frozen=True)

@@ -210,8 +210,12 @@ def test_a_transfer_is_given_time_to_leave_its_source():
     config, sure = TransferConfig(), curve(d_right=1.0, loss_d=0.001)
     risen, short = looks([20, 24, 27, 22]), looks([20, 24, 27])
     for lines in (None, sure):
-        assert verdict_on(risen, config=config, lines=lines, progress=0.4).light == "green"
-        assert verdict_on(short, config=config, lines=lines, progress=1.0).light == "green"
+        for looked, progress in ((risen, 0.4), (short, 1.0)):
+            verdict = verdict_on(looked, config=config, lines=lines, progress=progress)
+            assert (verdict.light, verdict.name) == ("green", "On its way")
+            assert "from 20 to" in verdict.sentence and "more seconds" in verdict.sentence
+        better = looks([20, 15])
+        assert verdict_on(better, config=config, lines=lines).name == "Learning well"
     assert verdict_on(risen, config=config).name == "Not learning"
     assert verdict_on(risen, config=config, lines=sure).name == "D is winning"
     assert verdict_on(risen, progress=0.4).name == "Not learning"  # of no transfer
