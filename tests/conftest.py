@@ -1,6 +1,6 @@
 """What tests share: a home of their own, one thread, and a small data set of drawn pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +8,11 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from ganlab import device
+from ganlab import checkpoints, device
 from ganlab.config import TrainConfig
 from ganlab.data.dataset import Dataset
 from ganlab.device import Plan
+from ganlab.jobs import Jobs
 from ganlab.runs import Run
 
 
@@ -104,3 +105,23 @@ def new_run(tmp_path: Path) -> Callable[..., Run]:
         return run
 
     return make
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two small sources: `small` in colour with two heads, `grey` with one."""
+    from sources import write_small_checkpoint  # which imports from here
+
+    folder = tmp_path_factory.mktemp("shelf")
+    write_small_checkpoint(folder / "small")
+    write_small_checkpoint(folder / "grey", tasks=("ink",), channels=1)
+    return folder
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
+    """A server that trains nothing, with the small sources on its shelf."""
+    monkeypatch.setattr(checkpoints, "SHIPPED", shelf)
+    jobs = Jobs(tmp_path / "runs", workers=0)
+    yield jobs
+    jobs.close()

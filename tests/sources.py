@@ -1,13 +1,18 @@
 """Small sources for the tests of transfers: networks with weights drawn at random."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from conftest import tiny
+from safetensors.torch import save as tensors_to_bytes
 
 from ganlab import checkpoints
 from ganlab.config import ModelConfig
+from ganlab.jobs import Jobs
 from ganlab.models import build_discriminator, build_generator
+from ganlab.runs import Run
 from ganlab.source import Source
 from ganlab.transfer_config import TransferConfig
 
@@ -32,8 +37,8 @@ def write_small_checkpoint(folder: Path, **shape: Any) -> Path:
     """The same as a checkpoint's folder."""
     source = small_source(**shape)
     files = {
-        "generator.safetensors": checkpoints.tensors_to_bytes(source.generator),
-        "discriminator.safetensors": checkpoints.tensors_to_bytes(source.discriminator),
+        "generator.safetensors": tensors_to_bytes(source.generator),
+        "discriminator.safetensors": tensors_to_bytes(source.discriminator),
     }
     checkpoints.write_checkpoint(folder, source.config, files, {"name": "small"})
     return folder
@@ -44,3 +49,14 @@ def tiny_transfer(strategy: str = "finetune", **changes: Any) -> TransferConfig:
     if "seconds" in changes:
         del settings["steps"]
     return TransferConfig(strategy=strategy, **{**settings, **changes})
+
+
+def own_run(jobs: Jobs, *, snapshot: bool = True, **changes: Any) -> tuple[str, str]:
+    """A run of the visitor's own; its id and token."""
+    run, token = Run.create(tiny(**changes), runs=jobs.folder)
+    if snapshot:
+        source = small_source()
+        training = {f"discriminator/{name}": v for name, v in source.discriminator.items()}
+        run.describe(model=asdict(source.config), data={"name": "drawings"})
+        run.save_snapshot(7, tensors_to_bytes(source.generator), tensors_to_bytes(training))
+    return run.id, token

@@ -237,18 +237,23 @@ def _kid(looks: Lines, best_step: int | None) -> str:
 
 
 def grid_figure(jpeg: bytes, step: int, tasks: tuple[str, ...]) -> str:
-    """A sample grid with the tasks' names beside their rows."""
+    """A run's sample grid with the tasks' names beside their rows."""
+    several = len(tasks) > 1
+    what = "Each column is one latent vector" if several else "The same latent vectors at each step"
+    alt, caption = f"Generated pictures at step {step}", f"Step {step:,} · {what}"
+    return samples_figure(jpeg, alt, caption, tasks if several else ())
+
+
+def samples_figure(jpeg: bytes, alt: str, caption: str, rows: Sequence[str] = ()) -> str:
+    """Generated pictures with a caption and, if named, what each row is."""
     with Image.open(io.BytesIO(jpeg)) as image:
         width, height = image.size
-    several = len(tasks) > 1
-    labels = "".join(f"<span>{escape(task)}</span>" for task in tasks)
-    rows = f'<div class="gl-labels">{labels}</div>' if several else ""
-    alt = f"Generated pictures at step {step}"
-    what = "Each column is one latent vector" if several else "The same latent vectors at each step"
+    labels = "".join(f"<span>{escape(row)}</span>" for row in rows)
+    beside = f'<div class="gl-labels">{labels}</div>' if rows else ""
     return (
-        f'<figure class="gl-grid"><div class="gl-rows{"" if several else " gl-one"}">{rows}'
-        f'<img src="{jpeg_uri(jpeg)}" width="{width}" height="{height}" alt="{alt}"></div>'
-        f"<figcaption>Step {step:,} · {what}</figcaption></figure>"
+        f'<figure class="gl-grid"><div class="gl-rows{"" if rows else " gl-one"}">{beside}'
+        f'<img src="{jpeg_uri(jpeg)}" width="{width}" height="{height}" alt="{escape(alt)}"></div>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
 

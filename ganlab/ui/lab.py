@@ -20,8 +20,11 @@ from ganlab.export import export
 from ganlab.jobs import Jobs, UnknownRun
 from ganlab.transfer_config import TransferConfig
 from ganlab.ui import figures
+from ganlab.ui.blend import Blend, build_blend, wire_blend
+from ganlab.ui.browse import Browse, build_browse, wire_browse
 from ganlab.ui.history import CONFIRM, History, build_history, delete_run, list_runs
 from ganlab.ui.shelf import build_shelf
+from ganlab.ui.sides import Sides, wire_sides
 from ganlab.ui.train_form import Form, build_form, read_form, show_config
 from ganlab.ui.transfer_form import (
     TransferForm,
@@ -32,6 +35,7 @@ from ganlab.ui.transfer_form import (
 )
 from ganlab.ui.transfer_steps import wire_steps
 from ganlab.ui.upload import EXAMPLE, names_of, staged_pictures
+from ganlab.ui.viewer import build_panel
 from ganlab.ui.visitor import (
     ACT,
     EMPTY_STORE,
@@ -77,11 +81,20 @@ def build_lab(page: gr.Blocks, jobs: Jobs) -> None:
                     form = build_form()
                 with gr.Tab("Transfer", id="transfer") as transfer:
                     transfer_form = build_transfer_form()
-            with gr.Column(elem_classes="gl-card"):
+                with gr.Tab("Blend", id="blend") as blend:
+                    blend_form = build_blend(blend)
+                with gr.Tab("Browse", id="browse") as browse:
+                    browse_form = build_browse(browse)
+            with gr.Column(elem_classes="gl-card") as own_runs:
                 history = build_history()
         with gr.Column(scale=8, min_width=340, elem_id="run"):
-            watch = build_watch()
-            build_shelf(exports)
+            with gr.Column() as run_panel:
+                watch = build_watch()
+                build_shelf(exports)
+            viewers = {
+                "blend": Blend(**blend_form, **build_panel("blend")),
+                "browse": Browse(**browse_form, **build_panel("browse")),
+            }
     empty = [watch.empty_text, watch.begin]
     train.select(lambda: [figures.EMPTY, gr.Button(visible=True)], None, empty, **QUICK)
     transfer.select(
@@ -90,6 +103,12 @@ def build_lab(page: gr.Blocks, jobs: Jobs) -> None:
     lab = Lab(jobs, tabs, form, transfer_form, watch, history, current, saved, seen, follows)
     _wire(page, lab, exports)
     wire_steps(page, jobs, transfer_form, saved)
+    sides = Sides([own_runs, run_panel], viewers)
+    for tab in (train, transfer):
+        tab.select(sides.show, None, sides.columns, **QUICK)
+    wire_blend(jobs, viewers["blend"], saved)
+    wire_browse(jobs, viewers["browse"], saved)
+    wire_sides(jobs, sides, tabs, watch, current, saved)
 
 
 @dataclass

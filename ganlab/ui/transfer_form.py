@@ -10,11 +10,12 @@ from typing import Any
 import gradio as gr
 
 from ganlab import checkpoints, estimates
-from ganlab.jobs import Jobs, NotOwner, UnknownRun
+from ganlab.jobs import Jobs
 from ganlab.source import Source, nearest_heads, open_source, source_of_run
 from ganlab.strategies import STRATEGIES, THAWS
 from ganlab.transfer_config import DEFAULT, RACE, TransferConfig
 from ganlab.ui import figures
+from ganlab.ui.picker import is_shipped, own_run
 from ganlab.ui.strategy_figure import strategy_note
 from ganlab.ui.train_form import arrow_step, as_typed
 from ganlab.ui.upload import Upload, build_upload, preview, staged_pictures
@@ -57,37 +58,13 @@ class TransferForm:
         ]  # fmt: skip
 
 
-def source_choices(jobs: Jobs, run_ids: Sequence[str]) -> list[tuple[str, str]]:
-    """Shipped checkpoints, then the visitor's own runs that have something to start from."""
-    choices = []
-    for folder in checkpoints.shipped():
-        config, _ = checkpoints.read_model_json(folder)
-        heads = f"{len(config.tasks)} heads" if len(config.tasks) > 1 else "one head"
-        choices.append((f"{folder.name}: {heads}, {config.size} px", folder.name))
-    for run_id in reversed(run_ids):
-        try:
-            view = jobs.view(run_id)
-        except UnknownRun:
-            continue
-        if view.has_snapshot and view.config.architecture == "multihead":
-            choices.append((f"Your run: {figures.run_title(view.config)}", run_id))
-    return choices
-
-
 def read_source(jobs: Jobs, name: Any, tokens: dict[str, str]) -> Source:
     """A shipped checkpoint or one of the visitor's own runs.
 
     Raises:
         ValueError: neither.
     """
-    if name in [folder.name for folder in checkpoints.shipped()]:
-        return open_source(name)
-    if not isinstance(name, str) or name not in tokens:
-        raise ValueError("Choose what to start from.")
-    run = jobs.run(name)
-    if not run.is_owned_by(tokens[name]):
-        raise NotOwner("Only the browser that started that run can start from it.")
-    return source_of_run(run)
+    return open_source(name) if is_shipped(name) else source_of_run(own_run(jobs, name, tokens))
 
 
 def read_transfer(values: Sequence[Any], data: str) -> TransferConfig:

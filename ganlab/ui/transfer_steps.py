@@ -6,11 +6,11 @@ from typing import Any
 import gradio as gr
 
 from ganlab.jobs import Jobs, UnknownRun
+from ganlab.ui.picker import model_choices
 from ganlab.ui.transfer_form import (
     TransferForm,
     describe_source,
     describe_transfer,
-    source_choices,
 )
 from ganlab.ui.upload import (
     BACKGROUNDS,
@@ -41,7 +41,7 @@ def wire_steps(page: gr.Blocks, jobs: Jobs, form: TransferForm, saved: gr.Browse
 
     def list_sources(store: Any, upload_id: Any) -> Any:
         """With the one chosen that the run on view has started from."""
-        choices = source_choices(jobs, list(tokens_of(store)))
+        choices = model_choices(jobs, list(tokens_of(store)), with_heads=True)
         names = [name for _, name in choices]
         try:
             before = getattr(jobs.view(store_of(store).get("run", "")).config, "source", "")

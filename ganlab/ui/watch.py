@@ -61,6 +61,9 @@ class Watch:
     resume: gr.Button
     download: gr.Button
     download_file: gr.DownloadButton
+    use: gr.Row  # in other tabs
+    to_blend: gr.Button
+    to_browse: gr.Button
     samples: gr.Column
     before: gr.HTML  # of a transfer: the source's grid, wiped over the run's
     wipe: gr.HTML
@@ -96,6 +99,11 @@ def build_watch() -> Watch:
                 resume = gr.Button("Resume", elem_id="resume", min_width=100, visible=False)
                 download = gr.Button("Download", elem_id="download", min_width=100)
                 download_file = gr.DownloadButton(visible="hidden", elem_id="download-file")
+            with gr.Row(visible=False, elem_classes="gl-tight") as use:
+                to_blend = gr.Button("Use in Blend", size="sm", elem_id="to-blend", min_width=100)
+                to_browse = gr.Button(
+                    "Use in Browse", size="sm", elem_id="to-browse", min_width=100
+                )
         with gr.Column(elem_classes="gl-card") as samples:
             wipe = gr.HTML(
                 figures.WIPE, elem_id="wipe", elem_classes="gl-html", visible=False,
@@ -159,6 +167,9 @@ def build_watch() -> Watch:
         resume=resume,
         download=download,
         download_file=download_file,
+        use=use,
+        to_blend=to_blend,
+        to_browse=to_browse,
         samples=samples,
         before=before,
         wipe=wipe,
@@ -344,6 +355,8 @@ def _show_buttons(
             interactive=view.has_snapshot,
             visible=not races,  # its laps can be
         ),
+        watch.use: gr.Row(visible=view.has_snapshot and is_owner and not races),
+        watch.to_blend: gr.Button(visible=view.config.architecture == "multihead"),
     }
 
 

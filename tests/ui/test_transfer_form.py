@@ -11,16 +11,13 @@ import gradio as gr
 import numpy as np
 import pytest
 import torch
-from conftest import tiny
 from PIL import Image
-from safetensors.torch import save as tensors_to_bytes
-from sources import small_source, write_small_checkpoint
+from sources import own_run, small_source
 
-from ganlab import checkpoints, sampling
+from ganlab import sampling
 from ganlab.checkpoints import CheckpointError
 from ganlab.data.dataset import Dataset
-from ganlab.jobs import Jobs, NotOwner, UnknownRun
-from ganlab.runs import Run
+from ganlab.jobs import NotOwner, UnknownRun
 from ganlab.source import nearest_heads
 from ganlab.strategies import STRATEGIES, THAWS
 from ganlab.transfer_config import RACE, TransferConfig
@@ -36,7 +33,6 @@ from ganlab.ui.transfer_form import (
     read_source,
     read_transfer,
     show_transfer,
-    source_choices,
 )
 from ganlab.ui.upload import EXAMPLE, take_files, tick
 
@@ -52,24 +48,6 @@ def form() -> TransferForm:
         return build_transfer_form()
 
 
-@pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two small sources: `small` in colour with two heads, `grey` with one."""
-    folder = tmp_path_factory.mktemp("shelf")
-    write_small_checkpoint(folder / "small")
-    write_small_checkpoint(folder / "grey", tasks=("ink",), channels=1)
-    return folder
-
-
-@pytest.fixture
-def jobs(tmp_path: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
-    """A server that trains nothing, with the small sources on its shelf."""
-    monkeypatch.setattr(checkpoints, "SHIPPED", shelf)
-    jobs = Jobs(tmp_path / "runs", workers=0)
-    yield jobs
-    jobs.close()
-
-
 @pytest.fixture
 def two(tmp_path: Path) -> str:
     """The id of two uploaded pictures."""
@@ -79,17 +57,6 @@ def two(tmp_path: Path) -> str:
         cells = Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8))
         cells.resize((64, 64), Image.Resampling.BICUBIC).save(path)
     return take_files(paths)[0]
-
-
-def own_run(jobs: Jobs, *, snapshot: bool = True, **changes: Any) -> tuple[str, str]:
-    """A run of the visitor's own; its id and token."""
-    run, token = Run.create(tiny(**changes), runs=jobs.folder)
-    if snapshot:
-        source = small_source()
-        training = {f"discriminator/{name}": v for name, v in source.discriminator.items()}
-        run.describe(model=asdict(source.config), data={"name": "drawings"})
-        run.save_snapshot(7, tensors_to_bytes(source.generator), tensors_to_bytes(training))
-    return run.id, token
 
 
 def filled(**changes: Any) -> list:
@@ -295,7 +262,7 @@ def test_somebody_elses_run_is_refused_without_its_token(jobs):
     run_id, _ = own_run(jobs)
     other_id, token = own_run(jobs)
     for tokens in ({}, {other_id: token}):
-        with pytest.raises(ValueError, match=r"^Choose what to start from\.$"):
+        with pytest.raises(ValueError, match=r"^Choose a generator from the list\.$"):
             read_source(jobs, run_id, tokens)
 
 
@@ -312,7 +279,7 @@ def test_somebody_elses_run_is_refused_with_a_wrong_token(jobs, wrong):
 
 @pytest.mark.parametrize("rubbish", [*RUBBISH, "SMALL", "small/", "./small"], ids=short)
 def test_what_is_no_source_is_refused_in_words(jobs, rubbish):
-    with pytest.raises(ValueError, match=r"^Choose what to start from\.$"):
+    with pytest.raises(ValueError, match=r"^Choose a generator from the list\.$"):
         read_source(jobs, rubbish, {})
 
 
@@ -320,7 +287,7 @@ def test_a_checkpoint_or_a_run_on_the_server_cannot_be_named_by_its_path(jobs, s
     """The command line opens any folder; a visitor must not, even who claims to own it."""
     run_id, token = own_run(jobs)
     for path in (shelf / "small", jobs.folder / run_id, f"../runs/{run_id}", f"{run_id}/"):
-        with pytest.raises(ValueError, match=r"^Choose what to start from\.$"):
+        with pytest.raises(ValueError, match=r"^Choose a generator from the list\.$"):
             read_source(jobs, str(path), {run_id: token})
         with pytest.raises(UnknownRun):
             read_source(jobs, str(path), {str(path): token})
@@ -339,25 +306,6 @@ def test_an_own_run_that_is_damaged_is_refused_in_words(jobs):
     run.describe(model=model)
     with pytest.raises(CheckpointError, match=r"weights and model\.json differ"):
         read_source(jobs, run_id, {run_id: token})
-
-
-def test_the_shelf_and_the_visitors_own_runs_are_offered_the_newest_first(jobs):
-    ids = [own_run(jobs, data="fashion")[0], own_run(jobs, data="avatars", tasks=("micah",))[0]]
-    assert source_choices(jobs, ids) == [
-        ("grey: one head, 32 px", "grey"),
-        ("small: 2 heads, 32 px", "small"),
-        ("Your run: Avatars (micah) · Quick look", ids[1]),
-        ("Your run: Fashion · Quick look", ids[0]),
-    ]
-
-
-def test_runs_from_which_nothing_can_start_are_not_offered(jobs):
-    begun, _ = own_run(jobs, snapshot=False)
-    classic, _ = own_run(jobs, preset="dcgan")
-    gone = ["c" * 16, "", "../x", None, 7, [], "x" * 100_000]
-    assert [value for _, value in source_choices(jobs, [begun, classic, *gone])] == [
-        "grey", "small",
-    ]  # fmt: skip
 
 
 # What a source says of the pictures -------------------------------------------------------------
@@ -419,9 +367,9 @@ def test_without_pictures_a_source_tells_its_heads_in_its_own_order(jobs, upload
 def test_what_is_no_source_of_the_visitors_is_said_where_the_nearest_head_would_be(jobs):
     run_id, _ = own_run(jobs)
     for name, tokens, said in (
-        (run_id, {run_id: "x"}, "Only the browser that started that run can start from it."),
-        ("/etc", {}, "Choose what to start from."),
-        ({}, {}, "Choose what to start from."),
+        (run_id, {run_id: "x"}, "Only the browser that started that run can use it."),
+        ("/etc", {}, "Choose a generator from the list."),
+        ({}, {}, "Choose a generator from the list."),
         ("\ud800", {"\ud800": "x"}, "This is not the id of a run"),
     ):
         _, note, _ = describe_source(jobs, tokens, name, ROBOTS)
@@ -507,7 +455,7 @@ SOME = [
     TransferConfig(data="pictures", strategy="thaw", thaw="coarse", seconds=90, seed=3),
     TransferConfig(data="pictures", strategy="freezed", frozen_layers=1, flips=False, r1=1 / 3),
     TransferConfig(data="pictures", strategy="ewc", strength=2.5, learning_rate=0.000123456789),
-    TransferConfig(data="pictures", strategy=RACE, racers=("scratch", "cdc"), diffaugment=True),
+    TransferConfig(data="pictures", strategy=RACE, racers=("scratch", "ewc"), diffaugment=True),
     TransferConfig(data="pictures", strategy=RACE, racers=tuple(STRATEGIES), batch_size=6),
 ]
 

@@ -232,3 +232,16 @@ def test_all_that_is_ever_sent_is_among_the_components_of_the_page(watch, jobs, 
         _, sent = show(watch, jobs, view, last=Seen(), follows=True, is_owner=True)
         assert all(any(part is component for component in known) for part in sent)
     assert len(known) == len({id(component) for component in known})
+
+
+def test_what_has_learnt_something_can_be_used_in_other_tabs_by_its_owner(watch, jobs, race):
+    for view, is_owner, blends, browses in (
+        (RUN, True, True, True),
+        (TRANSFER, True, True, True),
+        (RUN, False, True, False),
+        (replace(RUN, has_snapshot=False), True, True, False),
+        (replace(RUN, config=TrainConfig.from_preset("dcgan")), True, False, True),
+        (race, True, True, False),
+    ):
+        _, sent = show(watch, jobs, view, last=Seen(), follows=True, is_owner=is_owner)
+        assert (sent[watch.to_blend].visible, sent[watch.use].visible) == (blends, browses)

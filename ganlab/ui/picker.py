@@ -1,0 +1,60 @@
+"""Choosing a generator: one that came with ganlab, or one of the visitor's own runs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ganlab import checkpoints
+from ganlab.jobs import Jobs, NotOwner, UnknownRun
+from ganlab.opened import Opened, open_run, open_shipped
+from ganlab.runs import Run
+from ganlab.ui import figures
+
+
+def model_choices(
+    jobs: Jobs, run_ids: Sequence[str], *, with_heads: bool = False
+) -> list[tuple[str, str]]:
+    """Shipped checkpoints, then the visitor's runs that have learnt something, newest first.
+
+    Args:
+        with_heads: only networks with a trunk and heads.
+    """
+    choices = []
+    for folder in checkpoints.shipped():
+        config, _ = checkpoints.read_model_json(folder)
+        heads = f"{len(config.tasks)} heads" if len(config.tasks) > 1 else "one head"
+        choices.append((f"{folder.name}: {heads}, {config.size} px", folder.name))
+    for run_id in reversed(run_ids):
+        try:
+            view = jobs.view(run_id)
+        except UnknownRun:
+            continue
+        if view.has_snapshot and (view.config.architecture == "multihead" or not with_heads):
+            choices.append((f"Your run: {figures.run_title(view.config)}", run_id))
+    return choices
+
+
+def is_shipped(name: Any) -> bool:
+    return name in [folder.name for folder in checkpoints.shipped()]
+
+
+def own_run(jobs: Jobs, name: Any, tokens: dict[str, str]) -> Run:
+    """One of the visitor's own runs.
+
+    Raises:
+        ValueError: it is not, or it is gone.
+    """
+    if not isinstance(name, str) or name not in tokens:
+        raise ValueError("Choose a generator from the list.")
+    run = jobs.run(name)
+    if not run.is_owned_by(tokens[name]):
+        raise NotOwner("Only the browser that started that run can use it.")
+    return run
+
+
+def open_picked(jobs: Jobs, name: Any, tokens: dict[str, str]) -> Opened:
+    """What was chosen, to draw from.
+
+    Raises:
+        ValueError: nothing that could be chosen, or nothing to draw from.
+    """
+    return open_shipped(name) if is_shipped(name) else open_run(own_run(jobs, name, tokens))

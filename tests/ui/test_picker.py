@@ -1,0 +1,56 @@
+"""Choosing a generator: what is offered, and what nobody else may open."""
+
+import pytest
+import torch
+from sources import own_run
+
+from ganlab.jobs import NotOwner
+from ganlab.ui.picker import model_choices, open_picked
+
+
+def test_the_shelf_and_the_visitors_own_runs_are_offered_the_newest_first(jobs):
+    ids = [own_run(jobs, data="fashion")[0], own_run(jobs, data="avatars", tasks=("micah",))[0]]
+    assert model_choices(jobs, ids, with_heads=True) == [
+        ("grey: one head, 32 px", "grey"),
+        ("small: 2 heads, 32 px", "small"),
+        ("Your run: Avatars (micah) · Quick look", ids[1]),
+        ("Your run: Fashion · Quick look", ids[0]),
+    ]
+
+
+def test_only_what_has_learnt_something_is_offered_and_heads_where_they_are_needed(jobs):
+    begun, _ = own_run(jobs, snapshot=False)
+    classic, _ = own_run(jobs, preset="dcgan")
+    ids = [begun, classic, "c" * 16, "", "../x", None, 7, [], "x" * 100_000]
+    assert [value for _, value in model_choices(jobs, ids, with_heads=True)] == [
+        "grey", "small",
+    ]  # fmt: skip
+    assert [value for _, value in model_choices(jobs, ids)] == ["grey", "small", classic]
+
+
+def test_a_shipped_generator_can_be_opened_by_everybody(jobs):
+    opened = open_picked(jobs, "small", {})
+    assert opened.config.tasks == ("a", "b")
+    pixels = opened.draw(torch.zeros(2, opened.config.z_dim), torch.tensor([0, 1]))
+    assert pixels.shape == (2, 32, 32, 3) and (pixels[0] != pixels[1]).any()
+
+
+def test_a_run_is_opened_for_whom_it_belongs_to(jobs):
+    run_id, token = own_run(jobs)
+    assert open_picked(jobs, run_id, {run_id: token}).config.tasks == ("a", "b")
+    with pytest.raises(ValueError, match=r"^Choose a generator from the list\.$"):
+        open_picked(jobs, run_id, {})
+    with pytest.raises(NotOwner, match="Only the browser that started that run"):
+        open_picked(jobs, run_id, {run_id: "wrong"})
+
+
+@pytest.mark.parametrize("rubbish", [None, "", 7, [], {}, "SMALL", "../small", "small/", "\ud800"])
+def test_what_is_no_generator_is_refused_in_words(jobs, rubbish):
+    with pytest.raises(ValueError, match=r"^Choose a generator from the list\.$"):
+        open_picked(jobs, rubbish, {})
+
+
+def test_a_run_that_has_learnt_nothing_yet_is_refused_in_words(jobs):
+    run_id, token = own_run(jobs, snapshot=False)
+    with pytest.raises(ValueError, match="no snapshot yet: let it train for a few seconds"):
+        open_picked(jobs, run_id, {run_id: token})
