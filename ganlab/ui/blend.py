@@ -162,8 +162,8 @@ def wire_blend(jobs: Jobs, blend: Blend, saved: gr.BrowserState) -> None:
         **QUICK,
     }
     blend.model.input(choose, **chosen)
-    for component in (blend.seed, *blend.shares):
-        component.input(draw, **draws, trigger_mode="always_last")
+    moved = [component.input for component in (blend.seed, *blend.shares)]
+    gr.on(moved, draw, **draws, trigger_mode="always_last")
     blend.even.click(even, **chosen)
     blend.chance.click(by_chance, **chosen)
     step_seed(blend, draw, draws)

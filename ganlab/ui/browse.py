@@ -123,8 +123,7 @@ def wire_browse(jobs: Jobs, browse: Browse, saved: gr.BrowserState) -> None:
         **QUICK,
     }
     browse.model.input(**browse.chooses)
-    browse.head.input(draw, **draws)
-    browse.seed.input(draw, **draws, trigger_mode="always_last")
-    browse.truncation.input(draw, **draws, trigger_mode="always_last")
+    moved = [component.input for component in (browse.head, browse.seed, browse.truncation)]
+    gr.on(moved, draw, **draws, trigger_mode="always_last")
     step_seed(browse, draw, draws)
     browse.tab.select(offer, [saved, browse.model], browse.model, **QUICK).then(**browse.chooses)

@@ -1,0 +1,125 @@
+"""A visitor mixes heads and looks at what generators draw, shipped ones and their own."""
+
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from e2e.conftest import PHONE, Visitors
+from e2e.visitor import expect_state, wait_for_run
+
+pytestmark = pytest.mark.browser
+
+SHARES = "[...document.querySelectorAll('[id^=share-] input[type=number]')].map(i => +i.value)"
+
+
+def turn_to(page: Page, name: str) -> Locator:
+    """Turns to Blend or Browse; gives the picture there."""
+    page.get_by_role("tab", name=name).click()
+    picture = page.locator(f"#{name.lower()}-picture img")
+    picture.wait_for(timeout=20_000)
+    return picture
+
+
+def expect_another(picture: Locator, act: Callable[[], object]) -> None:
+    """What `act` does changes the picture."""
+    before = picture.get_attribute("src")
+    act()
+    deadline = time.monotonic() + 10
+    while picture.get_attribute("src") == before:  # an assertion would print both pictures
+        assert time.monotonic() < deadline, "the picture stayed as it was"
+        picture.page.wait_for_timeout(50)
+
+
+def set_share(page: Page, place: int, value: int) -> None:
+    number = page.locator(f"#share-{place} input[type=number]")
+    number.fill(str(value))
+    number.blur()
+
+
+def test_sliders_mix_the_heads_of_a_shipped_generator_with_nothing_to_train_first(
+    page: Page, measured: Callable[[str, float], None]
+):
+    picture = turn_to(page, "Blend")
+    expect(page.locator("#empty")).to_be_hidden()
+    expect(picture).to_have_attribute("alt", "A blend: avataaars 50 %, micah 50 %")
+    expect(page.locator("#share-5")).to_be_hidden()
+
+    began = time.monotonic()
+    expect_another(picture, lambda: set_share(page, 1, 0))
+    measured("A slider of Blend to the new pictures", time.monotonic() - began)
+    expect(picture).to_have_attribute("alt", "A blend: avataaars 100 %")
+    expect_another(picture, lambda: set_share(page, 4, 20))
+    expect_another(picture, page.locator("#even-mix").click)
+    expect(picture).to_have_attribute("alt", "A blend: avataaars 50 %, pixel-art 50 %")
+    expect_another(picture, page.locator("#blend-after").click)
+    expect(page.get_by_role("spinbutton", name="Seed")).to_have_value("2")
+
+    turn_to(page, "Browse")  # and back: the mix is as it was
+    expect(picture).to_be_hidden()
+    turn_to(page, "Blend")
+    expect(picture).to_have_attribute("alt", "A blend: avataaars 50 %, pixel-art 50 %")
+    expect_another(picture, page.locator("#random-mix").click)
+    page.wait_for_function(f"() => {SHARES}.reduce((a, b) => a + b) == 100")
+
+    for place in range(5):
+        set_share(page, place, 0)
+    expect(page.locator("#blend-note")).to_contain_text("Give at least one a share above zero")
+
+
+def test_samples_are_looked_at_seed_by_seed_and_head_by_head(page: Page):
+    picture = turn_to(page, "Browse")
+    labels = page.locator("#browse-picture .gl-labels span")
+    expect(labels).to_have_count(5)
+    first = picture.get_attribute("src")
+    expect_another(picture, page.locator("#browse-after").click)
+    expect_another(picture, page.locator("#browse-before").click)
+    assert picture.get_attribute("src") == first
+
+    page.get_by_role("combobox", name="Head").click()
+    expect_another(picture, page.get_by_role("option", name="micah").click)
+    expect(labels).to_have_count(0)
+    page.get_by_role("combobox", name="Generator").click()
+    expect_another(picture, page.get_by_role("option", name=re.compile("fashion32")).click)
+    expect(labels).to_have_count(10)
+    expect_another(picture, page.locator("#browse-random").click)
+
+
+def test_a_run_of_ones_own_is_used_in_blend_and_browse(page: Page):
+    page.get_by_role("tab", name="Transfer").click()
+    page.locator("#example-line-art").click()
+    expect(page.locator("#start-transfer")).to_be_enabled(timeout=40_000)
+    page.locator("#strategy").get_by_role("radio", name="New head").check()
+    page.locator("#transfer-seconds input").fill("6")
+    page.locator("#start-transfer").click()
+    wait_for_run(page)
+    expect_state(page, "Finished", 60)
+
+    page.locator("#to-blend").click()
+    expect(page.get_by_role("tab", name="Blend")).to_have_attribute("aria-selected", "true")
+    picture = page.locator("#blend-picture img")
+    expect(picture).to_be_visible(timeout=20_000)
+    mine = re.compile("^Your run: Line art from avatars64 · New head$")
+    expect(page.get_by_role("combobox", name="Generator")).to_have_value(mine)
+    expect(page.locator("#share-5")).to_contain_text("line-art")  # beside the source's five heads
+    expect_another(picture, lambda: set_share(page, 5, 50))
+    expect(picture).to_have_attribute("alt", re.compile("micah 33 %, line-art 33 %$"))
+
+    page.get_by_role("tab", name="Transfer").click()
+    expect_state(page, "Finished")
+    page.locator("#to-browse").click()
+    expect(page.locator("#browse-picture .gl-labels")).to_contain_text("line-art", timeout=20_000)
+    page.reload()  # which shows the run again
+    expect_state(page, "Finished")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_the_pictures_above_the_sliders(visit: Visitors, scheme: str):
+    page = visit(**PHONE, color_scheme=scheme)
+    for name in ("Blend", "Browse"):
+        picture = turn_to(page, name)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        seed = page.locator(f"#{name.lower()}-seed").bounding_box()
+        assert picture.bounding_box()["y"] < seed["y"]
