@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ganlab import checkpoints, sampling, transfer
 from ganlab.blending import interpolate, task_weights
 from ganlab.config import ModelConfig
+from ganlab.export import open_model
 from ganlab.runs import NoSuchSnapshot, Run
 from ganlab.strategies import STRATEGIES
 from ganlab.transfer_config import TransferConfig, is_race
@@ -85,7 +86,7 @@ def open_run(run: Run) -> Opened:
 
 @lru_cache(maxsize=KEPT)
 def _open_checkpoint(folder: Path) -> Opened:
-    generator, config, _ = checkpoints.load_generator(folder)
+    generator, config = open_model(str(folder))
     return Opened(config, generator)
 
 
@@ -94,8 +95,7 @@ def _open_snapshot(path: Path, step: int) -> Opened:
     run = Run(path)
     if grown := transfer.with_all_heads(run, step):
         return Opened(grown.config, grown.build())
-    config = ModelConfig.from_dict(run.about["model"])
-    generator = checkpoints.restore_generator(config, run.snapshot(step))
+    generator, config = open_model(str(path), step)
     settings = run.config
     if not isinstance(settings, TransferConfig) or not STRATEGIES[settings.strategy].keeps:
         return Opened(config, generator)

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from ganlab.ui import figures
+from ganlab.ui.visitor import QUICK
 
 COLUMNS = 8
 LAST_SEED = 2**31 - 1
@@ -94,13 +95,12 @@ def step_seed(viewer: Viewer, draw: Callable[..., Any], draws: dict[str, Any]) -
 
         return move
 
-    quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     for button, move in (
         (viewer.before, moved(-1)),
         (viewer.after, moved(1)),
         (viewer.anything, lambda value: random.randrange(1_000_000)),
     ):
-        button.click(move, viewer.seed, viewer.seed, **quick).then(draw, **draws)
+        button.click(move, viewer.seed, viewer.seed, **QUICK).then(draw, **draws)
 
 
 def picked(name: Any, choices: list[tuple[str, str]]) -> gr.Dropdown:
