@@ -46,7 +46,7 @@ def build_seed(name: str) -> dict[str, Any]:
     seed = gr.Number(
         1,
         label="Seed",
-        info="The same number gives the same pictures, here and in the shell.",
+        info="The same number gives the same pictures again.",
         precision=0,
         minimum=0,
         maximum=LAST_SEED,
