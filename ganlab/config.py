@@ -18,6 +18,7 @@ from ganlab.settings import check, setting
 
 SIZES = (32, 64)
 PRECISIONS = ("auto", "fp32", "bf16")
+LARGEST_BATCH = 512
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ class TrainConfig:
         "8, and 2 more for each further task.",
         label="Batch size",
         low=0,
-        high=512,
+        high=LARGEST_BATCH,
         group="Optimiser",
     )
     ema_halflife_kimg: float = setting(
@@ -317,7 +318,7 @@ class TrainConfig:
 
     def fitted(self, n_tasks: int) -> Self:
         """With a batch size, where that was left to the number of tasks."""
-        return replace(self, batch_size=self.batch_size or 6 + 2 * n_tasks)
+        return replace(self, batch_size=self.batch_size or min(6 + 2 * n_tasks, LARGEST_BATCH))
 
     def full_size_width_at(self, size: int) -> int:
         """Of the block at full size, which paid at 64 px and did not at 32."""

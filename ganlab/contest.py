@@ -94,8 +94,7 @@ def run_race(
             lap.move("failed", "The race broke off in this lap.")
             raise
         else:
-            message = transfer.loses_variety(lap.quality()) if outcome == "finished" else ""
-            lap.move(outcome, message)
+            lap.move(outcome, transfer.why_early(lap) if outcome == "finished" else "")
         if outcome == "stopped":
             return outcome
         result = measure(lap) if lap.snapshot_steps() else {}
@@ -114,6 +113,15 @@ def progress_of(race: Run) -> float:
         if strategy not in over and (lap.path / "status.json").exists():
             done += lap.config.progress_at(lap.status.step, lap.status.seconds)
     return min(done / len(config.laps), 1.0)
+
+
+def marks_of(race: Run) -> int:
+    """How many grids, looks and ends of laps there are to show."""
+    config = race.config
+    assert isinstance(config, TransferConfig)
+    laps = [lap_run(race, strategy) for strategy in config.laps]
+    shown = sum(len(lap.grid_steps()) + len(lap.quality()) for lap in laps)
+    return shown + len(results_of(race))
 
 
 def seconds_of(race: Run, without: str = "") -> float:
@@ -213,8 +221,7 @@ def take(race: Run, strategy: str, runs: Path) -> tuple[Run, str]:
     if strategy not in results_of(race):
         raise ValueError("this lap is still under way: wait until it is measured")
     taken, token = Run.create(lap.config, runs=runs)
-    owner = (taken.path / "owner.json").read_bytes()
-    shutil.copytree(lap.path, taken.path, dirs_exist_ok=True)
-    (taken.path / "owner.json").write_bytes(owner)
-    taken.describe(lineage={"run": race.id, "lap": strategy})
+    with taken.undone_on_error():
+        shutil.copytree(lap.path, taken.path, dirs_exist_ok=True)
+        taken.describe(lineage={"run": race.id, "lap": strategy})
     return taken, token

@@ -14,11 +14,11 @@ from ganlab.config import ModelConfig, TrainConfig
 from ganlab.data.catalog import CATALOG
 from ganlab.files import file_written_atomically
 from ganlab.paths import runs_dir
-from ganlab.portable import add, pack
+from ganlab.portable import add, pack, without_ids
 from ganlab.runs import NoSuchSnapshot, Run
 from ganlab.state import discriminator_bytes
 from ganlab.strategies import STRATEGIES
-from ganlab.transfer_config import TransferConfig
+from ganlab.transfer_config import TransferConfig, config_from_dict
 
 TRIES = 5  # to write a run that is under way
 
@@ -72,7 +72,8 @@ def export(run: Run, folder: Path) -> Path:
 def _export(run: Run, folder: Path) -> Path:
     snapshot = run.snapshot(run.best_step())
     step = int(snapshot.name)
-    about, config = run.about, run.config
+    about = without_ids(run.about)
+    config = config_from_dict(about["config"])
     model = ModelConfig.from_dict(about["model"])
     measured = {line["step"]: line["seconds"] for line in run.quality()}
     entry = CATALOG.get(config.data)
@@ -88,7 +89,7 @@ def _export(run: Run, folder: Path) -> Path:
     if "lineage" in about:
         lineage["goes_on_from"] = about["lineage"]
     if isinstance(config, TransferConfig):
-        lineage["source"] = transfer.story_of(run)
+        lineage["source"] = without_ids(transfer.story_of(run))
     grids = [grid for grid in run.grid_steps() if grid <= step]
     path = folder / download_name(run)
     with file_written_atomically(path) as file, zipfile.ZipFile(file, "w") as archive:

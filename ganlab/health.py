@@ -75,7 +75,7 @@ def diagnose(
         return _explosion(run, "are no longer numbers")
     if len(curve) >= 2 and (verdict := _exploded(run)):
         return verdict
-    if not quality:
+    if not quality or not curve:
         return None
     if progress >= EARLY:
         for look_for in (_memorising, _collapsed, _d_winning, _not_learning):

@@ -6,7 +6,6 @@ tell that nothing changed.
 """
 
 import logging
-import re
 import shutil
 import threading
 import time
@@ -23,7 +22,7 @@ from ganlab.data.dataset import Dataset
 from ganlab.health import diagnose
 from ganlab.models import features
 from ganlab.perform import Happening, perform
-from ganlab.runs import UNDER_WAY, IllegalMove, Run, RunIsHeld, all_runs
+from ganlab.runs import RUN_ID, UNDER_WAY, IllegalMove, Run, RunIsHeld, all_runs
 from ganlab.source import Source
 from ganlab.training import GridSaved, Logged, Looked
 from ganlab.transfer_config import TransferConfig, is_race
@@ -31,7 +30,6 @@ from ganlab.views import JobView, view_of
 
 log = logging.getLogger(__name__)
 
-RUN_ID = re.compile(r"[A-Za-z0-9_-]{16}")
 SECONDS_TO_END = 10.0  # that a run may take to stop and save before a remedy
 MOST_DONE = 0.5  # of the budget; with less than the rest, a remedy could not show that it works
 MAX_CURVE_POINTS = 200  # two series a plot: 400 rows, which cost the page 2 ms
@@ -140,7 +138,7 @@ class Jobs:
         """Makes a run of the zip of one; it has ended, and can be resumed. Gives its id and owner's
         token."""
         run, token = portable.open_run(zip_path, runs=self.folder, any_data=False)
-        with self._changed:
+        with run.undone_on_error(), self._changed:
             self._known[run.id] = _Job(run)
         return run.id, token
 

@@ -12,8 +12,8 @@ from ganlab.data import catalog, saved
 from ganlab.data.dataset import Dataset
 from ganlab.runs import Run
 from ganlab.training import Diverged, Event, train
-from ganlab.transfer import loses_variety
-from ganlab.transfer_config import TransferConfig, is_race
+from ganlab.transfer import why_early
+from ganlab.transfer_config import is_race
 
 Happening = Event | LapBegan | LapEvent | LapEnded
 
@@ -78,9 +78,7 @@ def _go(
         return outcome, contest.winner(contest.results_of(run)) if outcome == "finished" else ""
     dataset = _pictures(run, on_progress)
     outcome = train(run, dataset, on_event=on_event, should_stop=should_stop)
-    if outcome == "finished" and isinstance(config, TransferConfig):
-        return outcome, loses_variety(run.quality())
-    return outcome, ""
+    return outcome, why_early(run) if outcome == "finished" else ""
 
 
 def _pictures(run: Run, on_progress: Callable[[float, str], None]) -> Dataset:

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,15 @@ from ganlab import transfer, vetting, vetting_weights
 from ganlab.checkpoints import MAX_TENSOR_BYTES, CheckpointError, read_model_json
 from ganlab.config import ModelConfig
 from ganlab.data.entries import CATALOG
-from ganlab.data.saved import read_saved
-from ganlab.files import write_json
-from ganlab.runs import KEPT_SNAPSHOTS, UNDER_WAY, Run, Status, new_id, new_owner
+from ganlab.data.saved import LONGEST_FOLDER, read_saved
+from ganlab.files import read_json, write_json
+from ganlab.runs import KEPT_SNAPSHOTS, RUN_ID, UNDER_WAY, Run, Status, new_id, new_owner
 from ganlab.transfer_config import TransferConfig
 from ganlab.vetting import need
 from ganlab.zips import unpack
 
-_NAME = r"[^/\\:\x00-\x1f.][^/\\:\x00-\x1f]{0,60}"  # of no file that is hidden or leads elsewhere
+# Of no file that is hidden or leads elsewhere, and as long as `saved` makes them.
+_NAME = rf"[^/\\:\x00-\x1f.][^/\\:\x00-\x1f]{{0,{LONGEST_FOLDER}}}"
 _STEP = r"([0-9]{6}|[1-9][0-9]{6,11})"
 WANTED = {
     re.compile(pattern): most
@@ -59,10 +60,24 @@ def add(archive: zipfile.ZipFile, name: str, content: bytes | str | Path) -> Non
         archive.writestr(name, content, packing)
 
 
-def fingerprint(run: Run) -> str:
+def fingerprint(run_id: str) -> str:
     """Tells whether two downloads are of the same run, but not its id, with which anybody could
     watch it."""
-    return hashlib.sha256(run.id.encode()).hexdigest()[:16]
+    return hashlib.sha256(run_id.encode()).hexdigest()[:16]
+
+
+def without_ids(story: Any) -> Any:
+    """Settings or a lineage with fingerprints in place of the ids of runs that it names."""
+    if isinstance(story, list):
+        return [without_ids(each) for each in story]
+    if not isinstance(story, dict):
+        return story
+    return {
+        key: fingerprint(value)
+        if key in ("run", "source") and isinstance(value, str) and RUN_ID.fullmatch(value)
+        else without_ids(value)
+        for key, value in story.items()
+    }
 
 
 def pack(run: Run, best: int, archive: zipfile.ZipFile) -> None:
@@ -76,8 +91,9 @@ def pack(run: Run, best: int, archive: zipfile.ZipFile) -> None:
     if status.state in UNDER_WAY:
         message = "This run was under way when it was downloaded."
         status = Status("interrupted", newest, status.seconds, message)
-    about = {key: value for key, value in run.about.items() if key in vetting.ENTRIES}
-    about["exported"] = {"run": fingerprint(run), "step": newest, "at": round(time.time())}
+    kept = {key: value for key, value in run.about.items() if key in vetting.ENTRIES}
+    about = without_ids(kept)
+    about["exported"] = {"run": fingerprint(run.id), "step": newest, "at": round(time.time())}
     add(archive, "run/run.json", _json(about))
     status = replace(status, message=status.message[: vetting.MAX_TEXT])
     add(archive, "run/status.json", _json(asdict(status)))
@@ -96,8 +112,12 @@ def pack(run: Run, best: int, archive: zipfile.ZipFile) -> None:
     for name in ("data", "source"):
         for path in sorted((run.path / name).rglob("*")):
             inside = f"run/{path.relative_to(run.path).as_posix()}"
-            if any(wanted.fullmatch(inside) for wanted in WANTED):
+            if inside == "run/source/model.json" and without_ids(story := read_json(path)) != story:
+                add(archive, inside, _json(without_ids(story)))
+            elif any(wanted.fullmatch(inside) for wanted in WANTED):
                 add(archive, inside, path)
+            elif path.suffix == ".png":
+                raise ValueError(f"{inside} cannot be packed: its name would not be taken back")
 
 
 def _json(values: dict[str, Any]) -> str:
@@ -144,7 +164,7 @@ def open_run(
     return Run(target if path is None else path), token
 
 
-def _vetted(scratch: Path, names: Iterable[str], *, any_data: bool) -> Path:
+def _vetted(scratch: Path, names: Sequence[str], *, any_data: bool) -> Path:
     """The run's folder among what was unpacked, checked and completed."""
     folder = scratch / "run"
     if not (folder / "run.json").exists():
@@ -170,7 +190,8 @@ def _vetted(scratch: Path, names: Iterable[str], *, any_data: bool) -> Path:
     if has_pictures:
         manifest = folder / "data" / "manifest.json"
         need(manifest.exists(), "data/manifest.json is missing")
-        vetting.parse(manifest.read_bytes(), "data/manifest.json")
+        listed = vetting.parse(manifest.read_bytes(), "data/manifest.json")
+        vetting.manifest(listed, model, set(names))
         read_saved(folder / "data")
     if (folder / "source").exists():
         vetting_weights.source(folder / "source")
@@ -202,6 +223,7 @@ def _vet_transfer(run: Run, config: TransferConfig, model: ModelConfig) -> None:
     """That a transfer's pictures and source are there, and lead to the network that it trains."""
     for name in ("data", "source"):
         need((run.path / name).is_dir(), f"a transfer needs the folder {name}, which is missing")
+    need(len(config.heads) == len(config.tasks), "it has not one head for each task")
     need(not config.laps, "it is a race, which cannot be taken along: take its laps")
     schedule = transfer.schedule_of(run)
     need(schedule.model == model, "its source leads to another network than it trains")

@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 import secrets
 import shutil
 import threading
@@ -259,6 +260,15 @@ class Run:
             raise NoSuchSnapshot(f"there is no snapshot at step {step}: choose one of {steps}")
         return self._snapshot(step)
 
+    @contextmanager
+    def undone_on_error(self) -> Iterator[None]:
+        """Removes this new run if it cannot be completed: nobody has its token yet."""
+        try:
+            yield
+        except BaseException:
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
+
     def branch(self, config: TrainConfig, runs: Path, step: int | None) -> tuple["Run", str]:
         """A new queued run under `runs` with other settings that goes on from a snapshot of this
         one, which stays as it is; None = from nothing. Gives it with its owner's token.
@@ -269,11 +279,16 @@ class Run:
         if step is not None and not (self.snapshot(step) / "training.safetensors").exists():
             raise ValueError(f"the snapshot at step {step} can be sampled, but not trained on")
         new, token = Run.create(config, runs=runs)
-        for folder in ("data", "source"):  # what a transfer began with
-            if (self.path / folder).is_dir():
-                shutil.copytree(self.path / folder, new.path / folder)
-        if step is None:
-            return new, token
+        with new.undone_on_error():
+            for folder in ("data", "source"):  # what a transfer began with
+                if (self.path / folder).is_dir():
+                    shutil.copytree(self.path / folder, new.path / folder)
+            if step is not None:
+                self._copy_snapshot(new, step)
+        return new, token
+
+    def _copy_snapshot(self, new: "Run", step: int) -> None:
+        """To a run that goes on from there, with what led to it."""
         story = {key: self.about[key] for key in ("model", "data") if key in self.about}
         new.describe(lineage={"run": self.id, "step": step}, **story)
         shutil.copytree(self.snapshot(step), new._snapshot(step))
@@ -284,7 +299,6 @@ class Run:
         new.forget_after(step)
         seconds = [line["seconds"] for line in new.metrics()]
         new.note_progress(step, max(seconds, default=0.0))
-        return new, token
 
     def forget_after(self, step: int) -> None:
         """Drops curves and grids past a step, from which the run will go on."""
@@ -295,6 +309,9 @@ class Run:
         for later in self.grid_steps():
             if later > step:
                 (self.path / "samples" / f"{later:06d}.jpg").unlink()
+
+
+RUN_ID = re.compile(r"[A-Za-z0-9_-]{16}")
 
 
 def new_id() -> str:

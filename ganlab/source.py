@@ -27,6 +27,7 @@ from ganlab.paths import cache_dir, runs_dir
 from ganlab.runs import Run
 
 FOLDER = "source"  # in a run's folder
+FEWEST_FOR_KID = 4  # pictures
 SAMPLES_PER_HEAD = 32  # by which the head nearest to some pictures is found
 _SEED = 3_000
 
@@ -276,7 +277,7 @@ def nearest_heads(source: Source, dataset: Dataset) -> list[dict[str, float]]:
     ranked = []
     for task in dataset.tasks:
         real = features.extract(_as_drawn(dataset.subset([task]).images, source.config))
-        if len(real) < 4:  # too few for KID: the distance of the means
+        if len(real) < FEWEST_FOR_KID:  # the distance of the means
             far = {h: (real.mean(0) - f.mean(0)).square().mean().item() for h, f in drawn.items()}
         else:
             far = {head: metrics.kid(real, fake, 2).value for head, fake in drawn.items()}

@@ -61,6 +61,12 @@ class Strategy:
     anchored: bool = False
     thaws: bool = False
 
+    @property
+    def needs_d(self) -> bool:
+        """Whether it makes use of what the source's D has learnt: by it, EWC tells which weights
+        matter, and layers of it that never train must have been trained."""
+        return self.anchored or (self.keeps and set(self.phases[-1].d) != set(WHOLE_D))
+
 
 ALONE = Phase(0.03, g=())  # D alone: it has to know the new pictures before G listens to it
 

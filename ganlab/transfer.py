@@ -21,6 +21,7 @@ from ganlab.anchors import Consolidation
 from ganlab.data import saved
 from ganlab.data.dataset import Dataset
 from ganlab.models import build_discriminator
+from ganlab.models.generator import belongs_to_task
 from ganlab.runs import Run
 from ganlab.source import Source
 from ganlab.state import State
@@ -61,8 +62,9 @@ def create(
         dataset = dataset.in_colour()
     config = fitted(config, dataset, source)
     run, token = Run.create(config, runs=runs, path=path)
-    sources.write_source(source, run.path)
-    saved.save_pictures(dataset, run.path / saved.FOLDER, names=names)
+    with run.undone_on_error():
+        sources.write_source(source, run.path)
+        saved.save_pictures(dataset, run.path / saved.FOLDER, names=names)
     return run, token
 
 
@@ -74,11 +76,11 @@ def fitted(config: TransferConfig, dataset: Dataset, source: Source) -> Transfer
             f"{source.name} draws {source.config.size} px, the pictures have {dataset.size}: read "
             f"them at {source.config.size} px"
         )
-    anchored = [name for name in config.laps or (config.strategy,) if STRATEGIES[name].anchored]
-    if anchored and source.discriminator is None:
+    needy = [name for name in config.laps or (config.strategy,) if STRATEGIES[name].needs_d]
+    if needy and source.discriminator is None:
         raise ValueError(
-            f"{source.name} came without its discriminator, by which "
-            f"{STRATEGIES[anchored[0]].title} tells which weights matter: choose another strategy."
+            f"{source.name} came without a discriminator that can train on, which "
+            f"{STRATEGIES[needy[0]].title} goes by: choose another strategy."
         )
     count, task = min(zip(dataset.task_ids.bincount().tolist(), dataset.tasks, strict=True))
     if config.diffaugment is None:
@@ -165,6 +167,13 @@ def loses_variety(quality: Sequence[dict[str, float]]) -> str:
     )
 
 
+def why_early(run: Run) -> str:
+    """What to say of a run that has finished: "" if it had all its time."""
+    status, config = run.status, run.config
+    is_early = config.progress_at(status.step, status.seconds) < 1
+    return loses_variety(run.quality()) if is_early and isinstance(config, TransferConfig) else ""
+
+
 class Schedule:
     """Who learns when, and from what the networks begin."""
 
@@ -203,9 +212,12 @@ class Schedule:
         thawed = phase.g
         if self.strategy.thaws and phase is self.strategy.phases[-1]:
             thawed = THAWS[self.config.thaw][1]
-        blocks = len(state.generator.ups)
+        blocks, model = len(state.generator.ups), self.model
         for name, parameter in state.generator.named_parameters():
-            parameter.requires_grad_(part_of_g(name, blocks) in thawed)
+            thaws = part_of_g(name, blocks) in thawed
+            if self.strategy.is_new_head:  # of which the other heads need nothing
+                thaws = thaws and belongs_to_task(name, model.own_last_layer, model.own_styles)
+            parameter.requires_grad_(thaws)
         for name, parameter in state.discriminator.named_parameters():
             parameter.requires_grad_(part_of_d(name, self.config.frozen_layers) in phase.d)
         # Running statistics belong to the layer whose outputs they describe.

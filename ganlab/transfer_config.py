@@ -78,6 +78,8 @@ class TransferConfig(TrainConfig):
             raise ValueError(f"no strategy {unknown[0]!r}: choose from {', '.join(STRATEGIES)}")
         if len(set(self.racers)) < len(self.racers):
             raise ValueError("a strategy races twice: name each once")
+        if self.racers and self.strategy != RACE:
+            raise ValueError(f"only the strategy {RACE} has racers, and this is {self.strategy}")
         if self.strategy == RACE and len(self.racers) == 1:
             raise ValueError("one strategy alone is no race: choose two or more")
 
@@ -104,6 +106,8 @@ class TransferConfig(TrainConfig):
             if values := getattr(self, name):
                 words += [f"--{name}", *values]
         own = {"source", "strategy", "heads", "racers", "size", *of_network_names()}
+        if self.preset != TransferConfig().preset:
+            words += ["--preset", self.preset]
         return shlex.join([*words, *self.flags(without=own)])
 
 

@@ -6,7 +6,7 @@ Whatever is wrong ends in a CheckpointError, in a sentence that names the part.
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -202,6 +202,18 @@ def grids(paths: Iterable[Path]) -> None:
     left = MAX_PIXELS_OF_GRIDS
     for path in paths:
         left -= _picture(path, "JPEG", MAX_GRID_SIDE, min(left, MAX_GRID_PIXELS), decode=True)
+
+
+def manifest(values: dict[str, Any], model: ModelConfig, unpacked: Collection[str]) -> None:
+    """That the list of a run's own pictures names each file that came with it once: one that is
+    read a million times fills the memory."""
+    listed = values.get("pictures")
+    need(isinstance(listed, list), "data/manifest.json lists no pictures")
+    files = [each.get("file") if isinstance(each, dict) else None for each in listed]
+    known = all(isinstance(file, str) and f"run/data/{file}" in unpacked for file in files)
+    need(known and len(set(files)) == len(files), "data/manifest.json and the pictures differ")
+    fits = (values.get("size"), values.get("channels")) == (model.size, model.channels)
+    need(fits, "its pictures are of another size than its model's")
 
 
 def pictures(paths: Iterable[Path]) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ganlab.config import TrainConfig
-from ganlab.contest import progress_of, seconds_of
+from ganlab.contest import marks_of, progress_of, seconds_of
 from ganlab.health import Verdict, diagnose
 from ganlab.runs import UNDER_WAY, Run
 from ganlab.transfer_config import is_race
@@ -61,6 +61,7 @@ def view_of(run: Run) -> JobView:
             message=status.message,
             seconds=seconds_of(run),
             progress=progress_of(run),
+            marks=marks_of(run),
         )
     step = max([status.step, *snapshots])  # killed between saving and noting it
     curve, progress = run.metrics(), config.progress_at(step, status.seconds)

@@ -30,7 +30,7 @@ from ganlab.data import saved
 from ganlab.data.dataset import Dataset
 from ganlab.export import export
 from ganlab.perform import Happening, perform
-from ganlab.portable import open_run
+from ganlab.portable import fingerprint, open_run
 from ganlab.runs import Run
 from ganlab.training import Logged
 
@@ -449,7 +449,7 @@ def test_a_lap_that_was_taken_travels_as_a_zip(begun: Make, tmp_path: Path) -> N
     path = export(taken, tmp_path / "exports")
     with zipfile.ZipFile(path) as archive:
         card = archive.read("README.md").decode()
-    assert f"Goes on from: run {race.id}, its lap freezed" in card
+    assert f"Goes on from: run {fingerprint(race.id)}, its lap freezed" in card
     opened, _ = open_run(path, runs=tmp_path / "there")
     assert opened.config == taken.config
     assert same(networks(opened), networks(lap_run(race, "freezed")))

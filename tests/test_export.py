@@ -10,7 +10,7 @@ import torch
 from conftest import tiny
 from PIL import Image
 
-from ganlab import sampling
+from ganlab import portable, sampling
 from ganlab.checkpoints import load_generator
 from ganlab.config import ModelConfig
 from ganlab.data.catalog import CATALOG
@@ -64,10 +64,11 @@ def test_a_branch_tells_where_it_comes_from(run, tmp_path):
     new, _ = run.branch(tiny(data=run.config.data, steps=22), runs_dir(), 20)
     perform(new)
     path = export(new, tmp_path)
-    origin = {"run": run.id, "step": 20}
+    before = portable.fingerprint(run.id)
+    origin = {"run": before, "step": 20}
     assert load_generator(path)[2]["lineage"]["goes_on_from"] == origin
     card = members(path)["README.md"].decode()
-    assert f"Goes on from: run {run.id} at its step 20" in card
+    assert f"Goes on from: run {before} at its step 20" in card
     assert "The same settings from nothing:" in card
     whole = members(export(run, tmp_path))["README.md"].decode()
     assert "Goes on from" not in whole and "The same training again:" in whole

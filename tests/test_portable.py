@@ -11,12 +11,13 @@ import threading
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import tiny
+from conftest import drawings, tiny
 from PIL import Image
 from safetensors.torch import load, load_file, save
 from sources import small_source, tiny_transfer
@@ -31,8 +32,8 @@ from ganlab.jobs import Jobs, NotOwner, wait_until_ended
 from ganlab.models import build_discriminator
 from ganlab.perform import perform
 from ganlab.portable import open_run
-from ganlab.runs import UNDER_WAY, Run
-from ganlab.source import write_source
+from ganlab.runs import UNDER_WAY, Run, new_id
+from ganlab.source import source_of_run, write_source
 
 LOOK = {
     "kid": 1.0, "kid_std": 0.1, "samples": 8, "diversity": 0.5, "least_diversity": 0.5,
@@ -127,7 +128,7 @@ def test_an_opened_run_can_be_downloaded_and_opened_again(two_snapshots, tmp_pat
     again = export(first, tmp_path / "y")
     second, _ = open_run(again, path=tmp_path / "mine")
     assert same(weights(second), weights(two_snapshots))
-    assert second.about["imported"]["run"] == portable.fingerprint(first)
+    assert second.about["imported"]["run"] == portable.fingerprint(first.id)
     assert (second.metrics(), second.quality()) == (first.metrics(), first.quality())
 
 
@@ -150,10 +151,10 @@ def test_a_branch_keeps_where_it_comes_from(run, tmp_path):
     branch, _ = run.branch(tiny(data=run.config.data, steps=8), tmp_path / "runs", 6)
     perform(branch)
     new, _ = open_run(export(branch, tmp_path / "x"), runs=tmp_path / "there")
-    assert new.about["lineage"] == {"run": run.id, "step": 6}
+    assert new.about["lineage"] == {"run": portable.fingerprint(run.id), "step": 6}
     assert new.about["versions"] == branch.about["versions"]
     assert new.about["imported"]["step"] == 8
-    assert new.about["imported"]["run"] == portable.fingerprint(branch)
+    assert new.about["imported"]["run"] == portable.fingerprint(branch.id)
 
 
 def test_the_new_run_has_another_id_and_another_owner(picture_folder, tmp_path):
@@ -198,7 +199,7 @@ def test_a_zip_of_a_run_still_samples_with_its_best_snapshot(two_snapshots, tmp_
 @pytest.fixture
 def transferred(tmp_path, dataset):
     """A finished transfer of two tasks."""
-    run, _ = transfer.create(tiny_transfer(), dataset, small_source(), path=tmp_path / "transfer")
+    run, _ = transfer.create(tiny_transfer(), dataset, small_source(), path=tmp_path / new_id())
     perform(run)
     return run
 
@@ -216,6 +217,59 @@ def test_a_transfer_travels_with_its_pictures_and_its_source(transferred, tmp_pa
         perform(run)
     first, second = (files(run.snapshot()) for run in (transferred, new))
     assert first["generator.safetensors"] == second["generator.safetensors"]
+
+
+def test_a_task_with_a_long_name_travels(tmp_path):
+    name = "n" * 80
+    pictures = drawings(("discs",), 12)
+    pictures = replace(pictures, tasks=(name,))
+    run, _ = transfer.create(tiny_transfer(), pictures, small_source(), path=tmp_path / "transfer")
+    perform(run)
+    new, _ = open_run(export(run, tmp_path / "y"), runs=tmp_path / "there")
+    assert new.config.tasks == (name,) and len(files(new.path / "data")) == 13
+
+
+@pytest.mark.parametrize("what", ["again", "other path", "elsewhere", "size"])
+def test_a_list_of_pictures_that_would_fill_the_memory_is_refused(transferred, tmp_path, what):
+    manifest = transferred.path / "data" / "manifest.json"
+    values = json.loads(manifest.read_text())
+    first = values["pictures"][0]
+    more = {
+        "again": [first] * 3,
+        "other path": [{**first, "file": f"./{first['file']}"}],
+        "elsewhere": [{**first, "file": "nowhere.png"}],
+        "size": [],
+    }[what]
+    values["pictures"] += more
+    if what == "size":
+        values["size"] = 20_000
+    manifest.write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=r"and the pictures differ|of another size"):
+        open_run(export(transferred, tmp_path / "y"), runs=tmp_path / "there")
+
+
+def test_a_transfer_with_more_heads_than_tasks_is_refused(transferred, tmp_path):
+    about = transferred.about
+    transferred.describe(config={**about["config"], "heads": ["a"]})
+    with pytest.raises(CheckpointError, match="not one head for each task"):
+        open_run(export(transferred, tmp_path / "y"), runs=tmp_path / "there")
+
+
+def test_a_download_names_no_run_that_could_be_watched(transferred, tmp_path):
+    child, _ = transfer.create(
+        tiny_transfer(source=transferred.id, heads=()),
+        drawings(("discs",), 12),
+        source_of_run(transferred),
+        path=tmp_path / "child",
+    )
+    perform(child)
+    packed = export(child, tmp_path / "y")
+    assert transferred.id in json.dumps(child.about)
+    with zipfile.ZipFile(packed) as archive:
+        for name in archive.namelist():
+            assert transferred.id.encode() not in archive.read(name), name
+    new, _ = open_run(packed, runs=tmp_path / "there")
+    assert new.config.source == portable.fingerprint(transferred.id)
 
 
 def test_a_transfer_without_its_pictures_is_refused(transferred, tmp_path):

@@ -205,10 +205,54 @@ def test_a_source_without_its_discriminator_will_do(tmp_path: Path, one_task: Da
     assert perform(run) == "finished"
 
 
-def test_but_not_for_ewc_which_says_so_before_it_starts(tmp_path: Path, one_task: Dataset) -> None:
+@pytest.mark.parametrize("strategy", ["ewc", "freezed"])
+def test_but_not_where_what_d_knows_is_needed_which_is_said_before_anything_starts(
+    tmp_path: Path, one_task: Dataset, strategy: str
+) -> None:
     source = replace(small_source(), discriminator=None)
-    with pytest.raises(ValueError, match="came without its discriminator"):
-        transfer.create(tiny_transfer("ewc"), one_task, source, path=tmp_path / "run")
+    for config in (tiny_transfer(strategy), tiny_transfer("race", racers=("scratch", strategy))):
+        with pytest.raises(ValueError, match=f"which {STRATEGIES[strategy].title[:7]}.* goes by"):
+            transfer.create(config, one_task, source, path=tmp_path / "run")
+
+
+SHARED = [{"palette": 4}, {"own_styles": False}, {"palette": 4, "own_styles": False}]
+
+
+@pytest.mark.parametrize("shape", SHARED, ids=str)
+def test_a_new_head_joins_whatever_its_source_shares_among_heads(
+    tmp_path: Path, one_task: Dataset, shape: dict
+) -> None:
+    source = small_source(**shape)
+    config = tiny_transfer("head", steps=4)
+    run, _ = transfer.create(config, one_task, source, path=tmp_path / "run")
+    perform(run)
+    grown = transfer.with_all_heads(run, 4)
+    assert grown.config.tasks == ("a", "b", *one_task.tasks)
+    assert not torch.equal(
+        grown.generator["norms.1.scale"][2], source.generator["norms.1.scale"][0]
+    )
+
+
+def test_what_cannot_be_completed_leaves_no_run_behind(
+    tmp_path: Path, one_task: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args, **named):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(saved, "save_pictures", full)
+    with pytest.raises(OSError, match="No space"):
+        transfer.create(tiny_transfer(), one_task, small_source(), runs=tmp_path / "runs")
+    assert not list((tmp_path / "runs").iterdir())
+
+
+def test_a_run_that_had_all_its_time_did_not_end_early(begun: Make) -> None:
+    run = begun(steps=12)
+    perform(run)
+    for step, (kid, varied) in enumerate(((9, 1.0), (5, 0.9), (6, 0.3), (7, 0.2), (8, 0.2))):
+        run.log_quality({"step": step, "seconds": step, "kid": kid, "diversity": varied})
+    assert loses_variety(run.quality()) and transfer.why_early(run) == ""
+    run.describe(config={**run.about["config"], "steps": 24})
+    assert transfer.why_early(run).startswith("Ended early")
 
 
 @pytest.mark.parametrize(("per_task", "augmented"), [(12, True), (30, False)])

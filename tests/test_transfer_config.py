@@ -22,6 +22,7 @@ SOME = [
     TransferConfig(source="fashion32", strategy="head", heads=("bag",), seconds=30),
     TransferConfig(strategy="thaw", thaw="fine", steps=200, seconds=None, seed=3),
     TransferConfig(strategy=RACE, racers=("scratch", "ewc"), diffaugment=True),
+    TransferConfig.from_preset("better", strategy="finetune"),
     TransferConfig(data="my pictures.zip", strategy="freezed", frozen_layers=1, flips=False),
 ]
 
@@ -51,6 +52,7 @@ def test_the_shell_command_says_the_same(config: TransferConfig) -> None:
         ({"strategy": "magic"}, "strategy is 'magic': choose one of scratch"),
         ({"racers": ("finetune", "magic")}, "no strategy 'magic'"),
         ({"strategy": RACE, "racers": ("ewc", "ewc")}, "races twice"),
+        ({"strategy": "ewc", "racers": ("ewc", "head")}, "only the strategy race has racers"),
         ({"strategy": RACE, "racers": ("ewc",)}, "one strategy alone is no race"),
         ({"thaw": "half"}, "thaw is 'half'"),
         ({"frozen_layers": 0}, "frozen layers is 0: choose between 1 and 3"),

@@ -162,7 +162,8 @@ def _end_record(file: BinaryIO) -> tuple[int, int, int]:
         raise ValueError("is a zip that was cut off; upload or pack it again.")
     entries, size = struct.unpack_from("<HI", tail, end + 10)
     end64 = end - _LOCATOR_BYTES - _END64_BYTES
-    if end64 >= 0 and tail[end64 : end64 + 4] == b"PK\x06\x06":
+    is_huge = end64 >= 0 and tail[end - _LOCATOR_BYTES :].startswith(b"PK\x06\x07")
+    if is_huge and tail[end64:].startswith(b"PK\x06\x06"):  # else a remark could claim to be one
         entries, size = struct.unpack_from("<QQ", tail, end64 + 32)
         end = end64
     at = tail_at + end - size  # the table ends where the end record begins

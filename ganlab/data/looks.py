@@ -88,25 +88,36 @@ def find_copies(looks: Sequence[Look]) -> dict[int, int]:
     hashes = np.stack([look.hash for look in looks])
     aspects = np.array([look.aspect for look in looks])
     copies: dict[int, int] = {}
+    details: dict[int, np.ndarray] = {}  # of those that get so far
     for i in range(1, len(looks)):
         if looks[i].blank:
             continue
         alike = (hashes[:i] != hashes[i]).sum(1) <= _HASH_BITS
         alike &= np.maximum(aspects[:i] / aspects[i], aspects[i] / aspects[:i]) <= _ASPECT
         for j in np.flatnonzero(alike).tolist():
-            if j not in copies and not looks[j].blank and _is_copy(looks[i], looks[j]):
+            if j in copies or looks[j].blank or not _may_be_copy(looks[i], looks[j]):
+                continue
+            for each in (i, j):
+                if each not in details:
+                    details[each] = _details(looks[each])
+            # Two patches of gravel have the same thumbnail, but not the same stones.
+            if float(details[i] @ details[j]) >= _CORRELATION:
                 copies[i] = j
                 break
     return copies
 
 
-def _is_copy(a: Look, b: Look) -> bool:
+def _may_be_copy(a: Look, b: Look) -> bool:
+    """By their thumbnails."""
     difference = a.thumbnail - b.thumbnail
     light = np.abs(difference @ _LUMA).max()
-    if max(light, np.abs(_colours(difference)).max()) > _WORST_CELL:
-        return False
-    # Two patches of gravel have the same thumbnail, but not the same stones.
-    return float(np.corrcoef(a.small.ravel(), b.small.ravel())[0, 1]) >= _CORRELATION
+    return max(light, np.abs(_colours(difference)).max()) <= _WORST_CELL
+
+
+def _details(look: Look) -> np.ndarray:
+    """float32 (49152,), whose product with another's is the correlation of the two pictures."""
+    centred = look.small.ravel() - look.small.mean(dtype=np.float32)
+    return centred / max(float(np.linalg.norm(centred)), 1e-6)
 
 
 def _colours(thumbnail: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from ganlab.files import folder_written_atomically, read_json, write_json
 FOLDER = "data"  # in a run's folder
 MANIFEST = "manifest.json"
 
-_LONGEST_FOLDER = 80  # bytes; file systems allow 255
+LONGEST_FOLDER = 80  # bytes; file systems allow 255
 _FORBIDDEN = frozenset('<>:"/\\|?*')  # in the names of folders, somewhere
 # Names that mean something else to Windows, whatever their suffix.
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{p}{i}" for p in ("com", "lpt") for i in range(10))}
@@ -116,7 +116,7 @@ def _folders_of(tasks: Sequence[str]) -> list[str]:
     for i, task in enumerate(tasks):
         taken = {folder.casefold() for folder in folders}
         plain = (
-            0 < len(task.encode()) <= _LONGEST_FOLDER
+            0 < len(task.encode()) <= LONGEST_FOLDER
             and task == task.strip(" .")
             and not any(letter in _FORBIDDEN or not letter.isprintable() for letter in task)
             and task.partition(".")[0].casefold() not in _RESERVED

@@ -76,7 +76,7 @@ def screen(data: bytes, max_pixels: int) -> Screened:
     kind = _kind_of(data)
     try:
         return _SCREENS[kind](data, max_pixels) if kind in _SCREENS else Screened(kind, data)
-    except (struct.error, IndexError):  # a number lies beyond the end
+    except (struct.error, IndexError, OverflowError):  # a number lies beyond the end
         raise ValueError("is cut off in the middle") from None
 
 
@@ -132,6 +132,9 @@ def _screen_jpeg(data: bytes, max_pixels: int) -> Screened:
         if marker < 0xC0 or 0xD0 <= marker <= 0xD9 or length < 2:
             raise ValueError(_DAMAGED)
         segment = data[at : at + length]
+        if 0xC3 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            # Lossless or arithmetic: no camera makes them, and how long one takes is hard to tell.
+            raise ValueError("is a rare kind of JPEG; save it anew")
         if marker in (0xC0, 0xC1, 0xC2) and length >= 8:
             height, width = struct.unpack_from(">HH", segment, 3)
             pixels = height * width
@@ -259,7 +262,7 @@ def _orientation(exif: bytes) -> int:
     try:
         header = _header(exif)
         turns = [_number(exif, f, header.order) for f in header.fields if f.tag == _ORIENTATION]
-    except (struct.error, ValueError):  # damaged notes are no reason to lose the picture
+    except (struct.error, ValueError, OverflowError):  # no reason to lose the picture
         return 1
     return turns[0] if turns and 1 <= turns[0] <= 8 else 1
 
@@ -295,7 +298,7 @@ def _count_frames(data: bytes, header: _Header) -> int:
             return frames
         try:
             header = _header(data, at)
-        except (struct.error, ValueError):  # only the first frame matters
+        except (struct.error, ValueError, OverflowError):  # only the first frame matters
             return frames
     return _MAX_FRAMES_COUNTED
 

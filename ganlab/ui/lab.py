@@ -34,7 +34,7 @@ from ganlab.ui.transfer_form import (
     show_transfer,
 )
 from ganlab.ui.transfer_steps import wire_steps
-from ganlab.ui.upload import EXAMPLE, names_of, staged_pictures
+from ganlab.ui.upload import EXAMPLE, named_pictures
 from ganlab.ui.viewer import build_panel
 from ganlab.ui.visitor import (
     ACT,
@@ -161,11 +161,11 @@ def _wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
     def start_transfer(store: Any, upload_id: Any, *values: Any) -> Any:
         try:
             source = read_source(jobs, values[0], tokens_of(store))
-            dataset = staged_pictures(upload_id, source.config.size)
+            dataset, names = named_pictures(upload_id, source.config.size)
             if dataset is None:
                 raise ValueError("Choose your pictures first.")
             config = read_transfer(values, data_name(upload_id))
-            run_id, token = jobs.submit_transfer(config, dataset, source, names_of(upload_id))
+            run_id, token = jobs.submit_transfer(config, dataset, source, names)
         except ValueError as error:
             raise refusal("Cannot start", error) from None
         return watch_own(run_id, token, store)

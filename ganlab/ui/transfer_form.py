@@ -11,14 +11,14 @@ import gradio as gr
 
 from ganlab import checkpoints, estimates
 from ganlab.jobs import Jobs
-from ganlab.source import Source, nearest_heads, open_source, source_of_run
+from ganlab.source import FEWEST_FOR_KID, Source, nearest_heads, open_source, source_of_run
 from ganlab.strategies import STRATEGIES, THAWS
 from ganlab.transfer_config import DEFAULT, RACE, TransferConfig
 from ganlab.ui import figures
 from ganlab.ui.picker import is_shipped, own_run
 from ganlab.ui.strategy_figure import strategy_note
 from ganlab.ui.train_form import arrow_step, as_typed
-from ganlab.ui.upload import Upload, build_upload, preview, staged_pictures
+from ganlab.ui.upload import Upload, build_upload, can_train, preview, staged_pictures
 
 MAYBE = {"automatic": None, "on": True, "off": False}  # of a setting that the pictures may decide
 NEAREST = ""  # of the heads: the one nearest to the pictures
@@ -203,10 +203,12 @@ def describe_source(jobs: Jobs, tokens: dict[str, str], name: Any, upload_id: An
         far = nearest_heads(source, dataset)
         ranked = far[0]
         told = ", ".join(dict.fromkeys(next(iter(each)) for each in far))
-        kids = [round(kid, 1) + 0.0 for kid in ranked.values()]  # no "-0.0"
-        note = f"Nearest to your pictures: {told} (KID {kids[0]:.1f})"
-        if len(ranked) > 1 and len(far) == 1:
-            note += f"; furthest: {next(reversed(ranked))} ({kids[-1]:.1f})"
+        note = f"Nearest to your pictures: {told}"
+        if len(far) == 1 and len(dataset) >= FEWEST_FOR_KID:
+            kids = [round(kid, 1) + 0.0 for kid in ranked.values()]  # no "-0.0"
+            note += f" (KID {kids[0]:.1f})"
+            if len(ranked) > 1:
+                note += f"; furthest: {next(reversed(ranked))} ({kids[-1]:.1f})"
         note += "."
         if dataset.channels > source.config.channels:
             note += " It draws in grey and is given colour."
@@ -226,10 +228,10 @@ def describe_transfer(upload_id: Any, *values: Any) -> list[Any]:
     shown = [gr.HTML(note, visible=not races), gr.CheckboxGroup(visible=bool(races))]
     try:
         config = read_transfer(values, "YOUR_PICTURES")
-        dataset = staged_pictures(upload_id, 64)
+        is_ready = can_train(upload_id)
     except ValueError as error:
         return [*shown, gr.Button(interactive=False), figures.mistake(str(error)), ""]
-    if dataset is None:
+    if not is_ready:
         hint = '<p class="gl-estimate gl-note">Choose some pictures first</p>'
         return [*shown, gr.Button(interactive=False), hint, config.command()]
     text = f"About {figures.duration(estimates.seconds(config))} here"

@@ -17,6 +17,7 @@ from ganlab.ui.upload import (
     EXAMPLE,
     FITS,
     choose,
+    show_chosen,
     show_upload,
     take_files,
     tick,
@@ -61,9 +62,7 @@ def wire_steps(page: gr.Blocks, jobs: Jobs, form: TransferForm, saved: gr.Browse
 
     def on_tick(upload_id: Any, event: gr.EventData) -> Any:
         tick(upload_id, *ticked(event))
-        updates = show_it(upload_id)
-        shown = {key: updates[key] for key in (upload.summary, upload.preview) if key in updates}
-        return shown or gr.skip()
+        return show_chosen(upload, upload_id) or gr.skip()
 
     heads = [form.head, form.nearest, upload.preview]
     compare = {
@@ -96,12 +95,20 @@ def wire_steps(page: gr.Blocks, jobs: Jobs, form: TransferForm, saved: gr.Browse
         after(button.click(lambda name=name: EXAMPLE + name, None, upload.current, **QUICK))
     for component in (upload.fit, upload.background):
         component.input(
-            choose_fit, [upload.current, upload.fit, upload.background], upload.shown, **QUICK
+            choose_fit,
+            [upload.current, upload.fit, upload.background],
+            upload.shown,
+            **QUICK,
+            trigger_mode="always_last",
         ).then(**compare)
-    upload.tiles.input(on_tick, upload.current, [upload.summary, upload.preview], **QUICK).then(
-        **describe
-    )
-    form.source.input(**compare).then(**describe)
+    upload.tiles.input(
+        on_tick,
+        upload.current,
+        [upload.summary, upload.preview],
+        **QUICK,
+        trigger_mode="multiple",  # each tick says something else
+    ).then(**describe)
+    form.source.input(**compare, trigger_mode="always_last").then(**describe)
     changed = [form.head, form.strategy, form.races, form.racers, form.seconds]
     gr.on(
         [component.input for component in [*changed, *form.advanced.values()]],

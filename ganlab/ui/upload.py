@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import shutil
+import threading
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +28,7 @@ from ganlab.data.report import LEFT_OUT, MENDED, Entry, Report, advice_on, load_
 from ganlab.files import read_json, write_json
 from ganlab.paths import home
 from ganlab.ui import figures
+from ganlab.zips import SPARE_BYTES
 
 UPLOAD_ID = re.compile(r"[A-Za-z0-9_]{16}")
 EXAMPLE = "example:"  # before the name of a bundled set
@@ -43,6 +45,7 @@ element.addEventListener("change", (event) => {
 });
 """
 PROGRESS = gr.Progress()
+_CHOOSING = threading.RLock()  # what is chosen is read, changed and written
 
 
 @dataclass
@@ -152,7 +155,11 @@ def forget_old_uploads() -> None:
     if not uploads_dir().is_dir():
         return
     for folder in uploads_dir().iterdir():
-        if time.time() - folder.stat().st_mtime > KEPT_SECONDS:
+        try:
+            is_old = time.time() - folder.stat().st_mtime > KEPT_SECONDS
+        except FileNotFoundError:  # another upload has just removed it
+            continue
+        if is_old:
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -180,13 +187,26 @@ def staged_pictures(upload_id: Any, size: int) -> Dataset | None:
     return _read(folder, size, chosen["fit"], chosen["background"], included)
 
 
-def names_of(upload_id: Any) -> list[str] | None:
-    """What the pictures of `staged_pictures` were called; None of an example."""
+def can_train(upload_id: Any) -> bool:
+    """Whether there are pictures.
+
+    Raises:
+        ValueError: fewer than two are ticked.
+    """
     folder = folder_of(upload_id)
     if folder is None:
-        return None
-    chosen = load_report(folder).chosen(_choices(folder)["included"])
-    return [entry.name for entry in chosen]
+        return upload_id in [EXAMPLE + name for name in EXAMPLES]
+    return bool(load_report(folder).chosen(_choices(folder)["included"]))
+
+
+def named_pictures(upload_id: Any, size: int) -> tuple[Dataset | None, list[str] | None]:
+    """`staged_pictures`, and what each was called; None of an example."""
+    with _CHOOSING:  # no tick may come between
+        dataset, folder = staged_pictures(upload_id, size), folder_of(upload_id)
+        if dataset is None or folder is None:
+            return dataset, None
+        chosen = load_report(folder).chosen(_choices(folder)["included"])
+    return dataset, [entry.name for entry in chosen]
 
 
 @lru_cache(4)
@@ -213,6 +233,9 @@ def take_files(files: Any, progress: gr.Progress = PROGRESS) -> tuple[str, None]
     if not paths:
         raise gr.Error("Nothing was uploaded.", print_exception=False)
     forget_old_uploads()
+    uploads_dir().mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(uploads_dir()).free < SPARE_BYTES:
+        raise gr.Error("The server's disk is full: try again later.", print_exception=False)
     upload_id = secrets.token_urlsafe(12).replace("-", "_")
     folder = uploads_dir() / upload_id
     try:
@@ -221,8 +244,10 @@ def take_files(files: Any, progress: gr.Progress = PROGRESS) -> tuple[str, None]
             folder,
             on_progress=lambda share, text: progress(share, desc=text),
         )
-    except ValueError as error:
-        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)  # of half an upload, nobody has the id
+        if not isinstance(error, ValueError):
+            raise
         raise gr.Error(
             escape(str(error)), title="No pictures that can be used", print_exception=False
         ) from None
@@ -248,8 +273,7 @@ def show_upload(upload: Upload, upload_id: Any, size: int = 64) -> dict[Any, Any
     return {
         upload.current: upload_id,
         upload.result: gr.Column(visible=True),
-        upload.summary: summary(report, chosen["included"]),
-        upload.preview: preview(upload_id, size),
+        **show_chosen(upload, upload_id, size),
         upload.choices: gr.Column(visible=True),
         upload.fit: gr.Radio(value=chosen["fit"], visible=not _all_square(report)),
         upload.background: gr.Radio(value=chosen["background"], visible=fills),
@@ -257,11 +281,24 @@ def show_upload(upload: Upload, upload_id: Any, size: int = 64) -> dict[Any, Any
     }
 
 
+def show_chosen(upload: Upload, upload_id: Any, size: int = 64) -> dict[Any, Any]:
+    """What changes with a tick; nothing if there is no upload."""
+    folder = folder_of(upload_id)
+    if folder is None:
+        return {}
+    included = _choices(folder)["included"]
+    return {
+        upload.summary: summary(load_report(folder), included),
+        upload.preview: preview(upload_id, size),
+    }
+
+
 def choose(upload_id: Any, **changes: Any) -> None:
     """Keeps a choice for these pictures."""
     folder = folder_of(upload_id)
     if folder is not None:
-        write_json(folder / "choices.json", {**_choices(folder), **changes})
+        with _CHOOSING:
+            write_json(folder / "choices.json", {**_choices(folder), **changes})
 
 
 def tick(upload_id: Any, number: Any, include: Any) -> None:
@@ -272,8 +309,9 @@ def tick(upload_id: Any, number: Any, include: Any) -> None:
     report = load_report(folder)
     if number not in {entry.number for entry in report.entries if entry.usable}:
         return
-    now = _ticked(report, _choices(folder)["included"])
-    choose(upload_id, included=sorted(now | {number} if include else now - {number}))
+    with _CHOOSING:  # quick ticks come at once
+        now = _ticked(report, _choices(folder)["included"])
+        choose(upload_id, included=sorted(now | {number} if include else now - {number}))
 
 
 def _ticked(report: Report, included: list[int] | None) -> set[int]:

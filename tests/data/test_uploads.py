@@ -265,3 +265,38 @@ def test_nothing_is_left_outside_the_folder(tmp_path: Path):
         str(path.relative_to(tmp_path / "staged")) for path in (tmp_path / "staged").rglob("*")
     }
     assert names == {"pictures", "pictures/0000.png", "pictures/0001.png", "report.json"}
+
+
+@pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC9, 0xCA, 0xCF])
+def test_a_jpeg_of_a_kind_whose_work_cannot_be_foretold_is_refused(marker):
+    plain = bytearray(encoded(Image.new("L", (64, 64)), "JPEG"))
+    plain[plain.index(b"\xff\xc0") + 1] = marker
+    assert refused_quickly(bytes(plain)) == "is a rare kind of JPEG; save it anew"
+
+
+def test_one_file_that_points_beyond_all_numbers_does_not_take_the_others_along(tmp_path):
+    trap = b"II+\0" + struct.pack("<HHQ", 8, 0, 2**63) + bytes(50)
+    pictures = {f"{n}.png": encoded(photo(n)) for n in range(3)}
+    folder = write_folder(tmp_path / "mine", {**pictures, "trap.tif": trap})
+    report = take_in([folder], tmp_path / "staged")
+    assert entry_of(report, "trap.tif").notes == ("is cut off in the middle",)
+    assert report.usable == 3
+
+
+def test_a_jpeg_whose_notes_point_beyond_all_numbers_is_kept():
+    notes = b"Exif\0\0II+\0" + struct.pack("<HHQ", 8, 0, 2**63)
+    plain = encoded(photo(1), "JPEG")
+    segment = b"\xff\xe1" + struct.pack(">H", 2 + len(notes)) + notes
+    assert clean(plain[:2] + segment + plain[2:]).size == clean(plain).size
+
+
+def test_a_remark_that_looks_like_a_huge_zips_end_is_not_believed(tmp_path):
+    path = tmp_path / "many.zip"
+    with zipfile.ZipFile(path, "w") as bundle:
+        for n in range(60):
+            bundle.writestr(f"{n}.txt", b"")
+        last = bundle.infolist()[-1]
+        forged = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1, 10, 0)
+        last.comment = forged + bytes(20)  # the place of the locator, without its name
+    with pytest.raises(ValueError, match="more than 20 files"):
+        take_in([path], tmp_path / "staged", limits=Limits(entries=20))

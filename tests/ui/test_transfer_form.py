@@ -352,7 +352,7 @@ def test_every_task_has_its_nearest_head_named(jobs, monkeypatch):
     told = [next(iter(far)) for far in nearest_heads(small_source(), both)]
     assert told == ["b", "a"]
     heads, note, _ = describe_source(jobs, {}, "small", "mine")
-    assert "Nearest to your pictures: b, a (KID" in note
+    assert "Nearest to your pictures: b, a." in note  # and of no task a figure that is another's
     assert heads.choices[0] == ("Nearest: b, a", NEAREST)
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganlab.data import catalog
+from ganlab.data import catalog, intake
 from ganlab.data.report import KEPT, LEFT_OUT, MENDED, Entry, Report, load_report
 from ganlab.ui import upload as step
 from ganlab.ui.upload import (
@@ -29,10 +30,11 @@ from ganlab.ui.upload import (
     FITS,
     Upload,
     build_upload,
+    can_train,
     choose,
     folder_of,
     forget_old_uploads,
-    names_of,
+    named_pictures,
     preview,
     show_upload,
     staged_pictures,
@@ -51,6 +53,10 @@ RUBBISH = [
     [None], {}, {"value": 1}, True, False, -1, 0, 1, 0.5, 10**400, math.nan, math.inf, (1, 2),
     b"bytes", ...,
 ]  # fmt: skip
+
+
+def names_of(upload_id: object) -> list[str] | None:
+    return named_pictures(upload_id, 64)[1]
 
 
 @pytest.fixture(scope="module")
@@ -580,3 +586,47 @@ def test_of_an_example_nothing_is_chosen(home):
     tick(EXAMPLE + "robots", 0, False)
     assert len(staged_pictures(EXAMPLE + "robots", 32)) == 60
     assert not home.exists()
+
+
+def test_ticks_that_come_at_once_are_all_kept(tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    many = take_files(save(folder, *(photo(seed) for seed in range(12))))[0]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda number: tick(many, number, False), range(8)))
+    assert names_of(many) == ["6.png", "7.png", "8.png", "9.png"]  # 10 and 11 come after 1
+
+
+def test_an_upload_that_breaks_off_leaves_nothing_and_one_without_room_is_refused(
+    tmp_path, home, monkeypatch
+):
+    paths = save(tmp_path, photo(0), photo(1))
+
+    def full(*args, **named):
+        (args[1] / "half").mkdir(parents=True)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(intake, "take_in", full)
+    with pytest.raises(OSError, match="No space"):
+        take_files(paths)
+    assert uploads(home) == []
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1))
+    with pytest.raises(gr.Error, match="disk is full"):
+        take_files(paths)
+
+
+def test_uploads_that_vanish_while_old_ones_are_sought_are_no_trouble(home, monkeypatch):
+    gone = home / "uploads" / ("x" * 16)
+    gone.mkdir(parents=True)
+    monkeypatch.setattr(Path, "iterdir", lambda self: iter([gone, gone.with_name("y" * 16)]))
+    forget_old_uploads()
+    assert gone.exists()
+
+
+def test_pictures_can_train_if_two_are_chosen(five):
+    assert can_train(five) and can_train(EXAMPLE + "emoji")
+    assert not can_train("") and not can_train("x" * 16) and not can_train(None)
+    tick(five, 0, False)
+    tick(five, 1, False)
+    with pytest.raises(ValueError, match="1 picture chosen"):
+        can_train(five)
