@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from ganlab import checkpoints
 from ganlab.ui import figures
 from ganlab.ui.visitor import QUICK
 
@@ -34,8 +35,11 @@ class Viewer:
 
 def build_model(name: str) -> dict[str, Any]:
     """What is picked, for the top of the left side."""
+    shelf = [folder.name for folder in checkpoints.shipped()]  # the visitor's own come later
     return {
-        "model": gr.Dropdown([], label="Generator", elem_id=f"{name}-model", filterable=False),
+        "model": gr.Dropdown(
+            shelf, value=None, label="Generator", elem_id=f"{name}-model", filterable=False
+        ),
         "shown": gr.State(""),
         "note": gr.HTML(elem_id=f"{name}-note", elem_classes="gl-html"),
     }

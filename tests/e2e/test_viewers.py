@@ -109,6 +109,10 @@ def test_a_run_of_ones_own_is_used_in_blend_and_browse(page: Page):
 
     page.get_by_role("tab", name="Transfer").click()
     expect_state(page, "Finished")
+    shown = page.locator("#run").get_by_role("button").filter(visible=True).all_inner_texts()
+    assert [text.strip() for text in shown if "Download" in text] == ["Download best"]
+    with page.expect_download():
+        page.locator("#download").click()
     page.locator("#to-browse").click()
     expect(page.locator("#browse-picture .gl-labels")).to_contain_text("line-art", timeout=20_000)
     page.reload()  # which shows the run again
