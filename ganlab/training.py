@@ -144,7 +144,7 @@ def train(
         unpack(state, training, (folder / "generator.safetensors").read_bytes())
     run.forget_after(state.step)  # at step 0: of a run that broke off before its first snapshot
     grid_z, grid_tasks = grid_layout(model)
-    before, began = state.seconds, time.perf_counter()
+    first_step, before, began = state.step, state.seconds, time.perf_counter()
     speed_from, images_from, logged = began, state.images, state.step
     logging, drawing = Pace(0.5, 0.005, state.seconds), Pace(1.0, 0.02, state.seconds)
     saving = Pace(SECONDS_BETWEEN_SNAPSHOTS, 0, state.seconds + SECONDS_BETWEEN_SNAPSHOTS)
@@ -209,7 +209,9 @@ def train(
             draw_grid()
         if gauge.is_due(state.seconds - before):
             look()
-            ended_early = schedule is not None and bool(transfer.loses_variety(run.quality()))
+            # By what was seen since it went on: who asks for more of a run gets more.
+            looks = [line for line in run.quality() if line["step"] > first_step]
+            ended_early = schedule is not None and bool(transfer.loses_variety(looks))
         elif saving.is_due(state.seconds):
             save()
         speed_from += time.perf_counter() - paused  # none of that is training

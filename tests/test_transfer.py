@@ -303,3 +303,9 @@ def test_a_run_that_loses_variety_finishes_early_with_the_reason(
     perform(run)
     assert run.status.state == "finished" and "Ended early" in run.status.message
     assert run.status.seconds < 300
+
+    looks = len(run.quality())  # "Train longer": as many more looks as a run gets at first
+    monkeypatch.setattr(transfer, "LOOKS_BEFORE_AN_END", 4)
+    run.move("queued")
+    perform(run)
+    assert len(run.quality()) >= looks + 4 and "Ended early" in run.status.message
