@@ -1,4 +1,4 @@
-"""The right side of the Train tab: the components that show a run, and their updates.
+"""The right side of Train and Transfer: the components that show a run, and their updates.
 
 What is sent to a page follows from the run's view and from what that page was sent last.
 """
