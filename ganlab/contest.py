@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from ganlab.transfer_config import TransferConfig
 
 LAPS = "laps"
 SAMPLES = 500  # by which a lap is judged
+LEAST_VARIED = 0.3  # diversity, over that of the pictures, below which a lap has learnt one picture
 CLEARLY = 2.0  # deviations between two KIDs, from which on one is better than the other
 WORTH_NAMING = 0.1  # of the better KID: another seed moves it by about as much
 
@@ -200,13 +201,23 @@ def winner(results: Results) -> str:
             < max(CLEARLY * noise, WORTH_NAMING * first["kid"])
         ]
         listed = f"{', '.join(alike[:-1])} and {alike[-1]}"
-        return f"No clear winner: {listed} are within the noise of each other ({figures})."
+        words = f"No clear winner: {listed} are within the noise of each other ({figures})."
+        return words + _collapse(measured.values())
     share = f"{100 * gap / second['kid']:.0f} %"
     words = f"{titles[0]} wins: {figures} for {titles[1]}, {share} less. Another seed may differ."
+    words += _collapse([first])
     copied = first.get("copied", 0.0)
     if copied - first.get("usually_copied", 0.0) >= COPIED:
         words += f" But {100 * copied:.0f} % of its samples are nearly copies of your pictures."
     return words
+
+
+def _collapse(rows: Iterable[Mapping[str, float]]) -> str:
+    """What KID alone does not tell: that the samples are all alike."""
+    most = max(row.get("diversity", 1.0) for row in rows)
+    if most >= LEAST_VARIED:
+        return ""
+    return f" But the samples are nearly all alike: {100 * most:.0f} % as varied as your pictures."
 
 
 def take(race: Run, strategy: str, runs: Path) -> tuple[Run, str]:

@@ -330,6 +330,17 @@ def test_a_winner_that_copies_is_called_so(copied: float, usual: float, told: bo
     assert ("80 % of its samples are nearly copies of your pictures" in words) == told
 
 
+@pytest.mark.parametrize(("varied", "told"), [(0.29, True), (0.31, False)])
+@pytest.mark.parametrize("second", [2.0, 4.0])
+def test_a_race_of_which_nothing_but_one_picture_came_is_called_so(
+    varied: float, told: bool, second: float
+) -> None:
+    rows = {"finetune": reached(2.0), "freezed": reached(second)}
+    words = winner({name: {**row, "diversity": varied} for name, row in rows.items()})
+    assert words.startswith("Fine-tune all wins" if second > 2 else "No clear winner")
+    assert ("nearly all alike: 29 % as varied as your pictures" in words) == told
+
+
 @pytest.mark.parametrize(("std", "wins"), [(0.3, True), (0.4, False)])
 def test_nobody_wins_by_less_than_two_deviations_of_both(std: float, wins: bool) -> None:
     words = winner({"finetune": reached(2.0, std), "freezed": reached(3.0, std)})  # 0.85 and 1.13

@@ -58,7 +58,7 @@ class RaceWatch:
 def build_race_watch() -> RaceWatch:
     with gr.Column(visible=False, elem_id="race") as panel:
         with gr.Column(elem_classes="gl-card"):
-            verdict = gr.HTML(elem_id="verdict", elem_classes="gl-html")
+            verdict = gr.HTML(elem_id="verdict", elem_classes="gl-html", visible=False)
             table = gr.HTML(elem_id="race-table", elem_classes="gl-html")
             with gr.Row(equal_height=False):
                 pick = gr.Radio([], label="Go on with", elem_id="pick-lap", visible=False)
@@ -122,7 +122,7 @@ def show_race(watch: RaceWatch, jobs: Jobs, view: JobView, *, is_owner: bool) ->
     over = view.state == "finished"
     choices = [(STRATEGIES[n].title, n) for n in results if results[n]]
     updates = {
-        watch.verdict: verdict(results, over),
+        watch.verdict: gr.HTML(words := verdict(results, over), visible=bool(words)),
         watch.table: table(view, results, looks),
         watch.grids: grids(begun),
         watch.pick: gr.Radio(choices=choices, visible=is_owner and bool(choices)),

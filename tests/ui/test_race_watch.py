@@ -251,7 +251,7 @@ def test_before_the_first_grid_the_page_says_that_it_waits(race):
 
 def test_a_race_that_waits_shows_its_laps_and_nothing_to_choose(watch, race):
     page = shown(watch, race, state="queued", lap="")
-    assert page["verdict"] == ""
+    assert page["verdict"].value == "" and not page["verdict"].visible
     assert list(rows_of(page["table"]).values()) == [["waiting"]] * len(LAPS)
     assert page["grids"] == figures.WAITING_FOR_GRID
     assert not page["curves"].visible
@@ -292,11 +292,11 @@ def test_the_results_in_the_races_folder_fill_table_and_verdict(watch, race):
     race.describe(results=RESULTS)
     page = shown(watch, race)
     assert best_of(page["table"]) == ["Fine-tune all"]
-    assert page["verdict"] == ""
+    assert page["verdict"].value == "" and not page["verdict"].visible
     for state in ("queued", "stopping", "stopped", "interrupted", "failed"):
-        assert shown(watch, race, state=state)["verdict"] == ""
+        assert shown(watch, race, state=state)["verdict"].value == ""
     over = shown(watch, race, state="finished")
-    assert said(over["verdict"]).startswith("Fine-tune all wins")
+    assert said(over["verdict"].value).startswith("Fine-tune all wins")
 
 
 @pytest.mark.parametrize("is_owner", [True, False])

@@ -192,7 +192,7 @@ def test_a_race_shows_its_panel_in_place_of_samples_and_plots(watch, jobs, race)
     for part in (watch.samples, watch.quality, watch.plots, watch.wipe, watch.download):
         assert not sent[part].visible
     assert "From scratch" in sent[watch.race.table] and "learning" in sent[watch.race.table]
-    assert sent[watch.race.verdict] == ""
+    assert sent[watch.race.verdict].value == "" and not sent[watch.race.verdict].visible
     for part in (watch.grid, watch.moment, watch.kid, watch.losses):
         assert part not in sent
 
@@ -216,7 +216,8 @@ def test_a_race_is_drawn_again_only_when_something_is_new(watch, jobs, race):
     assert watch.race.table in sent
     over = replace(marked, version=4, state="finished")
     _, sent = show(watch, jobs, over, last=seen, follows=True, is_owner=True)
-    assert "nothing to compare" in sent[watch.race.verdict]
+    assert "nothing to compare" in sent[watch.race.verdict].value
+    assert sent[watch.race.verdict].visible
 
 
 def test_a_race_that_is_over_cannot_go_on_but_one_that_was_stopped_can(watch, jobs, race):
