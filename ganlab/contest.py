@@ -24,7 +24,8 @@ from ganlab.training import Diverged, Event, train
 from ganlab.transfer_config import TransferConfig
 
 LAPS = "laps"
-SAMPLES = 500  # by which a lap is judged
+SAMPLES = 500  # by which a lap is judged, of all its tasks
+LEAST_SAMPLES = 32  # of each
 LEAST_VARIED = 0.3  # diversity, over that of the pictures, below which a lap has learnt one picture
 CLEARLY = 2.0  # deviations between two KIDs, from which on one is better than the other
 WORTH_NAMING = 0.1  # of the better KID: another seed moves it by about as much
@@ -169,7 +170,8 @@ def measure(lap: Run) -> dict[str, float]:
     model = ModelConfig.from_dict(lap.about["model"])
     best = lap.best_step()
     generator = restore_generator(model, lap.snapshot(best))
-    rows = quality.evaluate(generator, model.tasks, dataset, n=SAMPLES).values()
+    n = max(SAMPLES // len(model.tasks), LEAST_SAMPLES)
+    rows = quality.evaluate(generator, model.tasks, dataset, n=n).values()
     names = ("kid", "kid_std", "coverage", "diversity", "memorisation", "copied", "usually_copied")
     means = {
         name: sum(row[name] for row in rows) / len(rows)
@@ -180,6 +182,10 @@ def measure(lap: Run) -> dict[str, float]:
     means["step"], means["seconds"] = best, seconds.get(best, lap.status.seconds)
     assert config.strategy in STRATEGIES
     return means
+
+
+def has_winner(results: Results) -> bool:
+    return " wins: " in winner(results)
 
 
 def winner(results: Results) -> str:
@@ -226,8 +232,10 @@ def take(race: Run, strategy: str, runs: Path) -> tuple[Run, str]:
     Raises:
         ValueError: the race has no such lap yet.
     """
+    if strategy not in STRATEGIES:
+        raise ValueError("choose one of the laps first")
     lap = lap_run(race, strategy)
-    if strategy not in STRATEGIES or not (lap.path / "status.json").exists():
+    if not (lap.path / "status.json").exists():
         raise ValueError("this lap has not begun yet")
     if strategy not in results_of(race):
         raise ValueError("this lap is still under way: wait until it is measured")

@@ -57,6 +57,7 @@ class Verdict:
     name: str
     sentence: str
     remedy: Remedy | None = None
+    is_early: bool = False  # nothing is wrong, and nothing can be praised yet
 
 
 def diagnose(
@@ -90,9 +91,11 @@ def diagnose(
             "On its way",
             f"KID {run.trend}; {varied}. They are no longer the source's and not yet like your "
             "pictures: give it more seconds.",
+            is_early=True,
         )
-    name = "Learning well" if len(quality) > 1 else "Just begun"
-    return Verdict("green", name, f"KID {run.trend}; {varied}.")
+    is_first = len(quality) == 1
+    name = "Just begun" if is_first else "Learning well"
+    return Verdict("green", name, f"KID {run.trend}; {varied}.", is_early=is_first)
 
 
 @dataclass(frozen=True)

@@ -214,8 +214,10 @@ def test_a_transfer_is_given_time_to_leave_its_source():
             verdict = verdict_on(looked, config=config, lines=lines, progress=progress)
             assert (verdict.light, verdict.name) == ("green", "On its way")
             assert "from 20 to" in verdict.sentence and "more seconds" in verdict.sentence
+            assert verdict.is_early  # no praise
         better = looks([20, 15])
         assert verdict_on(better, config=config, lines=lines).name == "Learning well"
+        assert not verdict_on(better, config=config, lines=lines).is_early
     assert verdict_on(risen, config=config).name == "Not learning"
     assert verdict_on(risen, config=config, lines=sure).name == "D is winning"
     assert verdict_on(risen, progress=0.4).name == "Not learning"  # of no transfer

@@ -64,6 +64,8 @@ def files_of_zip(path: Path, opened: ExitStack) -> list[File]:
         bundle = opened.enter_context(zipfile.ZipFile(path))
         entries = [entry for entry in bundle.infolist() if not _is_folder(entry)]
         _check_overlaps(entries)
+        if {"model.json", "generator.safetensors"} <= {entry.filename for entry in entries}:
+            raise _Trap("is a generator of ganlab, not pictures; open it under Your runs.")
         files = [_in_zip(bundle, entry) for entry in entries]
     except _Trap as trap:
         raise ValueError(str(trap)) from None

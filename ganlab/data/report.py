@@ -110,6 +110,8 @@ def advice_on(pictures: int) -> str:
     """What to expect of so few pictures; empty if there are enough."""
     if pictures >= FEW:
         return ""
+    if pictures < MIN_PICTURES:
+        return f"Too few to learn from: choose at least {MIN_PICTURES}, better 30."
     return (
         f"Only {pictures} pictures are used. The model will mostly repeat them with small "
         f"changes; with {FEW} or more it starts to mix them, and 30 are better."

@@ -142,7 +142,9 @@ def state_line(view: JobView, *, is_owner: bool) -> str:
 def _sentence(view: JobView, is_owner: bool) -> str:
     resume = " Resume goes on from there." if is_owner and view.has_snapshot else ""
     if view.state == "queued":
-        when = f" Starts in about {duration(view.seconds_to_start)}." * (view.queue_place > 0)
+        soon = view.seconds_to_start < 1  # a run that is measured takes longer than it was told
+        about = "in a moment" if soon else f"in about {duration(view.seconds_to_start)}"
+        when = f" Starts {about}." * (view.queue_place > 0)
         return f"Place {max(view.queue_place, 1)} in the queue.{when}"
     if view.state == "running":
         if not view.grid_steps and not view.lap:
@@ -171,7 +173,7 @@ def light(view: JobView) -> str:
     if is_race(view.config):  # its laps have their own
         return ""
     if verdict:
-        lamp, name = verdict.light, verdict.name
+        lamp, name = "grey" if verdict.is_early else verdict.light, verdict.name
         sentence = verdict.sentence.replace(" %", "\N{NO-BREAK SPACE}%")
     elif view.is_under_way:
         lamp, name = "grey", "Too early to tell"
@@ -190,12 +192,12 @@ def facts(view: JobView, looks: Lines = ()) -> str:
     if is_race(view.config):
         return _race_facts(view)
     percent = round(100 * view.progress)
-    left = view.seconds_left if view.is_under_way else None
+    left = view.seconds_left if view.is_under_way and not view.queue_place else None
     items = {
         "Step": f"{view.step:,}",
         "Trained for": duration(view.seconds),
         "Speed": f"{view.images_per_second:,.0f} images/s" if view.images_per_second else "–",
-        "Time left": duration(left) if left is not None else "–",
+        "Time left": _time(left),
         f"KID, {features.NAME}": _kid(looks, view.best_step),
     }
     return _bar(percent, items)
@@ -210,9 +212,15 @@ def _race_facts(view: JobView) -> str:
         "Lap": lap,
         "Strategy": STRATEGIES[view.lap].title if view.lap in laps else "–",
         "Speed": f"{view.images_per_second:,.0f} images/s" if view.images_per_second else "–",
-        "Time left": duration(left) if left is not None else "–",
+        "Time left": _time(left),
     }
     return _bar(round(100 * view.progress), items)
+
+
+def _time(left: float | None) -> str:
+    if left is None:
+        return "–"
+    return duration(left) if left >= 1 else "a moment"  # it is being measured
 
 
 def _bar(percent: int, items: dict[str, str]) -> str:
@@ -274,7 +282,7 @@ def pairs(source: bytes, now: bytes, columns: int = 8) -> str:
     )
 
 
-# A slider over the samples: left of it the source's pictures, right of it the child's. It moves a
+# A slider over the samples: the farther towards "Now", the more of the child's pictures. It moves a
 # variable of the stage, so that new grids leave it where it is.
 WIPE = """<label class="gl-wipe"><span>Source</span><input type="range" min="0" max="100" value="50"
  aria-label="Before and after: wipe between the source's pictures and the new ones">

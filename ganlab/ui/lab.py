@@ -57,8 +57,10 @@ SHOW_RUN_IN_ADDRESS = """(run) => {
   window.history.replaceState({}, "", url);
 }"""
 SCROLL_TO_RUN = """() => {
-  if (window.innerWidth < 900)
-    document.getElementById("run")?.scrollIntoView({behavior: "smooth", block: "start"});
+  const run = document.getElementById("run");
+  const top = run?.getBoundingClientRect().top;
+  if (top < 0 || top > window.innerHeight / 2)
+    run.scrollIntoView({behavior: "smooth", block: "start"});
 }"""
 CLICK_DOWNLOAD = """() => {
   document.querySelector("#download-file a, a#download-file, #download-file")?.click();
@@ -156,7 +158,13 @@ def _wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
             run_id, token = jobs.submit(read_form(values))
         except ValueError as error:
             raise refusal("Cannot start", error) from None
+        say_if_it_waits(store)
         return watch_own(run_id, token, store)
+
+    def say_if_it_waits(store: Any) -> None:
+        """Of a second run, which may have been started by a second press."""
+        if any(is_under_way(jobs, run_id) for run_id in tokens_of(store)):
+            gr.Info("Your run before this one goes on, too: find it under Your runs.", duration=8)
 
     def start_transfer(store: Any, upload_id: Any, *values: Any) -> Any:
         try:
@@ -168,6 +176,7 @@ def _wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
             run_id, token = jobs.submit_transfer(config, dataset, source, names)
         except ValueError as error:
             raise refusal("Cannot start", error) from None
+        say_if_it_waits(store)
         return watch_own(run_id, token, store)
 
     def take_lap(run_id: str, strategy: Any, store: Any) -> Any:
@@ -318,6 +327,13 @@ def show_settings(lab: Lab, config: TrainConfig) -> dict[Any, Any]:
     if isinstance(config, TransferConfig):
         return {lab.tabs: gr.Tabs(selected="transfer"), **show_transfer(lab.transfer, config)}
     return show_config(lab.form, config)
+
+
+def is_under_way(jobs: Jobs, run_id: str) -> bool:
+    try:
+        return jobs.view(run_id).is_under_way
+    except UnknownRun:
+        return False
 
 
 def data_name(upload_id: str) -> str:

@@ -121,11 +121,13 @@ def show_race(watch: RaceWatch, jobs: Jobs, view: JobView, *, is_owner: bool) ->
     results = contest.results_of(race)
     over = view.state == "finished"
     choices = [(STRATEGIES[n].title, n) for n in results if results[n]]
+    kids = {name: results[name].get("kid", math.inf) for _, name in choices}
+    chosen = {"value": min(kids, key=kids.__getitem__)} if over and kids else {}
     updates = {
         watch.verdict: gr.HTML(words := verdict(results, over), visible=bool(words)),
         watch.table: table(view, results, looks),
         watch.grids: grids(begun),
-        watch.pick: gr.Radio(choices=choices, visible=is_owner and bool(choices)),
+        watch.pick: gr.Radio(choices=choices, visible=is_owner and bool(choices), **chosen),
         watch.take: gr.Button(visible=is_owner and bool(choices)),
     }
     are_ready = any(len(lines) >= 2 for lines in looks.values())
@@ -152,6 +154,8 @@ def table(view: JobView, results: contest.Results, looks: Mapping[str, Any]) -> 
     """A row for each strategy; the best KID so far stands out."""
     measured = [row["kid"] for row in results.values() if "kid" in row]
     best = min(measured, default=None)
+    if view.state == "finished" and not contest.has_winner(results):
+        best = None
     rows = []
     for name in view.config.laps:
         row, title = results.get(name), STRATEGIES[name].title

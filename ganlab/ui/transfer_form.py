@@ -129,6 +129,7 @@ def build_transfer_form() -> TransferForm:
             [("The one nearest to your pictures", NEAREST)],
             value=NEAREST,
             label="Head",
+            info="Each style that it draws in has a head; yours grows out of one of them.",
             elem_id="head",
             filterable=False,
         )

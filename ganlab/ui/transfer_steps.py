@@ -16,6 +16,7 @@ from ganlab.ui.upload import (
     BACKGROUNDS,
     EXAMPLE,
     FITS,
+    PROGRESS,
     choose,
     show_chosen,
     show_upload,
@@ -55,6 +56,14 @@ def wire_steps(page: gr.Blocks, jobs: Jobs, form: TransferForm, saved: gr.Browse
     def describe_it(store: Any, name: Any, upload_id: Any) -> Any:
         return describe_source(jobs, tokens_of(store), name, upload_id)
 
+    def take(files: Any, progress: gr.Progress = PROGRESS) -> Any:
+        """The upload's id; or why nothing came of it, and the pictures from before stay."""
+        try:
+            return [*take_files(files, progress), ""]
+        except gr.Error as error:
+            gr.Warning(error.message, title=error.title)
+            return [gr.skip(), None, f'<p class="gl-mistake" role="alert">{error.message}</p>']
+
     def choose_fit(upload_id: Any, fit: Any, background: Any) -> Any:
         if fit in [*FITS] and background in [*BACKGROUNDS]:
             choose(upload_id, fit=fit, background=background)
@@ -84,15 +93,22 @@ def wire_steps(page: gr.Blocks, jobs: Jobs, form: TransferForm, saved: gr.Browse
     for files in (upload.files, upload.folder):
         after(
             files.upload(
-                take_files,
+                take,
                 files,
-                [upload.current, files],
+                [upload.current, files, upload.problem],
                 api_visibility="private",
                 show_progress_on=upload.files,
             )
         )
     for name, button in upload.examples.items():
-        after(button.click(lambda name=name: EXAMPLE + name, None, upload.current, **QUICK))
+        after(
+            button.click(
+                lambda name=name: [EXAMPLE + name, ""],
+                None,
+                [upload.current, upload.problem],
+                **QUICK,
+            )
+        )
     for component in (upload.fit, upload.background):
         component.input(
             choose_fit,

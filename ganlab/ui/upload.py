@@ -24,7 +24,7 @@ from ganlab import sampling
 from ganlab.data import catalog, intake, staged
 from ganlab.data.catalog import CATALOG
 from ganlab.data.dataset import Dataset
-from ganlab.data.report import LEFT_OUT, MENDED, Entry, Report, advice_on, load_report
+from ganlab.data.report import KEPT, LEFT_OUT, MENDED, Entry, Report, advice_on, load_report
 from ganlab.files import read_json, write_json
 from ganlab.paths import home
 from ganlab.ui import figures
@@ -41,7 +41,11 @@ SUFFIXES = ["image", ".zip", ".heic", ".heif"]
 TICKED = """
 element.addEventListener("change", (event) => {
   const box = event.target.closest("input[data-number]");
-  if (box) trigger("input", {number: Number(box.dataset.number), include: box.checked});
+  if (!box) return;
+  const tile = box.closest("li");
+  tile.classList.toggle("gl-out", !box.checked);
+  tile.querySelector("em").textContent = box.checked ? box.dataset.used : "left out";
+  trigger("input", {number: Number(box.dataset.number), include: box.checked});
 });
 """
 PROGRESS = gr.Progress()
@@ -55,6 +59,7 @@ class Upload:
     current: gr.Textbox
     files: gr.File
     folder: gr.UploadButton
+    problem: gr.HTML  # why nothing came of the last upload
     examples: dict[str, gr.Button]
     result: gr.Column
     summary: gr.HTML
@@ -86,6 +91,7 @@ def build_upload() -> Upload:
         folder = gr.UploadButton(
             "Choose a whole folder", file_count="directory", size="sm", elem_id="picture-folder"
         )
+        problem = gr.HTML(elem_id="intake-problem", elem_classes="gl-html")
         gr.HTML(
             '<p class="gl-note">In a zip, every subfolder becomes a task with a head of its own. '
             "Or try with sixty of ours:</p>",
@@ -119,8 +125,9 @@ def build_upload() -> Upload:
                 with gr.Accordion("Every picture", open=False, elem_id="every-picture"):
                     tiles = gr.HTML(elem_id="tiles", elem_classes="gl-html", js_on_load=TICKED)
     return Upload(
-        current, files, folder, examples, result, summary, preview, choices, fit, background, tiles
-    )
+        current, files, folder, problem, examples, result, summary, preview, choices, fit,
+        background, tiles,
+    )  # fmt: skip
 
 
 def _example_strip(name: str) -> str:
@@ -340,7 +347,8 @@ def summary(report: Report, included: list[int] | None) -> str:
     remarks = list(report.remarks)
     if odd:
         listed = ", ".join(odd[:3])
-        remarks.append(f"Unlike all others: {listed}. Leave it out below if it strayed in.")
+        them, they = ("it", "it") if len(odd) == 1 else ("them", "they")
+        remarks.append(f"Unlike all others: {listed}. Leave {them} out below if {they} strayed in.")
     tasks = dict.fromkeys(e.task for e in report.entries if e.number in chosen)
     if len(tasks) > 1:
         remarks.append(f"{len(tasks)} tasks, from the subfolders: {', '.join(tasks)}")
@@ -385,17 +393,20 @@ def _tile(entry: Entry, thumbnail: bytes | None, ticked: bool) -> str:
         if thumbnail
         else '<span class="gl-nothing">?</span>'
     )
+    used = KEPT if entry.status == LEFT_OUT else "odd one" if entry.odd else entry.status
     box = (
         f'<input type="checkbox" data-number="{entry.number}"{" checked" * ticked} '
-        f'aria-label="Include {name}">'
+        f'data-used="{used}" aria-label="Include {name}">'
         if entry.usable
         else ""
     )
-    status = "odd one" if entry.odd and entry.include else entry.status
+    status = used if ticked else LEFT_OUT
     notes = escape("; ".join(entry.notes))
+    kind = (used if entry.usable else LEFT_OUT).replace(" ", "-")
     return (
-        f'<li class="gl-{status.replace(" ", "-")}"><label>{picture}{box}'
-        f'<span><b title="{name}">{name}</b><em>{escape(status)}</em> {notes}</span></label></li>'
+        f'<li class="gl-{kind}{" gl-out" * (not ticked)}"><label>{picture}{box}'
+        f'<span><b title="{name}">{name}</b><em>{escape(status)}</em> '
+        f"{notes}</span></label></li>"
     )
 
 

@@ -300,3 +300,13 @@ def test_a_remark_that_looks_like_a_huge_zips_end_is_not_believed(tmp_path):
         last.comment = forged + bytes(20)  # the place of the locator, without its name
     with pytest.raises(ValueError, match="more than 20 files"):
         take_in([path], tmp_path / "staged", limits=Limits(entries=20))
+
+
+def test_a_downloaded_generator_among_pictures_is_told_where_to_open_it(tmp_path):
+    files = {"model.json": b"{}", "generator.safetensors": b"x", "preview.png": encoded(photo(3))}
+    model = write_zip(tmp_path / "ganlab-mine.zip", files)
+    folder = write_folder(tmp_path / "mine", GOOD)
+    report = take_in([folder, model], tmp_path / "staged")
+    assert report.usable == 2
+    said = "ganlab-mine.zip: is a generator of ganlab, not pictures; open it under Your runs."
+    assert said.split(": ")[1] in " ".join(report.remarks)

@@ -96,6 +96,11 @@ def test_from_dropped_files_to_samples_of_the_downloaded_zip(
     measured("Start of a transfer to the first changed pictures", time.monotonic() - began)
     expect(page.locator("#before img")).to_have_attribute("alt", re.compile(r"step 0$"))
     expect(page.locator("#pairs img")).to_be_visible()
+    expect(page.locator("#state")).to_be_in_viewport()  # though Start lay far below
+    wipe = page.get_by_role("slider", name="Before and after")
+    for value, hidden in (("100", "100%"), ("0", "0%")):  # all of now; all of the source
+        wipe.fill(value)
+        expect(page.locator("#before img")).to_have_css("clip-path", f"inset(0px 0px 0px {hidden})")
     expect_state(page, "Finished", 60)
 
     with page.expect_download() as download:
@@ -152,7 +157,9 @@ def test_every_picture_is_listed_with_what_became_of_it_and_a_tick(
 
     again.check()
     expect(page.locator("#intake-summary")).to_contain_text("17 pictures to learn from")
+    expect(rows.filter(has_text="again").locator("em")).to_have_text("kept")
     page.get_by_role("checkbox", name="Include drawing 07.png").uncheck()
+    expect(rows.filter(has_text="drawing 07.png").locator("em")).to_have_text("left out")
     expect(page.locator("#intake-summary")).to_contain_text("16 pictures to learn from")
 
     seen = page.locator("#intake-preview img")
@@ -183,10 +190,13 @@ def test_what_cannot_be_used_is_explained_and_the_page_lives_on(page: Page, tmp_
     toast = page.get_by_test_id("toast-text").last
     expect(toast).to_contain_text("No picture can be used, and training needs at least 2")
     expect(toast).to_contain_text("bbold.jpg is not a picture")
+    problem = page.locator("#intake-problem")  # and stays when the toast has gone
+    expect(problem).to_contain_text("No picture can be used, and training needs at least 2")
     expect(page.locator("#start-transfer")).to_be_disabled()
 
     page.locator("#example-emoji").click()
     expect(page.locator("#intake-summary")).to_contain_text("Emoji: 60 pictures, ready.")
+    expect(problem).not_to_contain_text("No picture")
     is_ready(page)
 
 
@@ -273,3 +283,18 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(visit: Visitors, sch
     is_ready(page)
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= PHONE["viewport"]["width"]
+    steps = [page.locator(f".gl-step i >> text={n} >> visible=true").first for n in (1, 2, 3)]
+    places = [step.bounding_box()["y"] for step in steps]
+    assert places == sorted(places)
+
+
+def test_a_phone_stays_at_the_pictures_while_they_change(visit: Visitors):
+    page = visit(**PHONE)
+    turn_to_transfer(page)
+    page.locator("#example-line-art").click()
+    is_ready(page)
+    train_for(page, 8)
+    press_start(page)
+    expect_state(page, "Finished", 60)
+    expect(page.locator("#kid")).to_be_attached()  # more has come than there was
+    expect(page.locator("#state")).to_be_in_viewport()

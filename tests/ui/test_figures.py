@@ -272,6 +272,18 @@ def test_the_light_says_in_words_what_its_colour_says(colour):
     assert len(signs) == 4  # nobody needs to tell colours apart
 
 
+def test_what_is_too_early_to_praise_has_a_grey_lamp():
+    html = figures.light(view(verdict=Verdict("green", "On its way", "KID rises.", is_early=True)))
+    assert "gl-grey" in html and "gl-green" not in html
+
+
+def test_what_is_about_to_end_or_begin_takes_a_moment():
+    assert table(view(seconds=59.9, progress=0.999))["Time left"] == "a moment"
+    said = sentence(view("queued", queue_place=1, seconds_to_start=0.2))
+    assert said == "Place 1 in the queue. Starts in a moment."
+    assert table(view("queued", queue_place=1, seconds_to_start=9.0))["Time left"] == "–"
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_verdict_stays_text(text):
     html = figures.light(view(verdict=Verdict("red", text, text)))

@@ -305,3 +305,11 @@ def test_its_owner_may_go_on_with_a_lap_that_was_measured(watch, race, is_owner)
     page = shown(watch, race, is_owner=is_owner)
     assert page["pick"].choices == [("From scratch", "scratch"), ("Fine-tune all", "finetune")]
     assert page["pick"].visible == page["take"].visible == is_owner
+    over = shown(watch, race, state="finished", is_owner=is_owner)
+    assert over["pick"].value == "finetune"  # the best, to go on with
+
+
+def test_no_row_stands_out_where_nobody_has_won(watch, race):
+    race.describe(results={"finetune": GOOD, "ewc": {**GOOD, "kid": 2.36}})
+    assert best_of(shown(watch, race)["table"]) == ["Fine-tune all"]  # so far
+    assert best_of(shown(watch, race, state="finished")["table"]) == []
