@@ -12,16 +12,15 @@ from ganlab.blending import task_weights
 from ganlab.jobs import Jobs
 from ganlab.opened import Opened
 from ganlab.ui import figures
-from ganlab.ui.picker import model_choices, open_picked
+from ganlab.ui.picker import open_picked
 from ganlab.ui.viewer import (
     COLUMNS,
     Viewer,
     as_seed,
     build_model,
     build_seed,
-    picked,
     refused,
-    step_seed,
+    wire_viewer,
 )
 from ganlab.ui.visitor import QUICK, tokens_of
 
@@ -37,6 +36,7 @@ NOTHING_TO_MIX = (
 class Blend(Viewer):
     """The components."""
 
+    with_heads = True
     shares: list[gr.Slider]
     even: gr.Button
     chance: gr.Button
@@ -148,24 +148,14 @@ def wire_blend(jobs: Jobs, blend: Blend, saved: gr.BrowserState) -> None:
     def by_chance(store: Any, name: Any, shown: Any, seed: Any, *values: Any) -> Any:
         return mix(store, name, seed, random_shares)
 
-    def offer(store: Any, name: Any) -> gr.Dropdown:
-        return picked(name, model_choices(jobs, list(tokens_of(store)), with_heads=True))
-
     unchanged = [gr.skip()] * (1 + MOST_PARTS)
-    seen = [blend.note, blend.picture]
-    draws = {
-        "inputs": [saved, blend.model, blend.seed, *blend.shares], "outputs": seen, **QUICK
-    }  # fmt: skip
+    inputs = [blend.seed, *blend.shares]
     chosen = {
-        "inputs": [saved, blend.model, blend.shown, blend.seed, *blend.shares],
-        "outputs": [blend.shown, *blend.shares, *seen],
+        "inputs": [saved, blend.model, blend.shown, *inputs],
+        "outputs": [blend.shown, *blend.shares, blend.note, blend.picture],
         **QUICK,
     }
-    blend.model.input(choose, **chosen)
-    moved = [component.input for component in (blend.seed, *blend.shares)]
-    gr.on(moved, draw, **draws, trigger_mode="always_last")
+    blend.chooses = {"fn": choose, **chosen}
     blend.even.click(even, **chosen)
     blend.chance.click(by_chance, **chosen)
-    step_seed(blend, draw, draws)
-    blend.chooses = {"fn": choose, **chosen}
-    blend.tab.select(offer, [saved, blend.model], blend.model, **QUICK).then(**blend.chooses)
+    wire_viewer(jobs, blend, saved, draw, inputs)

@@ -10,16 +10,15 @@ from ganlab import sampling
 from ganlab.jobs import Jobs
 from ganlab.opened import Opened
 from ganlab.ui import figures
-from ganlab.ui.picker import model_choices, open_picked
+from ganlab.ui.picker import open_picked
 from ganlab.ui.viewer import (
     COLUMNS,
     Viewer,
     as_seed,
     build_model,
     build_seed,
-    picked,
     refused,
-    step_seed,
+    wire_viewer,
 )
 from ganlab.ui.visitor import QUICK, tokens_of
 
@@ -111,19 +110,11 @@ def wire_browse(jobs: Jobs, browse: Browse, saved: gr.BrowserState) -> None:
         updates = [name, gr.Dropdown(choices=heads, value=first)]
         return [*updates, *draw(store, name, first, seed, truncation)]
 
-    def offer(store: Any, name: Any) -> gr.Dropdown:
-        return picked(name, model_choices(jobs, list(tokens_of(store))))
-
-    inputs = [saved, browse.model, browse.head, browse.seed, browse.truncation]
-    draws = {"inputs": inputs, "outputs": [browse.note, browse.picture], **QUICK}
+    inputs = [browse.head, browse.seed, browse.truncation]
     browse.chooses = {
         "fn": choose,
-        "inputs": [saved, browse.model, browse.shown, browse.head, browse.seed, browse.truncation],
+        "inputs": [saved, browse.model, browse.shown, *inputs],
         "outputs": [browse.shown, browse.head, browse.note, browse.picture],
         **QUICK,
     }
-    browse.model.input(**browse.chooses)
-    moved = [component.input for component in (browse.head, browse.seed, browse.truncation)]
-    gr.on(moved, draw, **draws, trigger_mode="always_last")
-    step_seed(browse, draw, draws)
-    browse.tab.select(offer, [saved, browse.model], browse.model, **QUICK).then(**browse.chooses)
+    wire_viewer(jobs, browse, saved, draw, inputs)

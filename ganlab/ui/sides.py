@@ -7,9 +7,8 @@ from typing import Any
 import gradio as gr
 
 from ganlab.jobs import Jobs
-from ganlab.ui.picker import model_choices
-from ganlab.ui.viewer import Viewer, picked
-from ganlab.ui.visitor import QUICK, tokens_of
+from ganlab.ui.viewer import Viewer, offered
+from ganlab.ui.visitor import QUICK
 from ganlab.ui.watch import Watch
 
 
@@ -45,7 +44,7 @@ def wire_sides(
         viewer = sides.viewers[name]
 
         def turn(run_id: str, store: Any, name: str = name) -> Any:
-            chosen = picked(run_id, model_choices(jobs, list(tokens_of(store))))
+            chosen = offered(jobs, sides.viewers[name], store, run_id)
             return [gr.Tabs(selected=name), *sides.show(name), chosen]
 
         button.click(turn, [current, saved], [tabs, *sides.columns, viewer.model], **QUICK).then(

@@ -2,15 +2,18 @@
 the latents of a seed appears on the right."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import gradio as gr
 
 from ganlab import checkpoints
+from ganlab.jobs import Jobs
 from ganlab.ui import figures
-from ganlab.ui.visitor import QUICK
+from ganlab.ui.picker import model_choices
+from ganlab.ui.visitor import QUICK, tokens_of
 
 COLUMNS = 8
 LAST_SEED = 2**31 - 1
@@ -20,6 +23,7 @@ LAST_SEED = 2**31 - 1
 class Viewer:
     """The components of one tab."""
 
+    with_heads: ClassVar[bool] = False  # whether it needs a network with a trunk and heads
     tab: gr.Tab
     model: gr.Dropdown
     shown: gr.State  # the generator that the other inputs belong to
@@ -87,31 +91,51 @@ def as_seed(value: Any) -> int:
     return int(value)
 
 
-def step_seed(viewer: Viewer, draw: Callable[..., Any], draws: dict[str, Any]) -> None:
-    """Connects the buttons of the seed; `draws` are the inputs and outputs of `draw`."""
+def wire_viewer(
+    jobs: Jobs,
+    viewer: Viewer,
+    saved: gr.BrowserState,
+    draw: Callable[..., Any],
+    inputs: Sequence[gr.components.Component],
+) -> None:
+    """Connects what every viewer has.
 
-    def moved(by: int) -> Callable[[Any], int]:
-        def move(value: Any) -> int:
-            try:
-                return min(max(as_seed(value) + by, 0), LAST_SEED)
-            except ValueError:
-                return 1
-
-        return move
-
+    Args:
+        draw: gives note and picture, of what `saved`, the model and `inputs` hold.
+        inputs: the seed and all else that changes the picture of a model.
+    """
+    draws = {
+        "fn": draw,
+        "inputs": [saved, viewer.model, *inputs],
+        "outputs": [viewer.note, viewer.picture],
+        **QUICK,
+    }
+    viewer.model.input(**viewer.chooses)
+    gr.on([component.input for component in inputs], **draws, trigger_mode="always_last")
     for button, move in (
-        (viewer.before, moved(-1)),
-        (viewer.after, moved(1)),
+        (viewer.before, partial(moved, by=-1)),
+        (viewer.after, partial(moved, by=1)),
         (viewer.anything, lambda value: random.randrange(1_000_000)),
     ):
-        button.click(move, viewer.seed, viewer.seed, **QUICK).then(draw, **draws)
+        button.click(move, viewer.seed, viewer.seed, **QUICK).then(**draws)
+    viewer.tab.select(
+        partial(offered, jobs, viewer), [saved, viewer.model], viewer.model, **QUICK
+    ).then(**viewer.chooses)
 
 
-def picked(name: Any, choices: list[tuple[str, str]]) -> gr.Dropdown:
+def moved(seed: Any, by: int) -> int:
+    """The seed before or after; 1 if it is none."""
+    try:
+        return min(max(as_seed(seed) + by, 0), LAST_SEED)
+    except ValueError:
+        return 1
+
+
+def offered(jobs: Jobs, viewer: Viewer, store: Any, name: Any) -> gr.Dropdown:
     """The list of generators, with the one that was picked before, if it is still there."""
+    choices = model_choices(jobs, list(tokens_of(store)), with_heads=viewer.with_heads)
     names = [each for _, each in choices]
-    value = name if name in names else next(iter(names), None)
-    return gr.Dropdown(choices=choices, value=value)
+    return gr.Dropdown(choices=choices, value=name if name in names else next(iter(names), None))
 
 
 def refused(error: ValueError) -> str:

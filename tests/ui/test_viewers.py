@@ -4,18 +4,19 @@ import base64
 import io
 import math
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 from sources import own_run
 
-from ganlab import sampling
+from ganlab import checkpoints, sampling
 from ganlab.opened import Opened
 from ganlab.ui import blend, browse
 from ganlab.ui.picker import open_picked
 from ganlab.ui.sides import Sides
-from ganlab.ui.viewer import LAST_SEED, as_seed, picked
+from ganlab.ui.viewer import LAST_SEED, as_seed, moved, offered
 
 
 @pytest.fixture
@@ -121,11 +122,21 @@ def test_a_random_mix_can_always_be_drawn(two, one):
     assert blend.random_shares(one)[0] > 0
 
 
-def test_what_was_picked_stays_picked_while_it_is_there():
-    choices = [("A", "a"), ("B", "b")]
-    assert picked("b", choices).value == "b"
-    assert picked("gone", choices).value == picked(None, choices).value == "a"
-    assert picked("a", []).value is None
+def test_what_was_picked_stays_picked_while_it_is_there(jobs, monkeypatch, tmp_path):
+    classic, token = own_run(jobs, preset="dcgan")
+    mixes, looks = SimpleNamespace(with_heads=True), SimpleNamespace(with_heads=False)
+    store = {"tokens": {classic: token}}
+    assert offered(jobs, mixes, store, "small").value == "small"
+    assert offered(jobs, mixes, store, "gone").value == "grey"
+    assert offered(jobs, mixes, store, classic).value == "grey"  # without heads to mix
+    assert offered(jobs, looks, store, classic).value == classic
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
+    assert offered(jobs, looks, {}, "small").value is None
+
+
+def test_the_seed_before_and_after():
+    assert (moved(5, 1), moved(5, -1), moved(0, -1), moved(LAST_SEED, 1)) == (6, 4, 0, LAST_SEED)
+    assert moved(None, 1) == moved("x", -1) == 1
 
 
 def test_only_one_side_shows():
