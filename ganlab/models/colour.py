@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 SHARPNESS = 6.0  # of the softmax: with 2, fewer pixels came to be of one colour
+FAINTEST = -40.0  # as an exponent: where weights became denormal numbers, all took three times as long
 SAMPLED = 8  # pixels per side that stand for all: of 16, it took four times as long
 
 
@@ -37,11 +38,14 @@ def shift_to_mean(images: Tensor, reach: float) -> Tensor:
     height, width = images.shape[2:]
     down, right = max(height // SAMPLED, 1), max(width // SAMPLED, 1)
     with torch.autocast(images.device.type, enabled=False):  # bf16 cannot tell near colours apart
-        exact = images if images.dtype == torch.float64 else images.float()
+        exact = (images if images.dtype == torch.float64 else images.float()) / reach
         some = exact[:, :, down // 2 :: down, right // 2 :: right].flatten(2)
-        every = exact.flatten(2).transpose(1, 2)
-        lengths = every.square().sum(2, keepdim=True) + some.square().sum(1, keepdim=True)
-        weights = torch.exp((every @ some - lengths / 2) / reach**2)
-        total = every + weights @ some.transpose(1, 2)
-        means = total / (1 + weights.sum(2, keepdim=True))
-    return means.transpose(1, 2).reshape(images.shape).to(images.dtype)
+        every = exact.flatten(2)
+        # -|a - b|² / 2 = ab - |a|² / 2 - |b|² / 2 in one product, which leaves no large term over.
+        one, ones = torch.ones_like(some[:, :1]), torch.ones_like(every[:, :1])
+        of_some = torch.cat([some, one, some.square().sum(1, keepdim=True) / -2], 1)
+        of_every = torch.cat([every, every.square().sum(1, keepdim=True) / -2, ones], 1)
+        weights = (of_some.transpose(1, 2) @ of_every).clamp(min=FAINTEST).exp()
+        totals = torch.cat([some, one], 1) @ weights
+        means = reach * (every + totals[:, :-1]) / (1 + totals[:, -1:])
+    return means.reshape(images.shape).to(images.dtype)

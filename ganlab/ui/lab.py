@@ -77,7 +77,7 @@ def build_lab(page: gr.Blocks, jobs: Jobs) -> None:
     exports = Path(tempfile.mkdtemp(prefix="ganlab-export-"))
     atexit.register(shutil.rmtree, exports, ignore_errors=True)
     with gr.Row(equal_height=False):
-        with gr.Column(scale=4, min_width=340):
+        with gr.Column(scale=4, min_width=340, elem_id="left"):
             with gr.Tabs(elem_id="tabs") as tabs:
                 with gr.Tab("Train", id="train") as train:
                     form = build_form()
