@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 SHARPNESS = 6.0  # of the softmax: with 2, fewer pixels came to be of one colour
-FAINTEST = -40.0  # as an exponent: where weights became denormal numbers, all took three times as long
+FAINTEST = -40.0  # as an exponent: denormal weights took three times as long
 SAMPLED = 8  # pixels per side that stand for all: of 16, it took four times as long
 
 

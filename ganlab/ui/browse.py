@@ -82,7 +82,7 @@ def look(opened: Opened, head: Any, seed: Any, truncation: Any) -> str:
     z = sampling.latents(n, opened.config.z_dim, number) * truncation
     pixels = opened.draw(z.repeat(len(ids) // n, 1), ids)
     jpeg = sampling.to_jpeg(sampling.grid(pixels, COLUMNS))
-    each = " · Each column is one latent vector" if rows else ""
+    each = " · Each column is one latent vector, G's random input" if rows else ""
     return figures.samples_figure(
         jpeg, f"Generated pictures of seed {number}", f"Seed {number:,}{each}", rows
     )

@@ -247,8 +247,9 @@ def _kid(looks: Lines, best_step: int | None) -> str:
 def grid_figure(jpeg: bytes, step: int, tasks: tuple[str, ...]) -> str:
     """A run's sample grid with the tasks' names beside their rows."""
     several = len(tasks) > 1
-    what = "Each column is one latent vector" if several else "The same latent vectors at each step"
-    alt, caption = f"Generated pictures at step {step}", f"Step {step:,} · {what}"
+    latents = "Each column is one latent vector" if several else "Always the same latent vectors"
+    caption = f"Step {step:,} · {latents}, G's random input"
+    alt = f"Generated pictures at step {step}"
     return samples_figure(jpeg, alt, caption, tasks if several else ())
 
 

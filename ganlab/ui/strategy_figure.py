@@ -5,6 +5,11 @@ from html import escape
 from ganlab.strategies import D_PARTS, G_PARTS, STRATEGIES, THAWS, Phase, Strategy
 
 WORDS = {"trains": "training", "frozen": "frozen", "new": "new"}
+_WHO = (
+    '<p class="gl-meta">From left to right: the run, from Start to its end. <b class="gl-g">G</b>, '
+    'the generator, draws; <b class="gl-d">D</b>, the discriminator, learns to tell what G draws '
+    "from your pictures; its logit is its verdict.</p>"
+)
 _BAR, _ROW, _LEFT, _GAP = 230, 13, 100, 3  # pixels
 
 
@@ -16,7 +21,7 @@ def strategy_note(name: str, thaw: str = "whole") -> str:
     )
     return (
         f'<div class="gl-strategy"><p class="gl-note">{escape(strategy.summary)}</p>'
-        f'{_picture(strategy, thaw)}<p class="gl-when-legend">{legend}</p></div>'
+        f'{_picture(strategy, thaw)}<p class="gl-when-legend">{legend}</p>{_WHO}</div>'
     )
 
 

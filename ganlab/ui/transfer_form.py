@@ -207,7 +207,7 @@ def describe_source(jobs: Jobs, tokens: dict[str, str], name: Any, upload_id: An
         note = f"Nearest to your pictures: {told}"
         if len(far) == 1 and len(dataset) >= FEWEST_FOR_KID:
             kids = [round(kid, 1) + 0.0 for kid in ranked.values()]  # no "-0.0"
-            note += f" (KID {kids[0]:.1f})"
+            note += f", at a distance (KID) of {kids[0]:.1f}"
             if len(ranked) > 1:
                 note += f"; furthest: {next(reversed(ranked))} ({kids[-1]:.1f})"
         note += "."

@@ -327,7 +327,9 @@ def test_the_head_that_drew_the_pictures_is_named_as_the_nearest(jobs, monkeypat
     heads, note, shown = describe_source(jobs, {}, "small", "mine")
     near, far = "ab"[head], "ba"[head]
     assert re.search(
-        rf">Nearest to your pictures: {near} \(KID -?\d+\.\d\); furthest: {far} \(", note
+        rf">Nearest to your pictures: {near}, at a distance \(KID\) of -?\d+\.\d; "
+        rf"furthest: {far} \(",
+        note,
     )
     assert heads.choices == [(f"Nearest: {near}", NEAREST), (near, near), (far, far)]
     assert heads.value == NEAREST
