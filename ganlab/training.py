@@ -31,6 +31,7 @@ GRID_COLUMNS = 8
 GRID_ROWS_OF_ONE_TASK = 4
 GRID_SEED = 0
 SECONDS_BETWEEN_SNAPSHOTS = 15.0
+LARGEST_SHARE = 0.1  # of a run's time that drawing its grids may take
 LEAST_STEPS_PER_LOG = 4  # a mean of fewer is a blip in the curves
 
 
@@ -83,12 +84,17 @@ class Pace:
     least: float  # seconds between two times
     share: float = 0.0  # of the run's time so far, where that is longer
     next: float = 0.0
+    last: float = 0.0
 
     def is_due(self, seconds: float) -> bool:
         if seconds < self.next:
             return False
-        self.next = seconds + max(self.least, self.share * seconds)
+        self.last, self.next = seconds, seconds + max(self.least, self.share * seconds)
         return True
+
+    def took(self, cost: float) -> None:
+        """Puts the next time off until `cost` seconds are no large share of what passes between."""
+        self.next = max(self.next, self.last + cost / LARGEST_SHARE)
 
 
 def grid_layout(model: ModelConfig) -> tuple[Tensor, Tensor]:
@@ -207,6 +213,7 @@ def train(
         paused = time.perf_counter()
         if drawing.is_due(state.seconds):
             draw_grid()
+            drawing.took(time.perf_counter() - paused)
         if gauge.is_due(state.seconds - before):
             look()
             # By what was seen since it went on: who asks for more of a run gets more.

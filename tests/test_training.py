@@ -302,6 +302,15 @@ def test_something_is_due_at_first_and_then_ever_more_rarely():
     assert due == [0.0, 1.0, 2.0, 3.0, 4.5, 6.8, 10.2]  # 1 s or half of the time so far
 
 
+def test_what_costs_much_is_due_more_rarely_and_what_costs_little_as_before():
+    pace, cost, due = Pace(least=1.0), {3: 0.5, 8: 0.01}, []
+    for second in range(12):
+        if pace.is_due(second):
+            due.append(second)
+            pace.took(cost.get(second, 0))
+    assert due == [0, 1, 2, 3, 8, 9, 10, 11]
+
+
 def test_a_logged_mean_is_of_several_steps_however_slow_they_are(new_run, dataset, monkeypatch):
     monkeypatch.setattr(Pace, "is_due", lambda self, seconds: True)
     run = new_run(steps=10)

@@ -120,10 +120,11 @@ def test_a_run_of_ones_own_is_used_in_blend_and_browse(page: Page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_the_pictures_above_the_sliders(visit: Visitors, scheme: str):
+def test_a_phone_shows_tabs_then_pictures_then_sliders(visit: Visitors, scheme: str):
     page = visit(**PHONE, color_scheme=scheme)
     for name in ("Blend", "Browse"):
         picture = turn_to(page, name)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        seed = page.locator(f"#{name.lower()}-seed").bounding_box()
-        assert picture.bounding_box()["y"] < seed["y"]
+        order = [page.get_by_role("tablist"), picture, page.locator(f"#{name.lower()}-seed")]
+        tops = [part.bounding_box()["y"] for part in order]
+        assert tops == sorted(tops)
