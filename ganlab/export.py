@@ -3,14 +3,17 @@
 import json
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 from safetensors.torch import save as tensors_to_bytes
 from torch import nn
 
 from ganlab import __version__, checkpoints, transfer
+from ganlab import source as sources
 from ganlab.checkpoints import load_generator, model_json, zip_checkpoint
 from ganlab.config import ModelConfig, TrainConfig
+from ganlab.data import saved
 from ganlab.data.catalog import CATALOG
 from ganlab.files import file_written_atomically
 from ganlab.paths import runs_dir
@@ -139,6 +142,9 @@ def _card(config: TrainConfig, model: ModelConfig, lineage: dict, *, has_preview
         before += f"\n- Learnt from: {config.source} ({', '.join(config.heads)}), by {title}"
         if STRATEGIES[config.strategy].is_new_head:
             before += "\n- `all-heads/` holds the source with this head beside its own"
+        # What it learnt from lies in the zip, and may be nowhere else.
+        again += ", in the folder that this zip unpacks to"
+        config = replace(config, source=f"run/{sources.FOLDER}", data=f"run/{saved.FOLDER}")
     return f"""# A generator trained with ganlab {__version__}
 {picture}
 - Data: {lineage["data"]["name"]}, {lineage["data"]["pictures"]} pictures

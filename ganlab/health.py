@@ -129,7 +129,9 @@ class _Story:
         """The way of KID, for people."""
         if len(self.quality) == 1:
             return _number(self.now["kid"])
-        return f"went from {_number(self.quality[0]['kid'])} to {_number(self.now['kid'])}"
+        first, best, now = (line["kid"] for line in (self.quality[0], self.best, self.now))
+        between = f" (at best {_number(best)})" if best < now else ""
+        return f"went from {_number(first)} to {_number(now)}{between}"
 
     @property
     def is_stuck(self) -> bool:

@@ -84,8 +84,8 @@ STRATEGIES: dict[str, Strategy] = {
     ),
     "thaw": Strategy(
         "Frozen G, then thaw",
-        "G stays as it is while D learns your pictures; then part of G trains, too, and whoever is "
-        "ahead waits for the other.",
+        "G stays as it is while D learns your pictures; then G or a part of it trains, too, and "
+        "whoever is ahead waits for the other.",
         (Phase(0.15, g=()), Phase(1.0, balanced=True)),
         thaws=True,
     ),

@@ -786,6 +786,23 @@ def test_an_exported_transfer_opens_and_goes_on_elsewhere(transferred, tmp_path,
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_the_command_in_a_transfers_download_needs_only_what_is_in_it(
+    transferred, tmp_path, capfd, monkeypatch
+):
+    with zipfile.ZipFile(export(Run(transferred), tmp_path / "exports")) as archive:
+        archive.extractall(tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (line,) = (
+        line for line in Path("README.md").read_text().splitlines() if "ganlab transfer" in line
+    )
+    assert ganlab(*shlex.split(line)[3:], "--out", "again", "--json") == 0
+    one, other = (
+        load_file(run.snapshot() / "generator.safetensors")
+        for run in (Run(transferred), Run(Path("again")))
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
 def test_all_heads_of_a_new_heads_download_can_be_sampled(transferred, tmp_path):
     zipped = export(Run(transferred), tmp_path / "exports")
     with zipfile.ZipFile(zipped) as archive:

@@ -236,7 +236,7 @@ def _check_usable(report: Report) -> None:
     reasons = [remark.rstrip(".") for remark in report.remarks] + wrong
     if not reasons and report.usable == 0:
         reasons = ["There is none in what was uploaded"]
-    said = "; ".join(reasons[:3])
+    said = "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else "")
     raise ValueError(
         f"{found} can be used, and training needs at least {MIN_PICTURES}."
         + (f" {said}." if said else "")

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -244,16 +245,18 @@ def _kid(looks: Lines, best_step: int | None) -> str:
     return f"{looks[-1]['kid']:.3g}{best}"
 
 
-def grid_figure(jpeg: bytes, step: int, tasks: tuple[str, ...]) -> str:
-    """A run's sample grid with the tasks' names beside their rows."""
+def grid_figure(jpeg: bytes, step: int, tasks: tuple[str, ...], over: str = "") -> str:
+    """A run's sample grid with the tasks' names beside their rows; `over` lies on the picture."""
     several = len(tasks) > 1
     latents = "Each column is one latent vector" if several else "Always the same latent vectors"
     caption = f"Step {step:,} · {latents}, G's random input"
     alt = f"Generated pictures at step {step}"
-    return samples_figure(jpeg, alt, caption, tasks if several else ())
+    return samples_figure(jpeg, alt, caption, tasks if several else (), over)
 
 
-def samples_figure(jpeg: bytes, alt: str, caption: str, rows: Sequence[str] = ()) -> str:
+def samples_figure(
+    jpeg: bytes, alt: str, caption: str, rows: Sequence[str] = (), over: str = ""
+) -> str:
     """Generated pictures with a caption and, if named, what each row is."""
     with Image.open(io.BytesIO(jpeg)) as image:
         width, height = image.size
@@ -261,7 +264,8 @@ def samples_figure(jpeg: bytes, alt: str, caption: str, rows: Sequence[str] = ()
     beside = f'<div class="gl-labels">{labels}</div>' if rows else ""
     return (
         f'<figure class="gl-grid"><div class="gl-rows{"" if rows else " gl-one"}">{beside}'
-        f'<img src="{jpeg_uri(jpeg)}" width="{width}" height="{height}" alt="{escape(alt)}"></div>'
+        f'<div class="gl-picture"><img src="{jpeg_uri(jpeg)}" width="{width}" height="{height}" '
+        f'alt="{escape(alt)}">{over}</div></div>'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
@@ -285,17 +289,18 @@ def pairs(source: bytes, now: bytes, columns: int = 8) -> str:
 
 # A slider over the samples: the farther towards "Now", the more of the child's pictures. It moves a
 # variable of the stage, so that new grids leave it where it is.
-WIPE = """<label class="gl-wipe"><span>Source</span><input type="range" min="0" max="100" value="50"
- aria-label="Before and after: wipe between the source's pictures and the new ones">
- <span>Now</span></label>"""
+# Lies over the source's picture, of which only what is left of the edge shows (see page.css). The
+# edge follows the middle of the thumb, except at the ends, where one side has it all.
+WIPE = """<span>Source</span><span>Now</span>
+<input type="range" min="0" max="100" value="25"
+ aria-label="Before and after: wipe between the source's pictures and the new ones">"""
 WIPES = """
-const move = () => {
-  const range = element.querySelector("input");
-  const stage = document.getElementById("stage");
-  if (range && stage) stage.style.setProperty("--wipe", range.value + "%");
-};
-element.addEventListener("input", move);
-move();
+element.addEventListener("input", ({target}) => {
+  const part = target.value / 100, picture = target.parentElement;
+  const edge = part % 1 ? `calc(14px + ${part} * (100% - 28px))` : `${100 * part}%`;
+  picture.style.setProperty("--edge", edge);
+  picture.dataset.all = part === 0 ? "now" : part === 1 ? "source" : "";
+});
 """
 
 WAITING_FOR_GRID = '<div class="gl-grid"><div class="gl-waiting">Not begun yet</div></div>'
@@ -305,9 +310,17 @@ def notice(text: str) -> str:
     return f'<p class="gl-note" role="status">{escape(text)}</p>'
 
 
+_NAME_FIRST = re.compile(r"[^:.]*\.\w{1,5}(: | is | holds )")
+
+
+def as_sentence(text: str) -> str:
+    """With a capital letter, unless it begins with a file's name."""
+    return text if _NAME_FIRST.match(text) else text[:1].upper() + text[1:]
+
+
 def mistake(text: str) -> str:
     """What is wrong and what to do, as a sentence."""
-    return f'<p class="gl-mistake" role="alert">{escape(text[:1].upper() + text[1:])}</p>'
+    return f'<p class="gl-mistake" role="alert">{escape(as_sentence(text))}</p>'
 
 
 # Plots: long frames of step, value and series.

@@ -139,7 +139,7 @@ def _wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
         try:
             view = jobs.view(run_id)
         except UnknownRun as error:  # what this page has shown a moment ago was there
-            hint = DELETED if last.run_id == run_id else f"{error}.".capitalize()
+            hint = DELETED if last.run_id == run_id else f"{figures.as_sentence(str(error))}."
             return {current: "", **show_empty(watch, hint)}
         is_owner = token_of(store, run_id) is not None
         now, updates = show(watch, jobs, view, last=last, follows=follow, is_owner=is_owner)
@@ -184,7 +184,7 @@ def _wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
             new_id, token = jobs.take_lap(run_id, str(strategy), token_of(store, run_id))
         except ValueError as error:
             raise refusal("Cannot open this lap", error) from None
-        gr.Info("The lap is a run of its own now: resume it, download it, start from it.")
+        gr.Info("The lap is a run of its own now: train it longer, download it, start from it.")
         return watch_own(new_id, token, store)
 
     def watch_own(run_id: str, token: str, store: Any) -> dict[Any, Any]:
@@ -237,7 +237,7 @@ def _wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
             run_id, token = jobs.open_run(Path(str(file)))
         except ValueError as error:
             raise refusal("This is not a run that can be opened", error) from None
-        gr.Info("The run is open: look through it, or resume it where it stopped.")
+        gr.Info("The run is open: look through it, or let it go on from where it ended.")
         return watch_own(run_id, token, store)
 
     def refresh_history(run_id: str, store: Any) -> Any:

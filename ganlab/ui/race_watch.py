@@ -181,7 +181,9 @@ def table(view: JobView, results: contest.Results, looks: Mapping[str, Any]) -> 
         f'<div class="gl-scroll"><table class="gl-table"><thead><tr><th>Strategy</th>{heads}</tr>'
         f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
         f'<p class="gl-meta">{contest.SAMPLES} samples of each best snapshot against all of your '
-        "pictures. Memorisation: 1 for new pictures, towards 0 for copies.</p>"
+        "pictures, so the figures differ a little from those along the way. KID: distance to your "
+        "pictures. Coverage: how many of them have a sample nearby. Memorisation: 1 for new "
+        "pictures, towards 0 for copies.</p>"
     )
 
 

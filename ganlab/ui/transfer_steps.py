@@ -56,13 +56,15 @@ def wire_steps(page: gr.Blocks, jobs: Jobs, form: TransferForm, saved: gr.Browse
     def describe_it(store: Any, name: Any, upload_id: Any) -> Any:
         return describe_source(jobs, tokens_of(store), name, upload_id)
 
-    def take(files: Any, progress: gr.Progress = PROGRESS) -> Any:
+    def take(before: Any, files: Any, progress: gr.Progress = PROGRESS) -> Any:
         """The upload's id; or why nothing came of it, and the pictures from before stay."""
         try:
             return [*take_files(files, progress), ""]
         except gr.Error as error:
             gr.Warning(error.message, title=error.title)
-            return [gr.skip(), None, f'<p class="gl-mistake" role="alert">{error.message}</p>']
+            stay = " The pictures from before stay, below." if before else ""
+            words = f'<p class="gl-mistake" role="alert">{error.message}{stay}</p>'
+            return [gr.skip(), None, words]
 
     def choose_fit(upload_id: Any, fit: Any, background: Any) -> Any:
         if fit in [*FITS] and background in [*BACKGROUNDS]:
@@ -70,7 +72,7 @@ def wire_steps(page: gr.Blocks, jobs: Jobs, form: TransferForm, saved: gr.Browse
         return show_it(upload_id)
 
     def on_tick(upload_id: Any, event: gr.EventData) -> Any:
-        tick(upload_id, *ticked(event))
+        tick(upload_id, ticked(event))
         return show_chosen(upload, upload_id) or gr.skip()
 
     heads = [form.head, form.nearest, upload.preview]
@@ -94,7 +96,7 @@ def wire_steps(page: gr.Blocks, jobs: Jobs, form: TransferForm, saved: gr.Browse
         after(
             files.upload(
                 take,
-                files,
+                [upload.current, files],
                 [upload.current, files, upload.problem],
                 api_visibility="private",
                 show_progress_on=upload.files,

@@ -38,14 +38,20 @@ PREVIEWED = 16
 FITS = {"crop": "Crop to the centre", "pad": "Pad", "squash": "Squash"}
 BACKGROUNDS = {"white": "White", "black": "Black", "edge": "Its own edge"}
 SUFFIXES = ["image", ".zip", ".heic", ".heif"]
+# Ticks of one moment go in one event: of several, the answers could come in another order.
 TICKED = """
+const ticks = {};
 element.addEventListener("change", (event) => {
   const box = event.target.closest("input[data-number]");
   if (!box) return;
   const tile = box.closest("li");
   tile.classList.toggle("gl-out", !box.checked);
   tile.querySelector("em").textContent = box.checked ? box.dataset.used : "left out";
-  trigger("input", {number: Number(box.dataset.number), include: box.checked});
+  if (!Object.keys(ticks).length) setTimeout(() => {
+    trigger("input", {ticks: Object.entries(ticks).map(([n, yes]) => [Number(n), yes])});
+    for (const number in ticks) delete ticks[number];
+  });
+  ticks[box.dataset.number] = box.checked;
 });
 """
 PROGRESS = gr.Progress()
@@ -308,17 +314,19 @@ def choose(upload_id: Any, **changes: Any) -> None:
             write_json(folder / "choices.json", {**_choices(folder), **changes})
 
 
-def tick(upload_id: Any, number: Any, include: Any) -> None:
-    """Includes a picture or leaves it out."""
+def tick(upload_id: Any, ticks: dict[int, bool]) -> None:
+    """Includes pictures, by their numbers, or leaves them out."""
     folder = folder_of(upload_id)
-    if folder is None or type(number) is not int or not isinstance(include, bool):
+    if folder is None:
         return
     report = load_report(folder)
-    if number not in {entry.number for entry in report.entries if entry.usable}:
+    known = ticks.keys() & {entry.number for entry in report.entries if entry.usable}
+    if not known:
         return
-    with _CHOOSING:  # quick ticks come at once
+    chosen = {number for number in known if ticks[number]}
+    with _CHOOSING:
         now = _ticked(report, _choices(folder)["included"])
-        choose(upload_id, included=sorted(now | {number} if include else now - {number}))
+        choose(upload_id, included=sorted(now - known | chosen))
 
 
 def _ticked(report: Report, included: list[int] | None) -> set[int]:
@@ -414,8 +422,9 @@ def _webp_uri(webp: bytes) -> str:
     return "data:image/webp;base64," + base64.b64encode(webp).decode()
 
 
-def ticked(data: Any) -> tuple[Any, Any]:
-    """What a tile's tick says, out of the event's data."""
+def ticked(data: Any) -> dict[int, bool]:
+    """Which pictures the tiles' ticks say to include or not, out of the event's data."""
     raw = getattr(data, "_data", None)
-    raw = raw if isinstance(raw, dict) else {}
-    return raw.get("number"), raw.get("include")
+    ticks = raw.get("ticks") if isinstance(raw, dict) else None
+    pairs = [pair for pair in ticks if isinstance(pair, list)] if isinstance(ticks, list) else []
+    return dict(pair for pair in pairs if [type(each) for each in pair] == [int, bool])

@@ -26,7 +26,7 @@ class Viewer:
     with_heads: ClassVar[bool] = False  # whether it needs a network with a trunk and heads
     tab: gr.Tab
     model: gr.Dropdown
-    shown: gr.State  # the generator that the other inputs belong to
+    shown: gr.Textbox  # the generator that the other inputs belong to
     note: gr.HTML
     seed: gr.Number
     before: gr.Button
@@ -44,7 +44,8 @@ def build_model(name: str) -> dict[str, Any]:
         "model": gr.Dropdown(
             shelf, value=None, label="Generator", elem_id=f"{name}-model", filterable=False
         ),
-        "shown": gr.State(""),
+        # In the page, like the inputs: a state on the server would be ahead of them.
+        "shown": gr.Textbox(visible=False),
         "note": gr.HTML(elem_id=f"{name}-note", elem_classes="gl-html"),
     }
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import gradio as gr
 
+from ganlab.ui import figures
+
 MAX_TOKENS = 20
 EMPTY_STORE = {"run": "", "tokens": {}, "upload": ""}
 
@@ -39,5 +41,4 @@ def with_token(store: Any, run_id: str, token: str) -> dict[str, Any]:
 
 def refusal(title: str, error: ValueError) -> gr.Error:
     """What the page shows of a mistake; gradio takes its text as HTML."""
-    text = str(error)
-    return gr.Error(escape(text[:1].upper() + text[1:]), title=title, print_exception=False)
+    return gr.Error(escape(figures.as_sentence(str(error))), title=title, print_exception=False)

@@ -66,7 +66,6 @@ class Watch:
     to_browse: gr.Button
     samples: gr.Column
     before: gr.HTML  # of a transfer: the source's grid, wiped over the run's
-    wipe: gr.HTML
     grid: gr.HTML
     pairs: gr.HTML
     moment: gr.Slider
@@ -105,13 +104,9 @@ def build_watch() -> Watch:
                     "Use in Browse", size="sm", elem_id="to-browse", min_width=100
                 )
         with gr.Column(elem_classes="gl-card") as samples:
-            wipe = gr.HTML(
-                figures.WIPE, elem_id="wipe", elem_classes="gl-html", visible=False,
-                js_on_load=figures.WIPES,
-            )  # fmt: skip
             with gr.Column(elem_id="stage", elem_classes="gl-stage"):
                 grid = gr.HTML(elem_id="grid", elem_classes="gl-html")
-                before = gr.HTML(elem_id="before", elem_classes="gl-html")
+                before = gr.HTML(elem_id="before", elem_classes="gl-html", js_on_load=figures.WIPES)
             pairs = gr.HTML(elem_id="pairs", elem_classes="gl-html")
             moment = gr.Slider(
                 1, 2, value=1, step=1, label="Moment",
@@ -172,7 +167,6 @@ def build_watch() -> Watch:
         to_browse=to_browse,
         samples=samples,
         before=before,
-        wipe=wipe,
         grid=grid,
         pairs=pairs,
         moment=moment,
@@ -269,14 +263,13 @@ def show(
 def _show_kind(watch: Watch, view: JobView) -> dict[Any, Any]:
     """The parts that a training, a transfer or a race has."""
     races = is_race(view.config)
-    hidden = {watch.quality: gr.Column(visible=False), watch.plots: gr.Column(visible=False)}
     return {
+        watch.quality: gr.Column(visible=False),  # until there is something to plot
+        watch.plots: gr.Column(visible=False),
         watch.samples: gr.Column(visible=not races),
         watch.race.panel: gr.Column(visible=races),
-        watch.wipe: gr.HTML(visible=_has_source(view)),
         watch.before: "",
         watch.pairs: "",
-        **(hidden if races else {}),
     }
 
 
@@ -290,10 +283,10 @@ def _has_source(view: JobView) -> bool:
     )
 
 
-def grid_at(jobs: Jobs, view: JobView, place: int) -> str:
+def grid_at(jobs: Jobs, view: JobView, place: int, over: str = "") -> str:
     """The grid at a place of the slider, counted from 1."""
     step = view.grid_steps[place - 1]
-    return figures.grid_figure(jobs.grid(view.run_id, step), step, view.tasks)
+    return figures.grid_figure(jobs.grid(view.run_id, step), step, view.tasks, over)
 
 
 def _show_grids(
@@ -309,7 +302,7 @@ def _show_grids(
         source, now = (jobs.grid(view.run_id, view.grid_steps[place]) for place in (0, -1))
         before = {watch.pairs: figures.pairs(source, now)}
         if last.n_grids <= 0:
-            before[watch.before] = grid_at(jobs, view, 1)
+            before[watch.before] = grid_at(jobs, view, 1, figures.WIPE)
     return {
         **before,
         watch.grid: grid_at(jobs, view, n),
@@ -355,8 +348,11 @@ def _show_buttons(
             interactive=view.has_snapshot,
             visible=not races,  # its laps can be
         ),
-        watch.use: gr.Row(visible=view.has_snapshot and is_owner and not races),
-        watch.to_blend: gr.Button(visible=view.config.architecture == "multihead"),
+        watch.use: gr.Row(visible=is_owner and not races),
+        watch.to_blend: gr.Button(
+            visible=view.config.architecture == "multihead", interactive=view.has_snapshot
+        ),
+        watch.to_browse: gr.Button(interactive=view.has_snapshot),
     }
 
 

@@ -104,6 +104,12 @@ def test_the_names_of_tasks_stay_text_beside_their_rows(text):
     assert text in page.text
 
 
+def test_a_sentence_has_a_capital_letter_and_a_file_its_own_name():
+    assert figures.as_sentence("choose a folder") == "Choose a folder"
+    for text in ("two.zip: holds no run", "my cats.zip is no zip", "x.heic holds nothing", ""):
+        assert figures.as_sentence(text) == text
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_notice_stays_text(text):
     page = read(figures.notice(text))

@@ -379,7 +379,7 @@ def test_what_is_no_source_of_the_visitors_is_said_where_the_nearest_head_would_
 
 
 def test_too_few_ticked_pictures_are_said_where_the_nearest_head_would_be(jobs, two):
-    tick(two, 0, False)
+    tick(two, {0: False})
     _, note, _ = describe_source(jobs, {}, "small", two)
     assert note == '<p class="gl-mistake" role="alert">1 picture chosen; choose at least 2.</p>'
 
@@ -406,7 +406,7 @@ def test_with_pictures_it_can_start_and_tells_how_long_it_takes(two):
 
 
 def test_with_too_few_pictures_ticked_it_cannot_start_and_says_why(two):
-    tick(two, 1, False)
+    tick(two, {1: False})
     page = described(two)
     assert not page["start"].interactive
     assert "1 picture chosen; choose at least 2." in page["estimate"]

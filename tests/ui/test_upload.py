@@ -226,7 +226,7 @@ def test_an_id_of_nothing_empties_the_step_and_changes_nothing(upload, five, hom
     assert staged_pictures(rubbish, 64) is None
     assert names_of(rubbish) is None
     choose(rubbish, fit="pad")
-    tick(rubbish, 0, False)
+    tick(rubbish, {0: False})
     page = shown(upload, rubbish)
     assert page.keys() == {"current", "result"}
     assert page["current"] == ""
@@ -251,55 +251,55 @@ def test_a_folder_without_a_report_is_no_upload(home):
 
 def test_a_tick_includes_a_picture_and_its_removal_leaves_it_out(five):
     assert names_of(five) == ["0.png", "1.png", "2.png"]  # the copy is left out
-    tick(five, 3, True)
+    tick(five, {3: True})
     assert names_of(five) == ["0.png", "1.png", "2.png", "3.png"]
-    tick(five, 0, False)
+    tick(five, {0: False})
     assert names_of(five) == ["1.png", "2.png", "3.png"]
     assert len(staged_pictures(five, 32)) == 3
-    tick(five, 0, False)  # again
+    tick(five, {0: False})  # again
     assert names_of(five) == ["1.png", "2.png", "3.png"]
 
 
 def test_what_cannot_be_used_cannot_be_ticked(five):
-    tick(five, 4, True)  # the text
+    tick(five, {4: True})  # the text
     assert names_of(five) == ["0.png", "1.png", "2.png"]
 
 
-@pytest.mark.parametrize("include", [True, False])
-def test_rubbish_ticks_nothing(five, include):
-    for rubbish in (*RUBBISH, 5, 77, 1.0, "1", [1], {"number": 1}):
-        if type(rubbish) is not int or rubbish not in (0, 1):
-            tick(five, rubbish, include)
-    assert names_of(five) == ["0.png", "1.png", "2.png"]
-    assert not (folder_of(five) / "choices.json").exists()
+def test_several_ticks_of_one_moment_are_all_kept(five):
+    tick(five, {3: True, 0: False, 4: True, 77: True, -1: True})
+    assert names_of(five) == ["1.png", "2.png", "3.png"]
 
 
-@pytest.mark.parametrize("include", [None, "", "yes", "true", 0, 1, 1.5, [], [True], {}])
-def test_a_tick_that_is_neither_on_nor_off_is_ignored(five, include):
-    for number in range(5):
-        tick(five, number, include)
+def test_ticks_of_nothing_that_is_there_choose_nothing(five):
+    for ticks in ({}, {4: True}, {5: True, 77: False}):
+        tick(five, ticks)
     assert not (folder_of(five) / "choices.json").exists()
 
 
 def test_what_is_ticked_is_read_out_of_the_event():
-    data = {"number": 3, "include": True, "more": 1}
-    assert ticked(SimpleNamespace(_data=data)) == (3, True)
-    assert ticked(gr.EventData(None, {"number": 0, "include": False})) == (0, False)
-    for rubbish in RUBBISH:
-        assert ticked(rubbish) == (None, None)
-        assert ticked(SimpleNamespace(_data=rubbish)) == (None, None)
+    data = {"ticks": [[3, True], [0, False]], "more": 1}
+    assert ticked(SimpleNamespace(_data=data)) == {3: True, 0: False}
+    assert ticked(gr.EventData(None, {"ticks": [[12, False]]})) == {12: False}
+
+
+@pytest.mark.parametrize("rubbish", [each for each in RUBBISH if type(each) not in (int, bool)])
+def test_rubbish_ticks_nothing(rubbish):
+    assert ticked(rubbish) == {}
+    several = [[rubbish, True], [1, rubbish], [1, True, rubbish], [True, True], [1, 1]]
+    for data in (rubbish, {"ticks": rubbish}, {"ticks": [rubbish]}, {"ticks": several}):
+        assert ticked(SimpleNamespace(_data=data)) == {}
 
 
 def test_with_fewer_than_two_ticked_the_preview_says_what_to_do(upload, five):
-    tick(five, 0, False)
-    tick(five, 1, False)
+    tick(five, {0: False})
+    tick(five, {1: False})
     with pytest.raises(ValueError, match="1 picture chosen"):
         staged_pictures(five, 64)
     page = shown(upload, five)
     assert "1 picture chosen; choose at least 2." in page["preview"]
     assert "gl-mistake" in page["preview"]
     assert "<b>1 picture</b> to learn from" in page["summary"]
-    tick(five, 2, False)
+    tick(five, {2: False})
     assert "No pictures chosen; choose at least 2." in shown(upload, five)["preview"]
 
 
@@ -310,7 +310,7 @@ def test_choices_are_kept_until_they_are_changed(upload, five):
     page = shown(upload, five)
     assert (page["fit"].value, page["background"].value) == ("crop", "white")
     choose(five, fit="pad", background="black")
-    tick(five, 0, False)
+    tick(five, {0: False})
     page = shown(upload, five)
     assert (page["fit"].value, page["background"].value) == ("pad", "black")
     choose(five, fit="squash")
@@ -490,8 +490,8 @@ def test_the_tiles_show_every_file_with_the_left_out_ones_first(upload, five):
 
 
 def test_ticks_of_the_tiles_are_those_of_the_choice(upload, five):
-    tick(five, 3, True)
-    tick(five, 1, False)
+    tick(five, {3: True})
+    tick(five, {1: False})
     ticks = {name: box for name, _, box in listed(shown(upload, five)["tiles"])}
     assert ticks == {"0.png": True, "1.png": False, "2.png": True, "3.png": True, "4.png": None}
 
@@ -583,7 +583,7 @@ def test_every_example_has_a_button(upload):
 
 def test_of_an_example_nothing_is_chosen(home):
     choose(EXAMPLE + "robots", fit="pad")
-    tick(EXAMPLE + "robots", 0, False)
+    tick(EXAMPLE + "robots", {0: False})
     assert len(staged_pictures(EXAMPLE + "robots", 32)) == 60
     assert not home.exists()
 
@@ -593,7 +593,7 @@ def test_ticks_that_come_at_once_are_all_kept(tmp_path):
     folder.mkdir()
     many = take_files(save(folder, *(photo(seed) for seed in range(12))))[0]
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(lambda number: tick(many, number, False), range(8)))
+        list(pool.map(lambda number: tick(many, {number: False}), range(8)))
     assert names_of(many) == ["6.png", "7.png", "8.png", "9.png"]  # 10 and 11 come after 1
 
 
@@ -626,7 +626,7 @@ def test_uploads_that_vanish_while_old_ones_are_sought_are_no_trouble(home, monk
 def test_pictures_can_train_if_two_are_chosen(five):
     assert can_train(five) and can_train(EXAMPLE + "emoji")
     assert not can_train("") and not can_train("x" * 16) and not can_train(None)
-    tick(five, 0, False)
-    tick(five, 1, False)
+    tick(five, {0: False})
+    tick(five, {1: False})
     with pytest.raises(ValueError, match="1 picture chosen"):
         can_train(five)
