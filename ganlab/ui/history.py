@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import gradio as gr
 
 from ganlab.jobs import Jobs, UnknownRun
 from ganlab.ui import figures
+from ganlab.ui.picker import when_begun
 
 CONFIRM = """(run, store) => {
   const sure = run && window.confirm("Delete this run with all its samples and snapshots?");
@@ -50,9 +50,9 @@ def choices(jobs: Jobs, run_ids: list[str]) -> list[tuple[str, str]]:
             view, run = jobs.view(run_id), jobs.run(run_id)
         except UnknownRun:
             continue
-        began = datetime.fromtimestamp(run.about["created"]).strftime("%b %d, %H:%M")
         state = figures.STATE_WORDS[view.state].lower()
-        lines.append((f"{figures.run_title(view.config)} · {began} · {state}", run_id))
+        title = f"{figures.run_title(view.config)} · {when_begun(run)}"
+        lines.append((f"{title} · {state}", run_id))
     return lines
 
 

@@ -1,6 +1,7 @@
 """Choosing a generator: one that came with ganlab, or one of the visitor's own runs."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from ganlab import checkpoints
@@ -29,8 +30,16 @@ def model_choices(
         except UnknownRun:
             continue
         if view.has_snapshot and (view.config.architecture == "multihead" or not with_heads):
-            choices.append((f"Your run: {figures.run_title(view.config)}", run_id))
+            title = f"{figures.run_title(view.config)} · {when_begun(jobs.run(run_id))}"
+            choices.append((f"Your run: {title}", run_id))
     return choices
+
+
+def when_begun(run: Run) -> str:
+    """The minute that tells a run from others of its name."""
+    opened = run.about.get("imported", {}).get("opened")  # from a zip, when it may stand beside
+    at = datetime.fromtimestamp(opened or run.about["created"]).strftime("%b %d, %H:%M")
+    return f"opened {at}" if opened else at
 
 
 def is_shipped(name: Any) -> bool:

@@ -190,9 +190,11 @@ def _input(spec: Any, config: TransferConfig) -> gr.components.Component:
     return gr.Number(value, step=arrow_step(spec), **common)
 
 
-def describe_source(jobs: Jobs, tokens: dict[str, str], name: Any, upload_id: Any) -> list[Any]:
+def describe_source(
+    jobs: Jobs, tokens: dict[str, str], name: Any, upload_id: Any, head: Any = NEAREST
+) -> list[Any]:
     """The heads of a source, which of them is nearest to the pictures, and the pictures as it will
-    see them."""
+    see them. A `head` that was chosen stays chosen, if the source has it."""
     try:
         source = read_source(jobs, name, tokens)
         dataset = staged_pictures(upload_id, source.config.size)
@@ -215,18 +217,24 @@ def describe_source(jobs: Jobs, tokens: dict[str, str], name: Any, upload_id: An
             note += " It draws in grey and is given colour."
         note = figures.notice(note)
         heads[0] = (f"Nearest: {told}", NEAREST)
-    heads += [(task, task) for task in ranked or source.config.tasks]
+    names = list(ranked or source.config.tasks)
+    heads += [(task, task) for task in names]
     shown = preview(upload_id, source.config.size) if dataset is not None else ""
-    return [gr.Dropdown(choices=heads, value=NEAREST), note, shown]
+    return [gr.Dropdown(choices=heads, value=head if head in names else NEAREST), note, shown]
 
 
 def describe_transfer(upload_id: Any, *values: Any) -> list[Any]:
-    """Note of the strategy, racers' visibility, start, estimate and shell command."""
+    """Strategy and its note, racers, seconds, start, estimate and shell command."""
     _, _, strategy, races, _, _, *advanced = values
     thaw = dict(zip((spec.name for spec in ADVANCED), advanced, strict=False)).get("thaw")
     is_known = strategy in list(STRATEGIES) and thaw in list(THAWS)
     note = strategy_note(strategy, thaw) if is_known else ""
-    shown = [gr.HTML(note, visible=not races), gr.CheckboxGroup(visible=bool(races))]
+    shown = [
+        gr.Radio(visible=not races),
+        gr.HTML(note, visible=not races),
+        gr.CheckboxGroup(visible=bool(races)),
+        gr.Number(label="Seconds for each" if races else "Seconds"),
+    ]
     try:
         config = read_transfer(values, "YOUR_PICTURES")
         is_ready = can_train(upload_id)

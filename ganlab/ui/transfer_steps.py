@@ -8,6 +8,7 @@ import gradio as gr
 from ganlab.jobs import Jobs, UnknownRun
 from ganlab.ui.picker import model_choices
 from ganlab.ui.transfer_form import (
+    NEAREST,
     TransferForm,
     describe_source,
     describe_transfer,
@@ -28,33 +29,32 @@ from ganlab.ui.visitor import ACT, QUICK, store_of, tokens_of
 
 
 def wire_steps(page: gr.Blocks, jobs: Jobs, form: TransferForm, saved: gr.BrowserState) -> None:
-    """Connects the components; `saved` is what the browser keeps."""
+    """Connects the components; `saved` is what the browser keeps of runs."""
     upload = form.upload
-
-    def keep(store: Any, upload_id: Any) -> Any:
-        return {**store_of(store), "upload": upload_id}
+    # By itself, so that neither this nor a run that starts meanwhile can undo the other.
+    kept = gr.BrowserState("", storage_key="ganlab-pictures", secret="ganlab")
 
     def show_it(upload_id: Any) -> Any:
         return show_upload(upload, upload_id)
 
-    def reopen(store: Any) -> Any:
-        """The pictures that were uploaded before a reload."""
-        return show_it(store_of(store).get("upload", ""))
-
     def list_sources(store: Any, upload_id: Any) -> Any:
-        """With the one chosen that the run on view has started from."""
+        """With the one chosen that the run on view has started from, and its head."""
         choices = model_choices(jobs, list(tokens_of(store)), with_heads=True)
         names = [name for _, name in choices]
         try:
-            before = getattr(jobs.view(store_of(store).get("run", "")).config, "source", "")
+            before = jobs.view(store_of(store).get("run", "")).config
         except UnknownRun:
-            before = ""
-        source = before if before in names else names[0]
-        heads = describe_source(jobs, tokens_of(store), source, upload_id)
+            before = None
+        source, head = getattr(before, "source", ""), NEAREST
+        if source not in names:
+            source = names[0]
+        elif len(set(before.heads)) == 1:
+            head = before.heads[0]
+        heads = describe_source(jobs, tokens_of(store), source, upload_id, head)
         return [gr.Dropdown(choices=choices, value=source), *heads]
 
-    def describe_it(store: Any, name: Any, upload_id: Any) -> Any:
-        return describe_source(jobs, tokens_of(store), name, upload_id)
+    def describe_it(store: Any, name: Any, upload_id: Any, head: Any) -> Any:
+        return describe_source(jobs, tokens_of(store), name, upload_id, head)
 
     def take(before: Any, files: Any, progress: gr.Progress = PROGRESS) -> Any:
         """The upload's id; or why nothing came of it, and the pictures from before stay."""
@@ -77,19 +77,30 @@ def wire_steps(page: gr.Blocks, jobs: Jobs, form: TransferForm, saved: gr.Browse
 
     heads = [form.head, form.nearest, upload.preview]
     compare = {
-        "fn": describe_it, "inputs": [saved, form.source, upload.current], "outputs": heads, **ACT
-    }  # fmt: skip
+        "fn": describe_it,
+        "inputs": [saved, form.source, upload.current, form.head],
+        "outputs": heads,
+        **ACT,
+    }
     describe = {
         "fn": describe_transfer,
         "inputs": [upload.current, *form.inputs],
-        "outputs": [form.note, form.racers, form.start, form.estimate, form.command],
+        "outputs": [
+            form.strategy,
+            form.note,
+            form.racers,
+            form.seconds,
+            form.start,
+            form.estimate,
+            form.command,
+        ],
         **QUICK,
     }
 
     def after(event: Any) -> None:
         """New pictures: shown, remembered by the browser, and set beside the source's heads."""
         event.success(show_it, upload.current, upload.shown, **QUICK).then(**describe).then(
-            keep, [saved, upload.current], saved, **QUICK
+            lambda upload_id: upload_id, upload.current, kept, **QUICK
         ).then(**compare)
 
     for files in (upload.files, upload.folder):
@@ -133,6 +144,6 @@ def wire_steps(page: gr.Blocks, jobs: Jobs, form: TransferForm, saved: gr.Browse
         **describe,
         trigger_mode="always_last",
     )
-    page.load(reopen, saved, upload.shown, **QUICK).then(
+    page.load(show_it, kept, upload.shown, **QUICK).then(
         list_sources, [saved, upload.current], [form.source, *heads], **QUICK
     ).then(**describe)

@@ -5,16 +5,17 @@ import torch
 from sources import own_run
 
 from ganlab.jobs import NotOwner
-from ganlab.ui.picker import model_choices, open_picked
+from ganlab.ui.picker import model_choices, open_picked, when_begun
 
 
 def test_the_shelf_and_the_visitors_own_runs_are_offered_the_newest_first(jobs):
     ids = [own_run(jobs, data="fashion")[0], own_run(jobs, data="avatars", tasks=("micah",))[0]]
+    began = [when_begun(jobs.run(run_id)) for run_id in ids]
     assert model_choices(jobs, ids, with_heads=True) == [
         ("grey: one head, 32 px", "grey"),
         ("small: 2 heads, 32 px", "small"),
-        ("Your run: Avatars (micah) · Quick look", ids[1]),
-        ("Your run: Fashion · Quick look", ids[0]),
+        (f"Your run: Avatars (micah) · Quick look · {began[1]}", ids[1]),
+        (f"Your run: Fashion · Quick look · {began[0]}", ids[0]),
     ]
 
 

@@ -71,7 +71,7 @@ def filled(**changes: Any) -> list:
 
 
 def described(upload_id: Any, **changes: Any) -> dict[str, Any]:
-    names = ("note", "racers", "start", "estimate", "command")
+    names = ("strategy", "note", "racers", "seconds", "start", "estimate", "command")
     return dict(zip(names, describe_transfer(upload_id, *filled(**changes)), strict=True))
 
 
@@ -401,7 +401,8 @@ def test_with_pictures_it_can_start_and_tells_how_long_it_takes(two):
         assert page["start"].interactive
         assert page["start"].value == "Start"
         assert "About 1 min 2 s here" in page["estimate"]
-        assert not page["racers"].visible
+        assert not page["racers"].visible and page["strategy"].visible
+        assert page["seconds"].label == "Seconds"
         assert page["note"].visible
 
 
@@ -418,7 +419,8 @@ def test_a_race_is_started_as_one_and_takes_the_time_of_all_its_laps():
     page = described(ROBOTS, races=True, racers=["scratch", "ewc"], seconds=60)
     assert page["start"].interactive
     assert page["start"].value == "Start the race"
-    assert page["racers"].visible
+    assert page["racers"].visible and not page["strategy"].visible
+    assert page["seconds"].label == "Seconds for each"
     assert not page["note"].visible  # of a single strategy
     assert "About 2 min 15 s here" in page["estimate"]
     assert "--strategy race" in page["command"] and "--racers scratch ewc" in page["command"]

@@ -1,0 +1,288 @@
+"""What happens between the forms and the run.
+
+The page keeps no truth of its own. A timer asks for the run's view; a version number tells that
+nothing changed, and then nothing is sent. The id of the watched run lives in the page, the owner's
+tokens in the browser, so that a reload, a link and a restarted server all find the run again.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ganlab.config import TrainConfig
+from ganlab.export import export
+from ganlab.jobs import Jobs, UnknownRun
+from ganlab.transfer_config import TransferConfig
+from ganlab.ui import figures
+from ganlab.ui.history import CONFIRM, History, delete_run, list_runs
+from ganlab.ui.picker import model_choices
+from ganlab.ui.train_form import Form, read_form, show_config
+from ganlab.ui.transfer_form import TransferForm, read_source, read_transfer, show_transfer
+from ganlab.ui.upload import EXAMPLE, named_pictures
+from ganlab.ui.visitor import ACT, QUICK, refusal, store_of, token_of, tokens_of, with_token
+from ganlab.ui.watch import Seen, Watch, components, grid_at, show, show_empty
+
+DELETED = "The run is deleted."
+SECONDS_TO_STOP = 1.0
+LISTED = ("run_id", "state", "has_snapshot")  # with a change of which the lists of runs change
+TABS = ("train", "transfer", "blend", "browse")
+
+SHOW_RUN_IN_ADDRESS = """(run) => {
+  const url = new URL(window.location);
+  run ? url.searchParams.set("run", run) : url.searchParams.delete("run");
+  window.history.replaceState({}, "", url);
+}"""
+SCROLL_TO_RUN = """() => {
+  const run = document.getElementById("run");
+  const top = run?.getBoundingClientRect().top;
+  if (top < 0 || top > window.innerHeight / 2)
+    run.scrollIntoView({behavior: "smooth", block: "start"});
+}"""
+CLICK_DOWNLOAD = """() => {
+  document.querySelector("#download-file a, a#download-file, #download-file")?.click();
+}"""
+
+
+@dataclass
+class Lab:
+    """What the wiring connects."""
+
+    jobs: Jobs
+    tabs: gr.Tabs
+    form: Form
+    transfer: TransferForm
+    watch: Watch
+    history: History
+    current: gr.Textbox
+    saved: gr.BrowserState
+    seen: gr.State
+    follows: gr.State
+
+
+def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
+    jobs, form, watch, history = lab.jobs, lab.form, lab.watch, lab.history
+    current, saved, seen, follows = lab.current, lab.saved, lab.seen, lab.follows
+    shown = components(watch)
+
+    def show_run(run_id: str, store: Any, last: Seen, follow: bool = True) -> dict[Any, Any]:
+        """Updates for what has changed since `last`; an empty page if the run is gone."""
+        try:
+            view = jobs.view(run_id)
+        except UnknownRun as error:  # what this page has shown a moment ago was there
+            hint = DELETED if last.run_id == run_id else f"{figures.as_sentence(str(error))}."
+            return {current: "", **show_empty(watch, hint)}
+        is_owner = token_of(store, run_id) is not None
+        now, updates = show(watch, jobs, view, last=last, follows=follow, is_owner=is_owner)
+        if not updates:
+            return {}
+        if any(getattr(now, name) != getattr(last, name) for name in LISTED):
+            updates |= lists(run_id, store)
+        return {seen: now, **updates}
+
+    def lists(run_id: str, store: Any) -> dict[Any, Any]:
+        """What this visitor can look at again, and start from."""
+        own = list(tokens_of(store))
+        sources = model_choices(jobs, own, with_heads=True)
+        return {
+            history.picked: list_runs(jobs, own, run_id),
+            lab.transfer.source: gr.Dropdown(choices=sources),
+        }
+
+    def tick(run_id: str, store: Any, last: Seen, follow: bool) -> Any:
+        if last.run_id and last.run_id != run_id:  # asked before the page turned to another run
+            return gr.skip()
+        return (run_id and show_run(run_id, store, last, follow)) or gr.skip()
+
+    def look_back(run_id: str, moment: float | None, last: Seen) -> Any:
+        view = jobs.view(run_id)
+        place = min(max(int(moment or 1), 1), len(view.grid_steps))
+        return (grid_at(jobs, view, place), place >= last.n_grids) if place else gr.skip()
+
+    def start(store: Any, *values: Any) -> Any:
+        try:
+            run_id, token = jobs.submit(read_form(values))
+        except ValueError as error:
+            raise refusal("Cannot start", error) from None
+        say_if_it_waits(store)
+        return watch_own(run_id, token, store)
+
+    def say_if_it_waits(store: Any) -> None:
+        """Of a second run, which may have been started by a second press."""
+        if any(is_under_way(jobs, run_id) for run_id in tokens_of(store)):
+            gr.Info("Your run before this one goes on, too: find it under Your runs.", duration=8)
+
+    def start_transfer(store: Any, upload_id: Any, *values: Any) -> Any:
+        try:
+            source = read_source(jobs, values[0], tokens_of(store))
+            dataset, names = named_pictures(upload_id, source.config.size)
+            if dataset is None:
+                raise ValueError("Choose your pictures first.")
+            config = read_transfer(values, data_name(upload_id))
+            run_id, token = jobs.submit_transfer(config, dataset, source, names)
+        except ValueError as error:
+            raise refusal("Cannot start", error) from None
+        say_if_it_waits(store)
+        return watch_own(run_id, token, store)
+
+    def take_lap(run_id: str, strategy: Any, store: Any) -> Any:
+        try:
+            new_id, token = jobs.take_lap(run_id, str(strategy), token_of(store, run_id))
+        except ValueError as error:
+            raise refusal("Cannot open this lap", error) from None
+        gr.Info("The lap is a run of its own now: train it longer, download it, start from it.")
+        return watch_own(new_id, token, store)
+
+    def watch_own(run_id: str, token: str, store: Any) -> dict[Any, Any]:
+        """Turns the page to a run that this browser has just started, and keeps its token."""
+        store = with_token(store, run_id, token)
+        return {current: run_id, saved: store, follows: True, **show_run(run_id, store, Seen())}
+
+    def remedy(run_id: str, store: Any) -> Any:
+        try:
+            new_id, token = jobs.remedy(run_id, token_of(store, run_id))
+        except ValueError as error:
+            raise refusal("Cannot do this now", error) from None
+        step = jobs.view(new_id).step
+        how = f"goes on from step {step:,}" if step else "begins anew"
+        gr.Info(f"A new run {how}. The one before is kept under Your runs.", duration=8)
+        return watch_own(new_id, token, store)
+
+    def stop(run_id: str, store: Any) -> None:
+        try:
+            jobs.stop(run_id, token_of(store, run_id))
+            jobs.wait(run_id, SECONDS_TO_STOP)  # mostly over before the next tick would tell
+        except ValueError as error:
+            raise refusal("Cannot stop", error) from None
+
+    def resume(run_id: str, store: Any) -> None:
+        try:
+            jobs.resume(run_id, token_of(store, run_id))
+        except ValueError as error:
+            raise refusal("Cannot resume", error) from None
+
+    def prepare_download(run_id: str) -> Any:
+        try:
+            run = jobs.run(run_id)
+            folder = exports / run.id
+            shutil.rmtree(folder, ignore_errors=True)
+            return gr.DownloadButton(value=str(export(run, folder)))
+        except ValueError as error:
+            raise refusal("Nothing to download yet", error) from None
+
+    def open_run(run_id: str, store: Any) -> Any:
+        return {
+            current: run_id,
+            saved: {**store_of(store), "run": run_id},
+            follows: True,
+            **show_run(run_id, store, Seen()),
+        }
+
+    def open_zip(file: Any, store: Any) -> Any:
+        try:
+            run_id, token = jobs.open_run(Path(str(file)))
+        except ValueError as error:
+            raise refusal("This is not a run that can be opened", error) from None
+        gr.Info("The run is open: look through it, or let it go on from where it ended.")
+        return watch_own(run_id, token, store)
+
+    def refresh_history(run_id: str, store: Any) -> Any:
+        return list_runs(jobs, list(tokens_of(store)), run_id)
+
+    def delete(picked: str, store: Any) -> Any:
+        """Deletes the chosen run; nothing was chosen if the visitor thought better of it."""
+        if not picked:
+            return gr.skip()
+        delete_run(jobs, picked, token_of(store, picked), refusal)
+        tokens = {key: value for key, value in tokens_of(store).items() if key != picked}
+        return {
+            saved: {**store_of(store), "run": "", "tokens": tokens},
+            current: "",
+            # What was seen stays: a tick that is under way still asks for the run.
+            **lists("", {"tokens": tokens}),
+            **show_empty(watch, DELETED),
+        }
+
+    def attach(store: Any, request: gr.Request) -> Any:
+        """Finds the run of a link or, failing that, this browser's last one; and the tab."""
+        linked, tab = (request.query_params.get(name, "") for name in ("run", "tab"))
+        turned = {lab.tabs: gr.Tabs(selected=tab)} if tab in TABS else {}
+        run_id = linked or (store.get("run", "") if isinstance(store, dict) else "")
+        try:
+            view = jobs.view(run_id)
+        except UnknownRun:
+            hint = "The run in this link is not here any more." if linked else ""
+            return {**show_empty(watch, hint), **turned}
+        updates = show_run(run_id, store, Seen())
+        return {current: run_id, **updates, **show_settings(lab, view.config), **turned}
+
+    transfer = lab.transfer
+    watched = [current, saved, seen, follows]
+    told = [current, seen, *shown, history.picked, transfer.source]
+    everything = [current, saved, follows, *told[1:]]
+    timer = gr.Timer(1.0)
+    timer.tick(tick, watched, told, **QUICK)
+
+    for button, act, inputs in (
+        (form.start, start, [saved, *form.inputs]),
+        (watch.begin, start, [saved, *form.inputs]),
+        (watch.remedy, remedy, [current, saved]),
+        (transfer.start, start_transfer, [saved, transfer.upload.current, *transfer.inputs]),
+        (watch.race.take, take_lap, [current, watch.race.pick, saved]),
+    ):
+        button.click(act, inputs, everything, **ACT).success(
+            None, current, None, js=SHOW_RUN_IN_ADDRESS
+        ).success(None, None, None, js=SCROLL_TO_RUN)
+    history.open_zip.upload(
+        open_zip, [history.open_zip, saved], everything, api_visibility="private"
+    ).success(None, current, None, js=SHOW_RUN_IN_ADDRESS).then(None, None, None, js=SCROLL_TO_RUN)
+    for button, act in ((watch.stop, stop), (watch.resume, resume)):
+        button.click(act, [current, saved], None, **ACT).then(tick, watched, told, **QUICK)
+    watch.moment.input(
+        look_back,
+        [current, watch.moment, seen],
+        [watch.grid, follows],
+        trigger_mode="always_last",
+        **QUICK,
+    )
+    watch.download.click(
+        prepare_download, current, watch.download_file, api_visibility="private"
+    ).success(None, None, None, js=CLICK_DOWNLOAD)
+    history.section.expand(refresh_history, [current, saved], history.picked, **QUICK)
+    history.picked.input(open_run, [history.picked, saved], everything, **QUICK).then(
+        None, current, None, js=SHOW_RUN_IN_ADDRESS
+    )
+    # The question comes first, in the page: what it answers is what the server is told.
+    asked = gr.Textbox(visible=False)
+    history.delete.click(None, [history.picked, saved], [asked, saved], js=CONFIRM).then(
+        delete, [asked, saved], everything, **ACT
+    ).success(None, current, None, js=SHOW_RUN_IN_ADDRESS)
+    filled = [*_form_outputs(form), lab.tabs, *transfer.inputs]
+    page.load(attach, saved, list(dict.fromkeys([*told, *filled])), **QUICK).then(
+        None, current, None, js=SHOW_RUN_IN_ADDRESS
+    )
+
+
+def show_settings(lab: Lab, config: TrainConfig) -> dict[Any, Any]:
+    """Fills the form that a run was started with, and turns to it."""
+    if isinstance(config, TransferConfig):
+        return {lab.tabs: gr.Tabs(selected="transfer"), **show_transfer(lab.transfer, config)}
+    return show_config(lab.form, config)
+
+
+def is_under_way(jobs: Jobs, run_id: str) -> bool:
+    try:
+        return jobs.view(run_id).is_under_way
+    except UnknownRun:
+        return False
+
+
+def data_name(upload_id: str) -> str:
+    """What a run's settings call its pictures."""
+    return upload_id.removeprefix(EXAMPLE) if upload_id.startswith(EXAMPLE) else "your pictures"
+
+
+def _form_outputs(form: Form) -> list[Any]:
+    return [*form.inputs, form.card, form.preset_note, form.estimate, form.command]
