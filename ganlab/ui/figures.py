@@ -301,6 +301,13 @@ element.addEventListener("input", ({target}) => {
   picture.style.setProperty("--edge", edge);
   picture.dataset.all = part === 0 ? "now" : part === 1 ? "source" : "";
 });
+// Only the grip takes the pointer (see page.css), which a mouse soon leaves behind.
+const hold = (held) => {
+  const range = element.querySelector("input[type=range]");
+  if (range) range.style.pointerEvents = held ? "auto" : "";
+};
+element.addEventListener("pointerdown", () => hold(true));
+for (const over of ["pointerup", "pointercancel"]) window.addEventListener(over, () => hold(false));
 """
 
 WAITING_FOR_GRID = '<div class="gl-grid"><div class="gl-waiting">Not begun yet</div></div>'

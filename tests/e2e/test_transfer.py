@@ -98,6 +98,14 @@ def test_from_dropped_files_to_samples_of_the_downloaded_zip(
     expect(page.locator("#pairs img")).to_be_visible()
     expect(page.locator("#state")).to_be_in_viewport()  # though Start lay far below
     wipe = page.get_by_role("slider", name="Before and after")
+    at = wipe.bounding_box()
+    edge = at["x"] + 14 + 0.25 * (at["width"] - 28)  # where it lies at first
+    page.mouse.move(edge, at["y"] + 80)
+    page.mouse.down()
+    for further in (60, 120, 180):
+        page.mouse.move(edge + further, at["y"] + 90)
+    page.mouse.up()
+    assert int(wipe.input_value()) == pytest.approx(25 + 100 * 180 / (at["width"] - 28), abs=1.5)
     source = page.locator("#before img")
     for value, hidden in (("0", "100%"), ("100", "0%")):  # all of now; all of the source
         wipe.fill(value)
@@ -299,3 +307,25 @@ def test_a_phone_stays_at_the_pictures_while_they_change(visit: Visitors):
     expect_state(page, "Finished", 60)
     expect(page.locator("#kid")).to_be_attached()  # more has come than there was
     expect(page.locator("#state")).to_be_in_viewport()
+
+    wipe, here = page.locator("#before input"), page.evaluate("scrollY")
+    at = wipe.bounding_box()
+    swipe(page, at["x"] + 0.7 * at["width"], at["y"] + at["height"] - 5, 0, -120)
+    assert page.evaluate("scrollY") > here + 50 and wipe.input_value() == "25"
+    at = wipe.bounding_box()
+    swipe(page, at["x"] + 14 + 0.25 * (at["width"] - 28), at["y"] + 20, 0.5 * at["width"], 0)
+    assert int(wipe.input_value()) > 60
+
+
+def swipe(page: Page, x: float, y: float, by_x: float, by_y: float) -> None:
+    """A finger comes down, moves and leaves."""
+    touch = page.context.new_cdp_session(page)
+    touch.send(
+        "Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]}
+    )
+    for part in range(1, 11):
+        point = {"x": x + by_x * part / 10, "y": y + by_y * part / 10}
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+        page.wait_for_timeout(20)
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_timeout(300)
