@@ -269,6 +269,12 @@ def test_a_transfer_survives_a_reload_and_stops_with_a_snapshot(page: Page, serv
     turn_to_transfer(page)
     page.locator("#example-robots").click()
     is_ready(page)
+    page.reload()  # already before Start, nothing is lost
+    expect(page.get_by_role("tab", name="Transfer")).to_have_attribute("aria-selected", "true")
+    is_ready(page)
+    head = page.get_by_role("combobox", name="Head")
+    head.click()
+    page.get_by_role("option", name="micah").click()
     page.locator("#strategy").get_by_role("radio", name="Fine-tune all").check()
     train_for(page, 300)
     run = press_start(page)
@@ -277,6 +283,7 @@ def test_a_transfer_survives_a_reload_and_stops_with_a_snapshot(page: Page, serv
     expect_state(page, "Learning")
     expect(page.get_by_role("tab", name="Transfer")).to_have_attribute("aria-selected", "true")
     expect(page.locator("#strategy").get_by_role("radio", name="Fine-tune all")).to_be_checked()
+    expect(head).to_have_value("micah")
     page.get_by_role("button", name="Stop", exact=True).click()
     expect_state(page, "Stopped")
     assert server.state_of(run) == "stopped"

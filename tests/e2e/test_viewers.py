@@ -97,13 +97,21 @@ def test_a_run_of_ones_own_is_used_in_blend_and_browse(page: Page):
     wait_for_run(page)
     expect_state(page, "Finished", 60)
 
+    source = page.get_by_role("combobox", name="A generator that can already draw")
+    source.click()  # what has just been made can be started from
+    page.get_by_role("option", name=re.compile("^Your run: Line art")).wait_for()
+    page.keyboard.press("Escape")
+    expect(source).to_have_value(re.compile("^avatars64"))
+
     page.locator("#to-blend").click()
     expect(page.get_by_role("tab", name="Blend")).to_have_attribute("aria-selected", "true")
     picture = page.locator("#blend-picture img")
     expect(picture).to_be_visible(timeout=20_000)
-    mine = re.compile("^Your run: Line art from avatars64 · New head$")
+    mine = re.compile("^Your run: Line art from avatars64 · New head · ")
     expect(page.get_by_role("combobox", name="Generator")).to_have_value(mine)
     expect(page.locator("#share-5")).to_contain_text("line-art")  # beside the source's five heads
+    page.wait_for_timeout(1500)  # for what the turned tab asks
+    expect(page.locator("#blend-note")).to_have_text("")
     expect_another(picture, lambda: set_share(page, 5, 50))
     expect(picture).to_have_attribute("alt", re.compile("micah 33 %, line-art 33 %$"))
 
@@ -115,7 +123,9 @@ def test_a_run_of_ones_own_is_used_in_blend_and_browse(page: Page):
         page.locator("#download").click()
     page.locator("#to-browse").click()
     expect(page.locator("#browse-picture .gl-labels")).to_contain_text("line-art", timeout=20_000)
-    page.reload()  # which shows the run again
+    page.reload()
+    expect(page.locator("#browse-picture img")).to_be_visible(timeout=20_000)
+    page.get_by_role("tab", name="Transfer").click()
     expect_state(page, "Finished")
 
 
