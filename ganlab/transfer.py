@@ -143,7 +143,9 @@ def with_all_heads(run: Run, step: int) -> Source | None:
 
 def schedule_of(run: Run) -> Schedule:
     """The schedule of a transfer's run, from what lies in its folder."""
-    return Schedule(run.config, start_of(run))
+    start = start_of(run)
+    source = checkpoints.read_model_json(run.path / sources.FOLDER)[0]
+    return Schedule(run.config, start, is_new_to_colour=start.config.channels > source.channels)
 
 
 def loses_variety(quality: Sequence[dict[str, float]]) -> str:
@@ -175,10 +177,15 @@ def why_early(run: Run) -> str:
 
 
 class Schedule:
-    """Who learns when, and from what the networks begin."""
+    """Who learns when, and from what the networks begin.
 
-    def __init__(self, config: TransferConfig, start: Source):
-        self.config, self.start = config, start
+    Args:
+        is_new_to_colour: the source was grey. What reads the pictures in D then trains whenever D
+            does: frozen, it would see their mean for ever, and G would stay grey.
+    """
+
+    def __init__(self, config: TransferConfig, start: Source, *, is_new_to_colour: bool = False):
+        self.config, self.start, self.is_new_to_colour = config, start, is_new_to_colour
         self.strategy = STRATEGIES[config.strategy]
         self._applied: Phase | None = None
         self._anchor: Consolidation | None = None
@@ -219,7 +226,9 @@ class Schedule:
                 thaws = thaws and belongs_to_task(name, model.own_last_layer, model.own_styles)
             parameter.requires_grad_(thaws)
         for name, parameter in state.discriminator.named_parameters():
-            parameter.requires_grad_(part_of_d(name, self.config.frozen_layers) in phase.d)
+            learns = part_of_d(name, self.config.frozen_layers) in phase.d
+            reads = self.is_new_to_colour and bool(phase.d) and name.startswith("downs.0.")
+            parameter.requires_grad_(learns or reads)
         # Running statistics belong to the layer whose outputs they describe.
         state.generator.train()
         feeding = ["start.", *(f"ups.{i}." for i in range(blocks))]

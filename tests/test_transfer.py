@@ -199,6 +199,19 @@ def test_pictures_in_colour_go_to_a_grey_source(tmp_path: Path, one_task: Datase
     assert run.about["model"]["channels"] == 3
 
 
+def test_what_reads_colours_learns_where_the_source_was_grey(
+    tmp_path: Path, one_task: Dataset
+) -> None:
+    source = small_source(channels=1)
+    config = tiny_transfer("freezed", frozen_layers=2)
+    run, _ = transfer.create(config, one_task, source, path=tmp_path / "run")
+    perform(run)
+    start, now = transfer.start_of(run), state_of(run)
+    reads, kept = (now[f"discriminator/downs.{i}.weight"] for i in (0, 1))
+    assert not torch.equal(reads[:, 0], reads[:, 1])  # of two channels, which were the same
+    assert torch.equal(kept, start.discriminator["downs.1.weight"])
+
+
 def test_a_source_without_its_discriminator_will_do(tmp_path: Path, one_task: Dataset) -> None:
     source = replace(small_source(), discriminator=None)
     run, _ = transfer.create(tiny_transfer(), one_task, source, path=tmp_path / "run")

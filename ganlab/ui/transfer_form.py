@@ -214,7 +214,9 @@ def describe_source(
                 note += f"; furthest: {next(reversed(ranked))} ({kids[-1]:.1f})"
         note += "."
         if dataset.channels > source.config.channels:
-            note += " It draws in grey and is given colour."
+            note += (
+                " It draws in grey and is given colour; the layer of D that reads it learns, too."
+            )
         note = figures.notice(note)
         heads[0] = (f"Nearest: {told}", NEAREST)
     names = list(ranked or source.config.tasks)

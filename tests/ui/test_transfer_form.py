@@ -339,7 +339,7 @@ def test_the_head_that_drew_the_pictures_is_named_as_the_nearest(jobs, monkeypat
 def test_pictures_in_colour_give_colour_to_a_grey_source_which_says_so(jobs, two):
     heads, note, shown = describe_source(jobs, {}, "grey", two)
     assert "Nearest to your pictures: ink" in note
-    assert "It draws in grey and is given colour." in note
+    assert "It draws in grey and is given colour; the layer of D" in note
     assert "furthest" not in note  # of one
     assert heads.choices == [("Nearest: ink", NEAREST), ("ink", "ink")]
     assert "32 × 32 pixels" in shown
