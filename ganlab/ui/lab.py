@@ -24,8 +24,9 @@ from ganlab.ui.watch import Seen, build_watch
 from ganlab.ui.wiring import TABS, Lab, wire
 
 SHOW_TAB_IN_ADDRESS = """() => {
-  const url = new URL(window.location);
-  url.searchParams.set("tab", "%s");
+  const url = new URL(window.location), tab = "%s";
+  if (tab === "train" && !url.searchParams.has("tab")) return;  // where every visit begins
+  url.searchParams.set("tab", tab);
   window.history.replaceState({}, "", url);
 }"""
 
