@@ -56,15 +56,13 @@ def choices(jobs: Jobs, run_ids: list[str]) -> list[tuple[str, str]]:
     return lines
 
 
-def list_runs(jobs: Jobs, run_ids: list[str], current: str) -> Any:
-    """The list, with the run on view chosen."""
+def list_runs(jobs: Jobs, run_ids: list[str], current: str | None = None) -> Any:
+    """The list, with the run on view chosen; without `current`, with what was chosen before."""
     lines = choices(jobs, run_ids)
     known = [run_id for _, run_id in lines]
-    return gr.Radio(
-        choices=lines,
-        value=current if current in known else None,
-        info="Choose one to see it again." if lines else "None yet: press Start.",
-    )
+    chosen = {} if current is None else {"value": current if current in known else None}
+    info = "Choose one to see it again." if lines else "None yet: press Start."
+    return gr.Radio(choices=lines, info=info, **chosen)
 
 
 def delete_run(

@@ -188,8 +188,9 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
         gr.Info("The run is open: look through it, or let it go on from where it ended.")
         return watch_own(run_id, token, store)
 
-    def refresh_history(run_id: str, store: Any) -> Any:
-        return list_runs(jobs, list(tokens_of(store)), run_id)
+    def refresh_history(store: Any) -> Any:
+        """As their states are now; what is chosen stays, as the visitor may be choosing."""
+        return list_runs(jobs, list(tokens_of(store)))
 
     def delete(picked: str, store: Any) -> Any:
         """Deletes the chosen run; nothing was chosen if the visitor thought better of it."""
@@ -250,7 +251,7 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
     watch.download.click(
         prepare_download, current, watch.download_file, api_visibility="private"
     ).success(None, None, None, js=CLICK_DOWNLOAD)
-    history.section.expand(refresh_history, [current, saved], history.picked, **QUICK)
+    history.section.expand(refresh_history, saved, history.picked, **QUICK)
     history.picked.input(open_run, [history.picked, saved], everything, **QUICK).then(
         None, current, None, js=SHOW_RUN_IN_ADDRESS
     )
