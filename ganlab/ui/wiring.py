@@ -258,7 +258,7 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
     # The question comes first, in the page: what it answers is what the server is told.
     asked = gr.Textbox(visible=False)
     history.delete.click(None, [history.picked, saved], [asked, saved], js=CONFIRM).then(
-        delete, [asked, saved], everything, **ACT
+        delete, [asked, saved], everything, trigger_mode="multiple", **ACT
     ).success(None, current, None, js=SHOW_RUN_IN_ADDRESS)
     filled = [*_form_outputs(form), lab.tabs, *transfer.inputs]
     page.load(attach, saved, list(dict.fromkeys([*told, *filled])), **QUICK).then(
