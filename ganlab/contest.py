@@ -184,8 +184,18 @@ def measure(lap: Run) -> dict[str, float]:
     return means
 
 
-def has_winner(results: Results) -> bool:
-    return " wins: " in winner(results)
+def leaders(results: Results) -> list[str]:
+    """The best lap by KID and those that are not clearly behind it: if it is alone, it has won.
+    Of fewer than two, nobody leads."""
+    measured = {name: row for name, row in results.items() if "kid" in row}
+    ranked = sorted(measured, key=lambda name: measured[name]["kid"])
+    if len(ranked) < 2:
+        return []
+    first, second = (measured[name] for name in ranked[:2])
+    noise = (first["kid_std"] ** 2 + second["kid_std"] ** 2) ** 0.5
+    enough = max(CLEARLY * noise, WORTH_NAMING * first["kid"])
+    behind = [name for name in ranked[1:] if measured[name]["kid"] - first["kid"] < enough]
+    return [ranked[0], *behind]
 
 
 def winner(results: Results) -> str:
@@ -197,15 +207,9 @@ def winner(results: Results) -> str:
     first, second = (measured[name] for name in ranked[:2])
     titles = [STRATEGIES[name].title for name in ranked]
     gap = second["kid"] - first["kid"]
-    noise = (first["kid_std"] ** 2 + second["kid_std"] ** 2) ** 0.5
     figures = f"KID {first['kid']:.2f} against {second['kid']:.2f}"
-    if gap < CLEARLY * noise or gap < WORTH_NAMING * first["kid"]:
-        alike = [
-            STRATEGIES[name].title
-            for name in ranked
-            if measured[name]["kid"] - first["kid"]
-            < max(CLEARLY * noise, WORTH_NAMING * first["kid"])
-        ]
+    alike = [STRATEGIES[name].title for name in leaders(results)]
+    if len(alike) > 1:
         listed = f"{', '.join(alike[:-1])} and {alike[-1]}"
         words = f"No clear winner: {listed} are within the noise of each other ({figures})."
         return words + _collapse(measured.values())

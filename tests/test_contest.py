@@ -368,6 +368,7 @@ def test_all_that_are_alike_are_listed_and_no_others() -> None:
 @pytest.mark.parametrize("results", [{}, {"ewc": {}}, {"ewc": reached(1.0), "thaw": {}}])
 def test_fewer_than_two_measured_laps_have_no_winner(results: contest.Results) -> None:
     assert winner(results) == ""
+    assert contest.leaders(results) == []
 
 
 def test_a_lap_that_failed_does_not_count_among_the_others() -> None:

@@ -287,8 +287,6 @@ def pairs(source: bytes, now: bytes, columns: int = 8) -> str:
     )
 
 
-# A slider over the samples: the farther towards "Now", the more of the child's pictures. It moves a
-# variable of the stage, so that new grids leave it where it is.
 # Lies over the source's picture, of which only what is left of the edge shows (see page.css). The
 # edge follows the middle of the thumb, except at the ends, where one side has it all.
 WIPE = """<span>Source</span><span>Now</span>

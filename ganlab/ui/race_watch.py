@@ -154,7 +154,7 @@ def table(view: JobView, results: contest.Results, looks: Mapping[str, Any]) -> 
     """A row for each strategy; the best KID so far stands out."""
     measured = [row["kid"] for row in results.values() if "kid" in row]
     best = min(measured, default=None)
-    if view.state == "finished" and not contest.has_winner(results):
+    if view.state == "finished" and len(contest.leaders(results)) != 1:
         best = None
     rows = []
     for name in view.config.laps:
