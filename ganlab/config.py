@@ -237,6 +237,15 @@ class TrainConfig:
         high=1,
         group="Augmentation",
     )
+    blends: float = setting(
+        0.0,
+        "Share of the generated pictures that are drawn between two tasks, so that blends are "
+        "believable, too; 0 trains the tasks alone.",
+        label="Blended pictures",
+        low=0,
+        high=1,
+        group="Optimiser",
+    )
     seed: int = setting(
         0,
         "The same seed and settings give the same run on the same machine.",

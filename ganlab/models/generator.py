@@ -247,7 +247,7 @@ class Generator(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def block_weights(self, tasks: Tensor) -> list[Tensor]:
+    def block_weights(self, tasks: Tensor, batch: int) -> list[Tensor]:
         """Task ids or weights, as `forward` takes them, to one weight tensor per block."""
         if not tasks.is_floating_point():
             if self.n_tasks == 1:  # one head: the same weights for all samples
@@ -255,11 +255,12 @@ class Generator(nn.Module):
             return [F.one_hot(tasks, self.n_tasks).to(self.start.weight.dtype)] * self.n_blocks
         if tasks.shape == (self.n_tasks,):
             return [tasks] * self.n_blocks
-        if tasks.shape == (self.n_blocks, self.n_tasks):
+        per_block = (self.n_blocks, self.n_tasks)
+        if tasks.shape in (per_block, (self.n_blocks, batch, self.n_tasks)):
             return list(tasks)
         raise ValueError(
-            f"task weights of shape {tuple(tasks.shape)} do not fit: give ({self.n_tasks},) or "
-            f"({self.n_blocks}, {self.n_tasks}), or one task id per sample"
+            f"task weights of shape {tuple(tasks.shape)} do not fit: give ({self.n_tasks},), "
+            f"{per_block} or ({self.n_blocks}, {batch}, {self.n_tasks}), or one task id per sample"
         )
 
     def forward(self, z: Tensor, tasks: Tensor) -> Tensor:
@@ -268,10 +269,19 @@ class Generator(nn.Module):
         Args:
             z: latents (B, z_dim), standard normal.
             tasks: integer task ids (B,), one per sample; or float task weights (n_tasks,) or
-                (n_blocks, n_tasks) for the whole batch, coarse blocks first.
+                (n_blocks, n_tasks) for the whole batch, or (n_blocks, B, n_tasks), coarse blocks
+                first.
         """
-        weights = self.block_weights(tasks)
+        weights = self.block_weights(tasks, len(z))
         z = self.mapping(z)
+        return self.to_images(self.features(z, weights), z, weights[-1])
+
+    def features(self, z: Tensor, weights: list[Tensor]) -> Tensor:
+        """From what `mapping` makes of latents to the last features, (B, C, H, W).
+
+        Args:
+            weights: of each block, as `block_weights` gives them.
+        """
         x = like_kernel(self.start(z).unflatten(1, (-1, 4, 4)), self.ups[0].weight)
         styles: list[Tensor | None] = [None] * self.n_blocks
         if self.styles:
@@ -285,11 +295,15 @@ class Generator(nn.Module):
             if residual:
                 x = x + residual(F.relu(x))
             x = F.relu(x)
-        x = self.last(x, weights[-1])
+        return x
+
+    def to_images(self, x: Tensor, z: Tensor, weights: Tensor) -> Tensor:
+        """From features and the same z to images in [-1, 1], by the last block's weights."""
+        x = self.last(x, weights)
         if self.palette:
-            colours = self.palette(z, weights[-1])
+            colours = self.palette(z, weights)
             if self.shades:
-                colours = colours + self.shades(F.relu(self.hidden(z)), weights[-1])
+                colours = colours + self.shades(F.relu(self.hidden(z)), weights)
             x = paint(x, colours)
         else:
             x = torch.tanh(x)

@@ -138,8 +138,14 @@ def test_an_own_last_layer_makes_no_difference_for_a_single_task():
 
 @pytest.mark.parametrize("shape", [(2,), (4,), (2, 3), (3, 2), (6, 3), (3, 3, 3), ()])
 def test_weights_of_another_shape_are_refused_by_name(generator, shape):
-    with pytest.raises(ValueError, match=r"give \(3,\) or \(3, 3\), or one task id per sample"):
+    with pytest.raises(ValueError, match=r"give \(3,\), \(3, 3\) or \(3, 6, 3\), or one task id"):
         generator(latents(), torch.ones(shape, dtype=torch.float64))
+
+
+def test_every_sample_can_have_a_blend_of_its_own_in_every_block(generator):
+    z, of_blocks = latents(), torch.rand((3, 6, N_TASKS), generator=seeded(), dtype=torch.float64)
+    each = [generator(z[i : i + 1], of_blocks[:, i].contiguous()) for i in range(6)]
+    torch.testing.assert_close(generator(z, of_blocks), torch.cat(each))
 
 
 def test_fractional_weights_per_sample_blend_the_kernels_of_each_sample():
