@@ -1,15 +1,39 @@
-"""Mixing what generators know: a blend is a weighted sum of parameters.
+"""Mixing what generators know: four ways to draw between heads or between relatives.
 
-The heads of one generator are mixed by task weights, as `Generator.forward` takes them. A generator
-and what it grew from differ in all their parameters, and `interpolate` mixes those.
+What is mixed are *parts*: heads of one generator, or of several that grew from a common ancestor.
+`parameters` mixes weights: of one generator's heads by task weights, of relatives by interpolating
+all they have, in each block by shares of its own. `features` runs the parts apart and mixes what
+the last layer gets, `pixels` mixes what it gives. A one-hot row is that part's picture exactly.
 """
 
-import copy
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ganlab.config import ModelConfig
+from ganlab.models import build_generator
+from ganlab.models.generator import Generator, belongs_to_task
+
+PARAMETERS, FEATURES, PIXELS = "parameters", "features", "pixels"
+MODES = {PARAMETERS: "Parameters", FEATURES: "Features", PIXELS: "Pixels"}
+
+
+class Part(NamedTuple):
+    """One thing to mix: a head of a generator in eval mode.
+
+    Attributes:
+        config: of the generator, of which the parts of a mix may differ in their tasks alone.
+    """
+
+    name: str
+    config: ModelConfig
+    generator: Generator
+    task: int = 0
 
 
 def task_weights(shares: Sequence[float]) -> Tensor:
@@ -27,22 +51,163 @@ def task_weights(shares: Sequence[float]) -> Tensor:
     return (scaled / scaled.sum()).float()
 
 
-def interpolate(generators: Sequence[nn.Module], weights: Tensor) -> nn.Module:
-    """A generator with the weighted sum of all parameters and running statistics.
+def by_block(structure: Tensor, texture: Tensor, n_blocks: int) -> Tensor:
+    """Weights (..., n) of shapes and of drawing to weights (n_blocks, ..., n), coarse blocks first.
 
-    It draws believable pictures where one has been trained from the other, or all from a third:
-    deep network interpolation (Wang et al. 2019, https://arxiv.org/abs/1811.10515).
+    The first half of the blocks follows `structure`, the rest `texture`; of an odd number the one
+    in the middle lies between, so that the change is no step (Pinkney and Adler 2020,
+    https://arxiv.org/abs/2010.05334).
+    """
+    place = torch.arange(n_blocks) - (n_blocks - 1) / 2
+    fine = (place + 0.5).clamp(0, 1).view(-1, *[1] * structure.ndim)
+    return torch.lerp(structure, texture, fine)
+
+
+def swapped(coarse: Tensor, fine: Tensor, at: float, softness: float, n_blocks: int) -> Tensor:
+    """Weights (n_blocks, n) that go from `coarse` (n,) to `fine` (n,) at a block.
 
     Args:
-        generators: of the same shapes.
-        weights: (len(generators),), summing to 1; a one-hot row gives that generator exactly.
+        at: how many blocks are coarse: 0 (all fine) to n_blocks.
+        softness: over how many blocks the change extends; 0 is a step.
     """
-    states = [generator.state_dict() for generator in generators]
-    mixed = copy.deepcopy(generators[0])
-    mixed.load_state_dict(
-        {
-            name: sum(w * state[name] for w, state in zip(weights, states, strict=True))
-            for name in states[0]
-        }
+    place = torch.arange(n_blocks) + 0.5 - at
+    share = (place / softness + 0.5).clamp(0, 1) if softness > 0 else (place > 0).float()
+    return torch.lerp(coarse, fine, share.unsqueeze(1))
+
+
+def block_of(name: str, n_blocks: int) -> int:
+    """The block whose weights a parameter or buffer of `Generator` follows, by its name."""
+    kind, *rest = name.split(".")
+    if kind in ("mapping", "start"):
+        return 0
+    if kind in ("norms", "styles"):
+        return int(rest[0])
+    if kind in ("ups", "residuals"):
+        return int(rest[0]) + 1
+    return n_blocks - 1  # the last layer and the colours
+
+
+def of_one_generator(parts: Sequence[Part]) -> bool:
+    """Whether all are heads of the same network, so that they mix by task weights."""
+    return all(part.generator is parts[0].generator for part in parts)
+
+
+def mixed(parts: Sequence[Part], weights: Tensor) -> tuple[Generator, Tensor]:
+    """A generator and the task weights (n_blocks, n_tasks) with which it draws the mix.
+
+    Relatives are interpolated, which draws believable pictures where one has been trained from the
+    other, or all from a third: deep network interpolation (Wang et al. 2019,
+    https://arxiv.org/abs/1811.10515).
+
+    Args:
+        parts: heads of one generator, or of generators of the same shape.
+        weights: (n_blocks, len(parts)), rows summing to 1.
+    """
+    first = parts[0].generator
+    if of_one_generator(parts):
+        of_tasks = weights.new_zeros(first.n_blocks, first.n_tasks)
+        places = torch.tensor([part.task for part in parts])
+        return first, of_tasks.index_add(1, places, weights)
+    used = [(part, column) for part, column in zip(parts, weights.T, strict=True) if column.any()]
+    if len(used) == 1:  # and so nothing is rounded
+        part = used[0][0]
+        return part.generator, one_hot(part)
+    states = [_alone(part) for part, _ in used]
+    columns = [column for _, column in used]
+    state = {
+        name: sum(
+            column[block_of(name, first.n_blocks)] * each[name]
+            for column, each in zip(columns, states, strict=True)
+        )
+        for name in states[0]
+    }
+    with torch.device("meta"):  # without memory: what was mixed becomes the parameters
+        network = build_generator(replace(parts[0].config, tasks=("mix",)))
+    network.load_state_dict(state, assign=True)
+    network.to(memory_format=torch.channels_last)
+    return network.eval().requires_grad_(False), weights.new_ones(first.n_blocks, 1)
+
+
+def _alone(part: Part) -> dict[str, Tensor]:
+    """The parameters and running statistics that one head draws with."""
+    config, row = part.config, slice(part.task, part.task + 1)
+    return {
+        name: value[row] if belongs_to_task(name, config.own_last_layer, config.own_styles)
+        else value
+        for name, value in part.generator.state_dict().items()
+    }  # fmt: skip
+
+
+def one_hot(part: Part) -> Tensor:
+    """Task weights (n_blocks, n_tasks) of one part alone."""
+    row = F.one_hot(torch.tensor(part.task), part.generator.n_tasks).float()
+    return row.expand(part.generator.n_blocks, -1)
+
+
+def drawn_between(
+    tasks: Tensor, generator: Generator, share: float, rng: torch.Generator
+) -> Tensor:
+    """Task weights (n_blocks, B, n_tasks) by which a share of a batch is drawn between heads.
+
+    A blend is judged as one of its tasks, which is any of them as likely as it has weight: so G is
+    pulled towards all, and D stays as it is. Given the judged task, weights that are uniform over
+    the simplex are Dirichlet with a 2 at it. Half of the blends are of two tasks, the others of a
+    random number; in a quarter of them structure and texture follow different weights.
+
+    Args:
+        tasks: that each picture is judged as, (B,).
+    """
+    batch, n = len(tasks), generator.n_tasks
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=rng)
+
+    corners = F.one_hot(tasks.cpu(), n).float()
+
+    def weights() -> Tensor:
+        partners = torch.where(uniform(batch) < 0.5, 1, 1 + (uniform(batch) * (n - 1)).long())
+        rank = (uniform(batch, n) - corners).argsort(1).argsort(1)  # the judged task's is 0
+        gamma = -(1 - uniform(batch, n)).log() - corners * (1 - uniform(batch, n)).log()
+        gamma = gamma * (rank <= partners.unsqueeze(1))
+        return gamma / gamma.sum(1, keepdim=True)
+
+    structure = weights()
+    texture = torch.where(uniform(batch, 1) < 0.25, weights(), structure)
+    mixed = uniform(batch, 1) < share
+    of_blocks = by_block(
+        torch.where(mixed, structure, corners),
+        torch.where(mixed, texture, corners),
+        generator.n_blocks,
     )
-    return mixed
+    return of_blocks.to(tasks.device)
+
+
+class Mix(nn.Module):
+    """A mix as a network of its own, in eval mode."""
+
+    def __init__(self, parts: Sequence[Part], weights: Tensor, mode: str = PARAMETERS):
+        """Blends parameters at once, so that drawing again costs nothing more.
+
+        Args:
+            weights: (n_blocks, len(parts)), rows summing to 1. Features and pixels have no blocks:
+                they are mixed by the last row.
+            mode: one of `MODES`.
+        """
+        super().__init__()
+        self.mode, self.z_dim = mode, parts[0].generator.z_dim
+        self.generator, self.tasks = mixed(parts, weights)
+        shares = weights[-1].tolist()
+        self.used = [(part, share) for part, share in zip(parts, shares, strict=True) if share]
+        self.eval()
+
+    def forward(self, z: Tensor, tasks: Tensor | None = None) -> Tensor:
+        """z (B, z_dim) to images (B, C, size, size) in [-1, 1], whatever `tasks` are."""
+        if self.mode == PARAMETERS:
+            return self.generator(z, self.tasks)
+        if self.mode == PIXELS:
+            return sum(share * part.generator(z, one_hot(part)) for part, share in self.used)
+        features = sum(
+            share * part.generator.features(part.generator.mapping(z), list(one_hot(part)))
+            for part, share in self.used
+        )
+        return self.generator.to_images(features, self.generator.mapping(z), self.tasks[-1])

@@ -4,24 +4,24 @@ What was opened last stays in memory, because a slider asks for the same one aga
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from ganlab import checkpoints, sampling, transfer
-from ganlab.blending import interpolate, task_weights
+from ganlab import checkpoints, kinship, sampling, transfer
+from ganlab.blending import Part
 from ganlab.config import ModelConfig
-from ganlab.export import open_model
+from ganlab.models import HAS_HEADS
 from ganlab.runs import NoSuchSnapshot, Run
 from ganlab.strategies import STRATEGIES
 from ganlab.transfer_config import TransferConfig, is_race
 
-KEPT = 4  # in memory; a generator of 64 px has some 10 MB
+KEPT = 6  # in memory; a generator of 64 px has some 10 MB
 TRIES = 5  # to read a snapshot of a run that is under way
+OF_TASKS = {"tasks": (), "own_last_layer": False}  # what relatives may differ in
 
 
 @dataclass(frozen=True)
@@ -29,43 +29,56 @@ class Opened:
     """A generator in eval mode.
 
     Attributes:
-        origin: what a transfer began as, where the whole generator has trained since.
-        heads: of the source that `origin` draws with.
+        kin: itself and its ancestors.
+        parts: what can be mixed: its heads or, of a transfer with one, before and after; nothing of
+            a classic without heads.
     """
 
+    name: str
     config: ModelConfig
     generator: nn.Module
-    origin: nn.Module | None = None
-    heads: tuple[str, ...] = ()
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """What can be mixed, by name: its heads or, of a transfer with one, before and after."""
-        tasks = self.config.tasks
-        if self.origin is None or len(tasks) > 1:
-            return tasks
-        return (f"{self.heads[0]}, before", f"{tasks[0]}, after")
-
-    def blend(self, z: Tensor, shares: list[float]) -> np.ndarray:
-        """Pictures (N, H, W, C) uint8 of latents (N, z_dim), by a share for each of `parts`.
-
-        Raises:
-            ValueError: shares that cannot be weights.
-        """
-        weights = task_weights(shares)
-        if self.origin is None or len(self.config.tasks) > 1:
-            return sampling.sample(self.generator, z, weights)
-        mixed = interpolate([self.origin, self.generator], weights)
-        return sampling.sample(mixed, z, torch.ones(1))
+    kin: frozenset[str]
+    parts: tuple[Part, ...] = ()
 
     def draw(self, z: Tensor, tasks: Tensor) -> np.ndarray:
         """Pictures (N, H, W, C) uint8 of latents (N, z_dim) and task ids (N,)."""
         return sampling.sample(self.generator, z, tasks)
 
 
+def together(first: Opened, second: Opened) -> tuple[Part, ...]:
+    """The parts of both, to be mixed with each other.
+
+    Raises:
+        ValueError: they have no ancestor in common, or not the same shape.
+    """
+    if not first.kin & second.kin:
+        raise ValueError(
+            f"{first.name} and {second.name} have no common ancestor: they learnt apart, so the "
+            "same weight means something else in each, and a mix of both draws nothing. Choose two "
+            "of which one was transferred from the other, or both from a third."
+        )
+    if asdict(first.config) | OF_TASKS != asdict(second.config) | OF_TASKS:
+        raise ValueError(
+            f"{first.name} and {second.name} have an ancestor in common, but not the same shape "
+            "any more (as when one learnt colour and the other is grey): choose another."
+        )
+    both = {(id(part.generator), part.task): part for part in (*first.parts, *second.parts)}
+    names = [part.name for part in both.values()]
+    return tuple(
+        part._replace(name=f"{part.name} · {_owner(part, first, second)}")
+        if names.count(part.name) > 1
+        else part
+        for part in both.values()
+    )
+
+
+def _owner(part: Part, first: Opened, second: Opened) -> str:
+    return first.name if part in first.parts else second.name
+
+
 def open_shipped(name: str) -> Opened:
     """A checkpoint that came with ganlab."""
-    return _open_checkpoint(checkpoints.SHIPPED / name)
+    return open_checkpoint(checkpoints.SHIPPED / name)
 
 
 def open_run(run: Run) -> Opened:
@@ -85,18 +98,42 @@ def open_run(run: Run) -> Opened:
 
 
 @lru_cache(maxsize=KEPT)
-def _open_checkpoint(folder: Path) -> Opened:
-    generator, config = open_model(str(folder))
-    return Opened(config, generator)
+def open_checkpoint(path: Path) -> Opened:
+    """A checkpoint's folder or zip.
+
+    Raises:
+        CheckpointError: not a ganlab model, or a damaged one.
+    """
+    generator, config, about = checkpoints.load_generator(path)
+    kin = kinship.of_checkpoint(about.get("name", path.stem), about)
+    return _opened(path.stem, config, generator, kin)
 
 
 @lru_cache(maxsize=KEPT)
 def _open_snapshot(path: Path, step: int) -> Opened:
     run = Run(path)
+    name, kin = f"run {run.id[:6]}", kinship.of_run(run)
     if grown := transfer.with_all_heads(run, step):
-        return Opened(grown.config, grown.build())
-    generator, config = open_model(str(path), step)
+        return _opened(name, grown.config, grown.build(), kin)
+    config = ModelConfig.from_dict(run.about["model"])
+    generator = checkpoints.restore_generator(config, run.snapshot(step))
     settings = run.config
-    if not isinstance(settings, TransferConfig) or not STRATEGIES[settings.strategy].keeps:
-        return Opened(config, generator)
-    return Opened(config, generator, transfer.start_of(run).build(), settings.heads)
+    alone = len(config.tasks) == 1
+    if not alone or not isinstance(settings, TransferConfig) or not _keeps(settings):
+        return _opened(name, config, generator, kin)
+    start = transfer.start_of(run)
+    before = Part(f"{settings.heads[0]}, before", start.config, start.build())
+    after = Part(f"{config.tasks[0]}, after", config, generator)
+    return Opened(name, config, generator, frozenset(kin), (before, after))
+
+
+def _keeps(settings: TransferConfig) -> bool:
+    return STRATEGIES[settings.strategy].keeps
+
+
+def _opened(name: str, config: ModelConfig, generator: nn.Module, kin: list[str]) -> Opened:
+    parts = ()
+    if HAS_HEADS[config.architecture]:
+        heads = enumerate(config.tasks)
+        parts = tuple(Part(task, config, generator, place) for place, task in heads)
+    return Opened(name, config, generator, frozenset(kin), parts)

@@ -6,7 +6,6 @@ computes) and less the snapshots that could only be sampled. The best snapshot's
 there again: it lies at the top.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -25,6 +24,7 @@ from ganlab.config import ModelConfig
 from ganlab.data.entries import CATALOG
 from ganlab.data.saved import LONGEST_FOLDER, read_saved
 from ganlab.files import read_json, write_json
+from ganlab.kinship import fingerprint
 from ganlab.runs import KEPT_SNAPSHOTS, RUN_ID, UNDER_WAY, Run, Status, new_id, new_owner
 from ganlab.transfer_config import TransferConfig
 from ganlab.vetting import need
@@ -58,12 +58,6 @@ def add(archive: zipfile.ZipFile, name: str, content: bytes | str | Path) -> Non
         archive.write(content, name, packing)
     else:
         archive.writestr(name, content, packing)
-
-
-def fingerprint(run_id: str) -> str:
-    """Tells whether two downloads are of the same run, but not its id, with which anybody could
-    watch it."""
-    return hashlib.sha256(run_id.encode()).hexdigest()[:16]
 
 
 def without_ids(story: Any) -> Any:

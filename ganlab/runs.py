@@ -47,6 +47,7 @@ MOVES: dict[str, tuple[str, ...]] = {
     "interrupted": ("queued",),
 }
 KEPT_SNAPSHOTS = 16
+SOURCE_FOLDER = "source"  # of a transfer: what it began with
 
 
 class IllegalMove(ValueError):
@@ -280,7 +281,7 @@ class Run:
             raise ValueError(f"the snapshot at step {step} can be sampled, but not trained on")
         new, token = Run.create(config, runs=runs)
         with new.undone_on_error():
-            for folder in ("data", "source"):  # what a transfer began with
+            for folder in ("data", SOURCE_FOLDER):  # what a transfer began with
                 if (self.path / folder).is_dir():
                     shutil.copytree(self.path / folder, new.path / folder)
             if step is not None:

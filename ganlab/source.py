@@ -17,18 +17,19 @@ from safetensors.torch import load_file
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
-from ganlab import checkpoints, metrics, sampling
+from ganlab import checkpoints, kinship, metrics, sampling
 from ganlab.config import ModelConfig
 from ganlab.data.dataset import Dataset
 from ganlab.files import write_atomically
 from ganlab.models import HAS_HEADS, build_generator, features
 from ganlab.models.generator import belongs_to_task
 from ganlab.paths import cache_dir, runs_dir
+from ganlab.runs import SOURCE_FOLDER as FOLDER
 from ganlab.runs import Run
 
-FOLDER = "source"  # in a run's folder
 FEWEST_FOR_KID = 4  # pictures
 SAMPLES_PER_HEAD = 32  # by which the head nearest to some pictures is found
+STORY = ("name", "lineage", "ancestors", "data_licence")  # of model.json, what a source keeps
 _SEED = 3_000
 
 Tensors = dict[str, Tensor]
@@ -98,7 +99,8 @@ def source_of_run(run: Run, step: int | None = None) -> Source:
             if key.startswith(start)
         }
     generator = load_file(snapshot / "generator.safetensors")
-    story = {"lineage": {"run": run.id, "step": int(snapshot.name), "data": about["data"]}}
+    lineage = {"run": run.id, "step": int(snapshot.name), "data": about["data"]}
+    story = {"lineage": lineage, "ancestors": kinship.of_run(run)}
     source = Source(name, config, generator, discriminator, story)
     _check(source)
     return source
@@ -118,7 +120,7 @@ def read_source(folder: Path, name: str | None = None) -> Source:
     discriminator = None
     if checkpoints.holds(folder, "discriminator.safetensors") and not config.spectral_norm:
         discriminator = checkpoints.read_tensors(folder, "discriminator.safetensors")
-    story = {key: about[key] for key in ("name", "lineage", "data_licence") if key in about}
+    story = {key: about[key] for key in STORY if key in about}
     source = Source(name, config, generator, discriminator, story)
     _check(source)
     return source

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ganlab import augment, sampling
+from ganlab.blending import drawn_between
 from ganlab.config import TrainConfig
 from ganlab.data.dataset import Dataset
 from ganlab.device import Plan
@@ -80,7 +81,7 @@ def train_step(
         real = sampling.from_uint8(pictures, plan.memory_format)
         real = shown(augment.random_flips(real, rng) if mirrored else real).detach()
         z = torch.randn(batch, generator.z_dim, generator=rng).to(plan.device)
-        weights = _blended(tasks, generator, config.blends, rng) if config.blends else tasks
+        weights = drawn_between(tasks, generator, config.blends, rng) if config.blends else tasks
         with plan.autocast(), torch.set_grad_enabled(turn.g):
             fake = generator(z, weights)
         copy = fake.detach().float()
@@ -165,23 +166,6 @@ def train_step(
     means = {name: float(total) / steps for name, total in state.sums.items()}
     state.sums = {}
     return {**means, "grad_norm_g": norm_g, "grad_norm_d": norm_d}
-
-
-def _blended(tasks: Tensor, generator: nn.Module, share: float, rng: torch.Generator) -> Tensor:
-    """Task weights (n_blocks, B, n_tasks) by which a share of the pictures are drawn between heads.
-
-    A blend is judged as the task that it was drawn for, which is any of those in it, as likely as
-    it has weight there: so it is pulled towards all of them, and D stays as it is.
-    """
-    n_tasks = generator.n_tasks
-    corners = torch.nn.functional.one_hot(tasks, n_tasks).float()
-    others = torch.randint(1, n_tasks, (len(tasks),), generator=rng)
-    partner = torch.nn.functional.one_hot((tasks + others) % n_tasks, n_tasks).float()
-    # Of a pair with weights w and 1 - w, w uniform, the judged task has weight w as often as w.
-    w = torch.rand(len(tasks), 1, generator=rng).sqrt()
-    mixed = torch.rand(len(tasks), 1, generator=rng) < share
-    weights = torch.where(mixed, w * corners + (1 - w) * partner, corners)
-    return weights.expand(generator.n_blocks, -1, -1)
 
 
 def _learning(network: nn.Module) -> list[nn.Parameter]:

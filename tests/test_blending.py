@@ -1,15 +1,214 @@
-"""Blends: the rules that any mix of heads or generators keeps."""
+"""Blends: the rules that any mix of heads or relatives keeps, in every mode."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from sources import small_source
 
 from ganlab import sampling
-from ganlab.blending import interpolate, task_weights
+from ganlab.blending import (
+    FEATURES,
+    MODES,
+    PARAMETERS,
+    PIXELS,
+    Mix,
+    Part,
+    block_of,
+    by_block,
+    drawn_between,
+    mixed,
+    one_hot,
+    swapped,
+    task_weights,
+)
+from ganlab.source import Source, carve
 
 Z = sampling.latents(4, 8, 1)
+MIX = torch.tensor([0.5, 0.2, 0.3])
+
+
+def three_heads(**changes) -> Source:
+    """A source whose heads differ in all that a head can have of its own."""
+    source = small_source(tasks=("a", "b", "c"), own_last_layer=True, **changes)
+    torch.manual_seed(3)
+    state = {
+        name: value + 0.1 * torch.randn_like(value) if "running_var" not in name else value
+        for name, value in source.generator.items()
+    }
+    return replace(source, generator=state)
+
+
+def heads(source: Source) -> list[Part]:
+    network = source.build()
+    return [Part(t, source.config, network, i) for i, t in enumerate(source.config.tasks)]
+
+
+def relatives() -> list[Part]:
+    """Three generators of one head, each a little way from the same ancestor."""
+    source = carve(three_heads(), ("b",), ("b",))
+    parts = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        state = {k: v + 0.05 * torch.rand_like(v) for k, v in source.generator.items()}
+        child = replace(source, generator=state)
+        parts.append(Part(f"child {seed}", child.config, child.build()))
+    return parts
+
+
+KINDS = {
+    "heads": lambda: heads(three_heads()),
+    "heads with a palette": lambda: heads(three_heads(palette=4, own_styles=True)),
+    "relatives": relatives,
+}
+kinds = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+modes = pytest.mark.parametrize("mode", MODES)
+
+
+def picture(parts: list[Part], weights: torch.Tensor, mode: str = PARAMETERS) -> torch.Tensor:
+    of_blocks = weights if weights.ndim == 2 else weights.expand(parts[0].generator.n_blocks, -1)
+    return Mix(parts, of_blocks, mode)(Z)
+
+
+def alone(part: Part) -> torch.Tensor:
+    return part.generator(Z, torch.full((len(Z),), part.task))
+
+
+@kinds
+@modes
+def test_a_one_hot_weight_gives_that_parts_picture_exactly(make, mode: str) -> None:
+    parts = make()
+    for place, part in enumerate(parts):
+        weights = task_weights([float(i == place) for i in range(3)])
+        assert torch.equal(picture(parts, weights, mode), Mix([part], torch.ones(3, 1), mode)(Z))
+        torch.testing.assert_close(picture(parts, weights, mode), alone(part))
+        shown = sampling.to_uint8(picture(parts, weights, mode))
+        assert torch.equal(shown, sampling.to_uint8(alone(part)))
+
+
+@kinds
+@modes
+def test_a_permutation_of_the_parts_permutes_nothing_but_names(make, mode: str) -> None:
+    parts, order = make(), [2, 0, 1]
+    one = picture(parts, MIX, mode)
+    other = picture([parts[i] for i in order], MIX[order], mode)
+    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+@kinds
+@modes
+def test_blending_is_continuous(make, mode: str) -> None:
+    """A small step changes little, and one of a tenth about a tenth of that."""
+    parts = make()
+    here, there = task_weights([1, 0, 0]), task_weights([0, 1, 2])
+    whole = (picture(parts, there, mode) - picture(parts, here, mode)).abs().mean()
+    assert whole > 0.002
+    for near in (0.0, 0.4, 0.999):
+        base = picture(parts, torch.lerp(here, there, near), mode)
+        changes = [
+            float((picture(parts, torch.lerp(here, there, near + e), mode) - base).abs().mean())
+            for e in (1e-4, 1e-5)
+        ]
+        assert changes[0] < 0.02 * whole
+        assert changes[1] < changes[0] / 4
+
+
+@kinds
+@modes
+def test_the_average_of_equal_parts_is_that_part(make, mode: str) -> None:
+    part = make()[1]
+    twin = carve(
+        Source("it", part.config, part.generator.state_dict()),
+        (part.config.tasks[part.task],),
+        ("twin",),
+    )
+    parts = [Part("one", twin.config, twin.build()), Part("two", twin.config, twin.build())]
+    for shares in ([1, 1], [1, 3]):
+        torch.testing.assert_close(
+            picture(parts, task_weights(shares), mode), alone(part), atol=1e-5, rtol=1e-4
+        )
+
+
+@kinds
+def test_the_modes_agree_at_the_ends_alone(make) -> None:
+    parts = make()
+    ends = [picture(parts, MIX, mode) for mode in MODES]
+    for i, one in enumerate(ends):
+        for other in ends[i + 1 :]:
+            assert (one - other).abs().max() > 1e-3
+
+
+def test_pixels_are_the_plain_cross_fade() -> None:
+    parts = heads(three_heads())
+    expected = sum(float(w) * alone(part) for w, part in zip(MIX, parts, strict=True))
+    torch.testing.assert_close(picture(parts, MIX, PIXELS), expected)
+
+
+def test_features_are_mixed_before_a_last_layer_that_is_mixed_too() -> None:
+    parts = heads(three_heads())
+    network = parts[0].generator
+    mapped = network.mapping(Z)
+    each = [network.features(mapped, list(one_hot(part))) for part in parts]
+    features = sum(float(w) * x for w, x in zip(MIX, each, strict=True))
+    torch.testing.assert_close(
+        picture(parts, MIX, FEATURES), network.to_images(features, mapped, MIX)
+    )
+
+
+def test_heads_and_their_carved_copies_mix_to_the_same_picture() -> None:
+    """Task weights within a network and interpolation between networks are one rule."""
+    source = three_heads(own_styles=True, palette=4)
+    copies = []
+    for task in source.config.tasks:
+        carved = carve(source, (task,), (task,))
+        copies.append(Part(task, carved.config, carved.build()))
+    weights = by_block(MIX, MIX.flip(0), 3)
+    torch.testing.assert_close(
+        picture(copies, weights), picture(heads(source), weights), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_a_mix_of_relatives_lies_on_the_line_between_and_changes_neither() -> None:
+    parts = relatives()[:2]
+    before = [v.clone() for part in parts for v in part.generator.state_dict().values()]
+    network, tasks = mixed(parts, task_weights([1, 3]).expand(3, -1))
+    assert torch.equal(tasks, torch.ones(3, 1)) and not network.training
+    states = [part.generator.state_dict() for part in parts]
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, states[0][name] / 4 + 3 * states[1][name] / 4)
+    after = [v for part in parts for v in part.generator.state_dict().values()]
+    assert all(map(torch.equal, before, after))
+
+
+def test_each_block_of_a_swap_comes_from_the_one_or_the_other() -> None:
+    parts = relatives()[:2]
+    weights = swapped(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 2, 0, 3)
+    network, _ = mixed(parts, weights)
+    first, second = (part.generator.state_dict() for part in parts)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, (first if block_of(name, 3) < 2 else second)[name]), name
+    assert {block_of(name, 3) for name in first} == {0, 1, 2}
+
+
+def test_a_soft_swap_goes_over_in_equal_steps() -> None:
+    ends = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    assert swapped(*ends, at=2, softness=4, n_blocks=4)[:, 1].tolist() == [
+        0.125,
+        0.375,
+        0.625,
+        0.875,
+    ]
+    assert swapped(*ends, at=4, softness=0, n_blocks=4)[:, 1].tolist() == [0.0] * 4
+    assert swapped(*ends, at=0, softness=0, n_blocks=4)[:, 1].tolist() == [1.0] * 4
+
+
+def test_structure_leads_coarse_blocks_and_texture_fine_ones() -> None:
+    ends = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    assert by_block(*ends, 4)[:, 1].tolist() == [0, 0, 1, 1]
+    assert by_block(*ends, 5)[:, 1].tolist() == [0, 0, 0.5, 1, 1]
+    tied = by_block(MIX, MIX, 5)
+    torch.testing.assert_close(tied, MIX.expand(5, -1))
 
 
 def test_weights_sum_to_one_whatever_the_scale() -> None:
@@ -30,34 +229,34 @@ def test_something_has_to_be_mixed(shares: list[float]) -> None:
         task_weights(shares)
 
 
-def test_all_of_one_generator_is_that_generator_exactly() -> None:
-    first = small_source(tasks=("a",)).build()
-    second = small_source(tasks=("a",)).build()
-    for value in second.state_dict().values():
-        value.add_(0.05)
-    one = torch.ones(1)
-    for weights, alone in (([1, 0], first), ([0, 1], second)):
-        mixed = interpolate([first, second], task_weights(weights))
-        assert (sampling.sample(mixed, Z, one) == sampling.sample(alone, Z, one)).all()
-        assert all(torch.equal(a, b) for a, b in zip(
-            mixed.state_dict().values(), alone.state_dict().values(), strict=True
-        ))  # fmt: skip
+def test_some_pictures_are_drawn_between_the_task_they_are_judged_as_and_others() -> None:
+    generator, rng = three_heads().build(), torch.Generator().manual_seed(0)
+    tasks = torch.arange(3).repeat(4000)
+    weights = drawn_between(tasks, generator, 0.5, rng)
+    assert weights.shape == (3, 12000, 3)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(3, 12000))
+    own = weights.gather(2, tasks.expand(3, -1)[..., None])[..., 0]
+    blended = own[0] < 1
+    assert blended.float().mean() == pytest.approx(0.5, abs=0.02)
+    assert (own[0][blended] > 0).all()
+    apart = (weights[0] != weights[2]).any(1)[blended].float().mean()
+    assert apart == pytest.approx(0.25, abs=0.02)
 
 
-def test_a_mix_lies_on_the_line_between_and_changes_neither_end() -> None:
-    first, second = small_source(tasks=("a",)).build(), small_source(tasks=("a",)).build()
-    for value in second.state_dict().values():
-        value.add_(1.0)
-    before = [value.clone() for value in first.state_dict().values()]
-    mixed = interpolate([first, second], task_weights([1, 3]))
-    for old, now in zip(before, mixed.state_dict().values(), strict=True):
-        assert torch.allclose(now, old + 0.75, atol=1e-5)
-    assert all(map(torch.equal, before, first.state_dict().values()))
-    assert not mixed.training
+def test_blends_are_judged_as_each_of_their_tasks_as_often_as_it_has_weight() -> None:
+    """Of all blends in which a task has about some weight, that share is judged as it."""
+    generator, rng = three_heads().build(), torch.Generator().manual_seed(0)
+    tasks = torch.arange(3).repeat(20_000)
+    weights = drawn_between(tasks, generator, 1.0, rng)[0]
+    for low in (0.1, 0.3, 0.6, 0.8):
+        near = (weights[:, 0] > low) & (weights[:, 0] < low + 0.1)
+        judged = (tasks[near] == 0).float().mean()
+        assert judged == pytest.approx(low + 0.05, abs=0.03)
 
 
-def test_the_average_of_equal_generators_is_that_generator() -> None:
-    alone = small_source(tasks=("a",)).build()
-    mixed = interpolate([alone, small_source(tasks=("a",)).build()], task_weights([2, 1]))
-    for a, b in zip(alone.state_dict().values(), mixed.state_dict().values(), strict=True):
-        assert torch.allclose(a, b, rtol=1e-5, atol=1e-7)
+def test_all_or_none_can_be_drawn_between() -> None:
+    generator, rng = three_heads().build(), torch.Generator().manual_seed(0)
+    tasks = torch.arange(3).repeat(10)
+    corners = torch.nn.functional.one_hot(tasks, 3).float()
+    assert torch.equal(drawn_between(tasks, generator, 0.0, rng), corners.expand(3, -1, -1))
+    assert (drawn_between(tasks, generator, 1.0, rng)[0] != corners).any(1).all()
