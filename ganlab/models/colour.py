@@ -5,6 +5,7 @@ from torch import Tensor
 
 SHARPNESS = 6.0  # of the softmax: with 2, fewer pixels came to be of one colour
 FAINTEST = -40.0  # as an exponent: denormal weights took three times as long
+AT_ONCE = 4  # pictures, whose weights stay in a core's cache: of all at once, it took twice as long
 SAMPLED = 8  # pixels per side that stand for all: of 16, it took four times as long
 
 
@@ -45,7 +46,14 @@ def shift_to_mean(images: Tensor, reach: float) -> Tensor:
         one, ones = torch.ones_like(some[:, :1]), torch.ones_like(every[:, :1])
         of_some = torch.cat([some, one, some.square().sum(1, keepdim=True) / -2], 1)
         of_every = torch.cat([every, every.square().sum(1, keepdim=True) / -2, ones], 1)
-        weights = (of_some.transpose(1, 2) @ of_every).clamp(min=FAINTEST).exp()
-        totals = torch.cat([some, one], 1) @ weights
+        values = torch.cat([some, one], 1)
+        totals = torch.cat(
+            [
+                colours @ (a.transpose(1, 2) @ b).clamp_(min=FAINTEST).exp_()
+                for a, b, colours in zip(
+                    *(x.split(AT_ONCE) for x in (of_some, of_every, values)), strict=True
+                )
+            ]
+        )
         means = reach * (every + totals[:, :-1]) / (1 + totals[:, -1:])
     return means.reshape(images.shape).to(images.dtype)
