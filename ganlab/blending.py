@@ -51,28 +51,26 @@ def task_weights(shares: Sequence[float]) -> Tensor:
     return (scaled / scaled.sum()).float()
 
 
-def by_block(structure: Tensor, texture: Tensor, n_blocks: int) -> Tensor:
+def by_block(
+    structure: Tensor,
+    texture: Tensor,
+    n_blocks: int,
+    at: float | None = None,
+    softness: float = 1.0,
+) -> Tensor:
     """Weights (..., n) of shapes and of drawing to weights (n_blocks, ..., n), coarse blocks first.
 
-    The first half of the blocks follows `structure`, the rest `texture`; of an odd number the one
-    in the middle lies between, so that the change is no step (Pinkney and Adler 2020,
-    https://arxiv.org/abs/2010.05334).
-    """
-    place = torch.arange(n_blocks) - (n_blocks - 1) / 2
-    fine = (place + 0.5).clamp(0, 1).view(-1, *[1] * structure.ndim)
-    return torch.lerp(structure, texture, fine)
-
-
-def swapped(coarse: Tensor, fine: Tensor, at: float, softness: float, n_blocks: int) -> Tensor:
-    """Weights (n_blocks, n) that go from `coarse` (n,) to `fine` (n,) at a block.
+    Layer swapping (Pinkney and Adler 2020, https://arxiv.org/abs/2010.05334): coarse blocks follow
+    `structure`, fine ones `texture`.
 
     Args:
-        at: how many blocks are coarse: 0 (all fine) to n_blocks.
-        softness: over how many blocks the change extends; 0 is a step.
+        at: how many blocks are coarse, 0 to n_blocks; None = half of them.
+        softness: over how many blocks the change extends; 0 is a step. With 1 a block in the middle
+            lies between.
     """
-    place = torch.arange(n_blocks) + 0.5 - at
-    share = (place / softness + 0.5).clamp(0, 1) if softness > 0 else (place > 0).float()
-    return torch.lerp(coarse, fine, share.unsqueeze(1))
+    place = torch.arange(n_blocks) + 0.5 - (n_blocks / 2 if at is None else at)
+    fine = (place / softness + 0.5).clamp(0, 1) if softness > 0 else (place > 0).float()
+    return torch.lerp(structure, texture, fine.view(-1, *[1] * structure.ndim))
 
 
 def block_of(name: str, n_blocks: int) -> int:

@@ -20,7 +20,6 @@ from ganlab.blending import (
     drawn_between,
     mixed,
     one_hot,
-    swapped,
     task_weights,
 )
 from ganlab.source import Source, carve
@@ -183,7 +182,8 @@ def test_a_mix_of_relatives_lies_on_the_line_between_and_changes_neither() -> No
 
 def test_each_block_of_a_swap_comes_from_the_one_or_the_other() -> None:
     parts = relatives()[:2]
-    weights = swapped(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]), 2, 0, 3)
+    ends = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    weights = by_block(*ends, n_blocks=3, at=2, softness=0)
     network, _ = mixed(parts, weights)
     first, second = (part.generator.state_dict() for part in parts)
     for name, value in network.state_dict().items():
@@ -193,14 +193,14 @@ def test_each_block_of_a_swap_comes_from_the_one_or_the_other() -> None:
 
 def test_a_soft_swap_goes_over_in_equal_steps() -> None:
     ends = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
-    assert swapped(*ends, at=2, softness=4, n_blocks=4)[:, 1].tolist() == [
-        0.125,
-        0.375,
-        0.625,
-        0.875,
-    ]
-    assert swapped(*ends, at=4, softness=0, n_blocks=4)[:, 1].tolist() == [0.0] * 4
-    assert swapped(*ends, at=0, softness=0, n_blocks=4)[:, 1].tolist() == [1.0] * 4
+    for at, softness, expected in (
+        (2, 4, [0.125, 0.375, 0.625, 0.875]),
+        (4, 0, [0.0] * 4),
+        (0, 0, [1.0] * 4),
+        (3, 0, [0.0, 0.0, 0.0, 1.0]),
+    ):
+        weights = by_block(*ends, n_blocks=4, at=at, softness=softness)
+        assert weights[:, 1].tolist() == expected
 
 
 def test_structure_leads_coarse_blocks_and_texture_fine_ones() -> None:
