@@ -10,8 +10,8 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -219,6 +219,18 @@ def warm_up() -> None:
     """Loads what PyTorch leaves to a process's first optimiser: its compiler, a second or two of
     imports, which else the first visitor waits for."""
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+
+
+@contextmanager
+def quick_threads(busy: bool) -> Iterator[None]:
+    """For what somebody waits for, within this thread: as many as the machine has to offer or, if
+    something trains, one, since several would wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if busy else plan().threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def threads_are_fixed() -> bool:

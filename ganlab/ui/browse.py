@@ -20,7 +20,7 @@ from ganlab.ui.viewer import (
     refused,
     wire_viewer,
 )
-from ganlab.ui.visitor import QUICK, tokens_of
+from ganlab.ui.visitor import QUICK
 
 ALL = ""  # of the heads: a row each
 ROWS_OF_ONE_HEAD = 4
@@ -93,7 +93,7 @@ def wire_browse(jobs: Jobs, browse: Browse, saved: gr.BrowserState) -> None:
 
     def draw(store: Any, name: Any, head: Any, seed: Any, truncation: Any) -> Any:
         try:
-            opened = open_picked(jobs, name, tokens_of(store))
+            opened = open_picked(jobs, name)
             return ["", look(opened, head, seed, truncation)]
         except ValueError as error:
             return [refused(error), gr.skip()]
@@ -103,7 +103,7 @@ def wire_browse(jobs: Jobs, browse: Browse, saved: gr.BrowserState) -> None:
         if name == shown:
             return [gr.skip(), gr.skip(), *draw(store, name, head, seed, truncation)]
         try:
-            heads = head_choices(open_picked(jobs, name, tokens_of(store)))
+            heads = head_choices(open_picked(jobs, name))
         except ValueError as error:
             return [gr.skip(), gr.skip(), refused(error), gr.skip()]
         first = heads[0][1]
@@ -117,4 +117,4 @@ def wire_browse(jobs: Jobs, browse: Browse, saved: gr.BrowserState) -> None:
         "outputs": [browse.shown, browse.head, browse.note, browse.picture],
         **QUICK,
     }
-    wire_viewer(jobs, browse, saved, draw, inputs)
+    wire_viewer(jobs, browse, saved, draw, [browse.model, *inputs], inputs)

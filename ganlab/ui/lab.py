@@ -10,7 +10,7 @@ import gradio as gr
 
 from ganlab.jobs import Jobs
 from ganlab.ui import figures
-from ganlab.ui.blend import Blend, build_blend, wire_blend
+from ganlab.ui.blend import Blend, build_blend, build_blend_panel, wire_blend
 from ganlab.ui.browse import Browse, build_browse, wire_browse
 from ganlab.ui.history import build_history
 from ganlab.ui.shelf import build_shelf
@@ -58,7 +58,7 @@ def build_lab(page: gr.Blocks, jobs: Jobs) -> None:
                 watch = build_watch()
                 build_shelf(exports)
             viewers = {
-                "blend": Blend(**blend_form, **build_panel("blend")),
+                "blend": Blend(**blend_form, **build_blend_panel()),
                 "browse": Browse(**browse_form, **build_panel("browse")),
             }
     empty = [watch.empty_text, watch.begin]
@@ -74,6 +74,6 @@ def build_lab(page: gr.Blocks, jobs: Jobs) -> None:
         tab.select(sides.show, None, sides.columns, **QUICK)
     for name, tab in zip(TABS, (train, transfer, blend, browse), strict=True):
         tab.select(None, None, None, js=SHOW_TAB_IN_ADDRESS % name)
-    wire_blend(jobs, viewers["blend"], saved)
+    wire_blend(jobs, viewers["blend"], saved, exports)
     wire_browse(jobs, viewers["browse"], saved)
     wire_sides(jobs, sides, tabs, watch, current, saved)

@@ -30,9 +30,20 @@ def model_choices(
         except UnknownRun:
             continue
         if view.has_snapshot and (view.config.architecture == "multihead" or not with_heads):
-            title = f"{figures.run_title(view.config)} · {when_begun(jobs.run(run_id))}"
-            choices.append((f"Your run: {title}", run_id))
+            choices.append((f"Your run: {_title(jobs, run_id)}", run_id))
     return choices
+
+
+def title_of(jobs: Jobs, run_id: str) -> str:
+    """Of a run that somebody has linked to; "" if it is not here, or has learnt nothing yet."""
+    try:
+        return f"Linked run: {_title(jobs, run_id)}" if jobs.view(run_id).has_snapshot else ""
+    except UnknownRun:
+        return ""
+
+
+def _title(jobs: Jobs, run_id: str) -> str:
+    return f"{figures.run_title(jobs.view(run_id).config)} · {when_begun(jobs.run(run_id))}"
 
 
 def when_begun(run: Run) -> str:
@@ -60,10 +71,14 @@ def own_run(jobs: Jobs, name: Any, tokens: dict[str, str]) -> Run:
     return run
 
 
-def open_picked(jobs: Jobs, name: Any, tokens: dict[str, str]) -> Opened:
-    """What was chosen, to draw from.
+def open_picked(jobs: Jobs, name: Any) -> Opened:
+    """What was chosen, to draw from. Whoever knows a run's id may look at it, as by its link.
 
     Raises:
         ValueError: nothing that could be chosen, or nothing to draw from.
     """
-    return open_shipped(name) if is_shipped(name) else open_run(own_run(jobs, name, tokens))
+    if is_shipped(name):
+        return open_shipped(name)
+    if not isinstance(name, str) or not name:
+        raise ValueError("Choose a generator from the list.")
+    return open_run(jobs.run(name))

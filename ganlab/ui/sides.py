@@ -44,7 +44,7 @@ def wire_sides(
         viewer = sides.viewers[name]
 
         def turn(run_id: str, store: Any, name: str = name) -> Any:
-            chosen = offered(jobs, sides.viewers[name], store, run_id)
+            chosen, _ = offered(jobs, sides.viewers[name], store, run_id, "")
             return [gr.Tabs(selected=name), *sides.show(name), chosen]
 
         button.click(turn, [current, saved], [tabs, *sides.columns, viewer.model], **QUICK).then(

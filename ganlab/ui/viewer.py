@@ -1,22 +1,26 @@
 """What Blend and Browse have in common: a generator is picked on the left, and what it draws from
 the latents of a seed appears on the right."""
 
+import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
+from urllib.parse import parse_qs
 
 import gradio as gr
 
 from ganlab import checkpoints
 from ganlab.jobs import Jobs
 from ganlab.ui import figures
-from ganlab.ui.picker import model_choices
+from ganlab.ui.picker import model_choices, title_of
 from ganlab.ui.visitor import QUICK, tokens_of
 
 COLUMNS = 8
 LAST_SEED = 2**31 - 1
+WHERE = """(store, name) => [store, name,
+  JSON.stringify({query: window.location.search, width: window.innerWidth})]"""
 
 
 @dataclass
@@ -27,6 +31,7 @@ class Viewer:
     tab: gr.Tab
     model: gr.Dropdown
     shown: gr.Textbox  # the generator that the other inputs belong to
+    where: gr.Textbox  # what the address says and how wide the page is, as JSON
     note: gr.HTML
     seed: gr.Number
     before: gr.Button
@@ -46,6 +51,7 @@ def build_model(name: str) -> dict[str, Any]:
         ),
         # In the page, like the inputs: a state on the server would be ahead of them.
         "shown": gr.Textbox(visible=False),
+        "where": gr.Textbox(visible=False),
         "note": gr.HTML(elem_id=f"{name}-note", elem_classes="gl-html"),
     }
 
@@ -98,21 +104,22 @@ def wire_viewer(
     saved: gr.BrowserState,
     draw: Callable[..., Any],
     inputs: Sequence[gr.components.Component],
+    changes: Sequence[gr.components.Component],
 ) -> None:
     """Connects what every viewer has.
 
     Args:
-        draw: gives note and picture, of what `saved`, the model and `inputs` hold.
-        inputs: the seed and all else that changes the picture of a model.
+        draw: gives note and picture, of what `saved` and `inputs` hold.
+        changes: those of the inputs by which a visitor changes the picture of a model.
     """
     draws = {
         "fn": draw,
-        "inputs": [saved, viewer.model, *inputs],
+        "inputs": [saved, *inputs],
         "outputs": [viewer.note, viewer.picture],
         **QUICK,
     }
     viewer.model.input(**viewer.chooses)
-    gr.on([component.input for component in inputs], **draws, trigger_mode="always_last")
+    gr.on([component.input for component in changes], **draws, trigger_mode="always_last")
     for button, move in (
         (viewer.before, partial(moved, by=-1)),
         (viewer.after, partial(moved, by=1)),
@@ -120,7 +127,11 @@ def wire_viewer(
     ):
         button.click(move, viewer.seed, viewer.seed, **QUICK).then(**draws)
     viewer.tab.select(
-        partial(offered, jobs, viewer), [saved, viewer.model], viewer.model, **QUICK
+        partial(offered, jobs, viewer),
+        [saved, viewer.model, viewer.where],
+        [viewer.model, viewer.where],
+        js=WHERE,
+        **QUICK,
     ).then(**viewer.chooses)
 
 
@@ -132,11 +143,26 @@ def moved(seed: Any, by: int) -> int:
         return 1
 
 
-def offered(jobs: Jobs, viewer: Viewer, store: Any, name: Any) -> gr.Dropdown:
-    """The list of generators, with the one that was picked before, if it is still there."""
+def offered(jobs: Jobs, viewer: Viewer, store: Any, name: Any, where: Any) -> list[Any]:
+    """The list of generators, with the one that was picked before or that the address names, if it
+    is still there; and `where` as it came."""
     choices = model_choices(jobs, list(tokens_of(store)), with_heads=viewer.with_heads)
+    query = parse_qs(str(where_is(where).get("query", "")).lstrip("?"))
+    linked = query.get("model", [""])[0]
+    if linked and (title := title_of(jobs, linked)) and linked not in [each for _, each in choices]:
+        choices.append((title, linked))
     names = [each for _, each in choices]
-    return gr.Dropdown(choices=choices, value=name if name in names else next(iter(names), None))
+    picked = next((each for each in (name, linked) if each in names), next(iter(names), None))
+    return [gr.Dropdown(choices=choices, value=picked), where]
+
+
+def where_is(text: Any) -> dict[str, Any]:
+    """What `WHERE` said of the page: `query` and `width`."""
+    try:
+        found = json.loads(text)
+    except (TypeError, ValueError):  # nothing was said, or not by the page
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def refused(error: ValueError) -> str:

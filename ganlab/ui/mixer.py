@@ -1,0 +1,70 @@
+"""The mixer: a pad and sliders that say how much of each part is in a mix.
+
+All of it happens in the browser (`mixer.js`), so that it follows the hand; what the server gets is
+a share for each part.
+"""
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from torch import Tensor
+
+from ganlab import mixing, sampling
+from ganlab.blending import Part
+
+SCRIPT = Path(__file__).with_suffix(".js").read_text()
+MOST_PARTS = 12
+EMPTY = {"names": [], "shares": [], "of": ""}
+
+
+def build_mixer(elem_id: str, *, visible: bool = True) -> gr.HTML:
+    return gr.HTML(
+        EMPTY,
+        html_template='<div class="gl-mixer"></div>',
+        js_on_load=SCRIPT,
+        elem_id=elem_id,
+        elem_classes="gl-html",
+        visible=visible,
+    )
+
+
+def mixer_value(of: str, parts: Sequence[Part], shares: Sequence[float], z: Tensor) -> dict:
+    """What the mixer shows.
+
+    Args:
+        of: whose parts they are; another one forgets what could be undone.
+        z: a latent (1, z_dim), of which each corner shows the picture.
+    """
+    total = sum(shares)
+    faces = [
+        "data:image/jpeg;base64," + base64.b64encode(sampling.to_jpeg(pixels, 85)).decode()
+        for pixels in mixing.heads(parts, z)
+    ]
+    return {
+        "of": of,
+        "names": [part.name for part in parts],
+        "shares": [share / total for share in shares],
+        "locks": [False] * len(parts),
+        "faces": faces,
+    }
+
+
+def first_shares(n: int) -> tuple[float, ...]:
+    """What is mixed at first: two parts to the same amount."""
+    return tuple(float(i < 2) for i in range(n))
+
+
+def read_mixer(value: Any, n: int) -> tuple[float, ...]:
+    """The shares of so many parts, from whatever the page sends.
+
+    Raises:
+        ValueError: not as many numbers.
+    """
+    shares = value.get("shares") if isinstance(value, dict) else None
+    is_list = isinstance(shares, list) and len(shares) == n
+    if not is_list or not all(type(share) in (int, float) for share in shares):
+        raise ValueError("The mix does not fit this generator: choose it again.")
+    return tuple(float(share) for share in shares)

@@ -1,0 +1,60 @@
+"""Figures of many small pictures: what Blend shows and gives away."""
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+
+from ganlab import sampling
+
+
+def sheet(
+    pixels: np.ndarray,
+    columns: int,
+    *,
+    title: str,
+    caption: str,
+    name: str,
+    rows: Sequence[str] = (),
+    heads: Sequence[str] = (),
+) -> str:
+    """Pictures (N, H, W, C) as a figure that can be taken home as one PNG.
+
+    Args:
+        name: of the file.
+        rows, heads: what each row and each column is; () = nothing to say.
+    """
+    image = sampling.to_image(sampling.grid(pixels, columns))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    above = "".join(f"<span>{escape(head)}</span>" for head in heads)
+    beside = "".join(f"<span>{escape(row)}</span>" for row in rows)
+    tracks = f'style="grid-template-columns: repeat({columns}, minmax(0, 1fr))"'
+    top = f'<div class="gl-columns" {tracks}>{above}</div>' if heads else ""
+    left = f'<div class="gl-labels">{beside}</div>' if rows else "<span></span>"
+    return (
+        f'<figure class="gl-sheet"><div class="gl-figure-head"><b>{escape(title)}</b>'
+        f'<a href="{uri}" download="{escape(name)}">Download PNG</a></div>'
+        f'<div class="gl-beside">{top}{left}<img src="{uri}" width="{image.width}" '
+        f'height="{image.height}" alt="{escape(title)}"></div>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def film(content: bytes, kind: str, name: str, side: int) -> str:
+    """A film that plays at once and in a loop, and can be taken home."""
+    form = "video/mp4" if kind == "mp4" else f"image/{kind}"
+    uri = f"data:{form};base64," + base64.b64encode(content).decode()
+    shown = (
+        f'<video src="{uri}" width="{side}" autoplay loop muted playsinline controls></video>'
+        if kind == "mp4"
+        else f'<img src="{uri}" width="{side}" alt="The film">'
+    )
+    return (
+        f'<figure class="gl-sheet gl-film">{shown}<figcaption>{kind.upper()}, '
+        f"{len(content) / 1e6:.2f} MB · "
+        f'<a href="{uri}" download="{escape(name)}">Download</a></figcaption></figure>'
+    )
