@@ -7,7 +7,7 @@ from typing import Any
 from ganlab import checkpoints
 from ganlab.jobs import Jobs, NotOwner, UnknownRun
 from ganlab.opened import Opened, open_run, open_shipped
-from ganlab.runs import Run
+from ganlab.runs import RUN_ID, Run
 from ganlab.ui import figures
 
 
@@ -79,6 +79,6 @@ def open_picked(jobs: Jobs, name: Any) -> Opened:
     """
     if is_shipped(name):
         return open_shipped(name)
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not RUN_ID.fullmatch(name):
         raise ValueError("Choose a generator from the list.")
     return open_run(jobs.run(name))

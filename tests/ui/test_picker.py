@@ -4,8 +4,7 @@ import pytest
 import torch
 from sources import own_run
 
-from ganlab.jobs import NotOwner
-from ganlab.ui.picker import model_choices, open_picked, when_begun
+from ganlab.ui.picker import model_choices, open_picked, title_of, when_begun
 
 
 def test_the_shelf_and_the_visitors_own_runs_are_offered_the_newest_first(jobs):
@@ -30,28 +29,28 @@ def test_only_what_has_learnt_something_is_offered_and_heads_where_they_are_need
 
 
 def test_a_shipped_generator_can_be_opened_by_everybody(jobs):
-    opened = open_picked(jobs, "small", {})
+    opened = open_picked(jobs, "small")
     assert opened.config.tasks == ("a", "b")
     pixels = opened.draw(torch.zeros(2, opened.config.z_dim), torch.tensor([0, 1]))
     assert pixels.shape == (2, 32, 32, 3) and (pixels[0] != pixels[1]).any()
 
 
-def test_a_run_is_opened_for_whom_it_belongs_to(jobs):
-    run_id, token = own_run(jobs)
-    assert open_picked(jobs, run_id, {run_id: token}).config.tasks == ("a", "b")
-    with pytest.raises(ValueError, match=r"^Choose a generator from the list\.$"):
-        open_picked(jobs, run_id, {})
-    with pytest.raises(NotOwner, match="Only the browser that started that run"):
-        open_picked(jobs, run_id, {run_id: "wrong"})
+def test_a_run_is_opened_by_its_id_as_by_a_link_to_it(jobs):
+    run_id, _ = own_run(jobs)
+    assert open_picked(jobs, run_id).config.tasks == ("a", "b")
+    title = title_of(jobs, run_id)
+    assert title.startswith("Linked run: ") and title.endswith(when_begun(jobs.run(run_id)))
+    assert title_of(jobs, own_run(jobs, snapshot=False)[0]) == ""
+    assert title_of(jobs, "c" * 16) == ""
 
 
 @pytest.mark.parametrize("rubbish", [None, "", 7, [], {}, "SMALL", "../small", "small/", "\ud800"])
 def test_what_is_no_generator_is_refused_in_words(jobs, rubbish):
     with pytest.raises(ValueError, match=r"^Choose a generator from the list\.$"):
-        open_picked(jobs, rubbish, {})
+        open_picked(jobs, rubbish)
 
 
 def test_a_run_that_has_learnt_nothing_yet_is_refused_in_words(jobs):
-    run_id, token = own_run(jobs, snapshot=False)
+    run_id, _ = own_run(jobs, snapshot=False)
     with pytest.raises(ValueError, match="no snapshot yet: let it train for a few seconds"):
-        open_picked(jobs, run_id, {run_id: token})
+        open_picked(jobs, run_id)

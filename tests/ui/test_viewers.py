@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import math
 import re
 from types import SimpleNamespace
@@ -13,20 +14,20 @@ from sources import own_run
 
 from ganlab import checkpoints, sampling
 from ganlab.opened import Opened
-from ganlab.ui import blend, browse
+from ganlab.ui import browse
 from ganlab.ui.picker import open_picked
 from ganlab.ui.sides import Sides
-from ganlab.ui.viewer import LAST_SEED, as_seed, moved, offered
+from ganlab.ui.viewer import LAST_SEED, as_seed, moved, offered, where_is
 
 
 @pytest.fixture
 def two(jobs) -> Opened:
-    return open_picked(jobs, "small", {})
+    return open_picked(jobs, "small")
 
 
 @pytest.fixture
 def one(jobs) -> Opened:
-    return open_picked(jobs, "grey", {})
+    return open_picked(jobs, "grey")
 
 
 def pixels_of(figure: str) -> np.ndarray:
@@ -69,9 +70,8 @@ def test_heads_to_choose_from(two, one):
 
 @pytest.mark.parametrize("seed", [None, "", "x", -1, LAST_SEED + 1, math.nan, math.inf, True, []])
 def test_what_is_no_seed_is_refused_in_words(two, seed):
-    for look in (lambda: browse.look(two, "a", seed, 1), lambda: blend.look(two, seed, [1, 1])):
-        with pytest.raises(ValueError, match="The seed is a whole number from 0 to"):
-            look()
+    with pytest.raises(ValueError, match="The seed is a whole number from 0 to"):
+        browse.look(two, "a", seed, 1)
     assert as_seed(LAST_SEED) == LAST_SEED and as_seed(0) == 0
 
 
@@ -81,57 +81,33 @@ def test_what_is_no_truncation_is_refused_in_words(two, truncation):
         browse.look(two, "a", 1, truncation)
 
 
-def test_a_blend_says_what_is_in_it(two):
-    figure = blend.look(two, 2, [30, 10] + [None] * 8)  # hidden sliders hold nothing
-    assert "<figcaption>a 75 %, b 25 % · Seed 2</figcaption>" in figure
-    assert "b 0 %" not in blend.look(two, 2, [30, 0] + [0] * 8)
-
-
-@pytest.mark.parametrize("shares", [[0, 0], [None, 1], ["x", 1], [-1, 1], [math.nan, 1], [1]])
-def test_shares_that_cannot_be_weights_are_refused_in_words(two, shares):
-    if shares == [1]:  # what is not sent is nothing
-        assert "a 100 %" in blend.look(two, 1, shares)
-        return
-    with pytest.raises(ValueError, match="share"):
-        blend.look(two, 1, shares)
-
-
-def test_one_head_is_drawn_as_it_is_whatever_the_sliders_say(one):
-    assert "ink 100 %" in blend.look(one, 1, [0] * 10)
-    assert not any(slider.visible for slider in blend.show_shares(one, [0.0]))
-
-
-def test_at_first_two_parts_are_mixed_and_each_has_a_slider(two):
-    values = blend.first_shares(two)
-    assert values == [50, 50]
-    sliders = blend.show_shares(two, values)
-    assert len(sliders) == blend.MOST_PARTS
-    assert [(s.label, s.value) for s in sliders if s.visible] == [("a", 50), ("b", 50)]
-
-
-def test_an_even_mix_is_of_what_is_in_it_or_of_everything(two):
-    assert blend.even_shares(two, [10, 90]) == [50, 50]
-    assert blend.even_shares(two, [10, 0]) == [50, 50]
-    assert blend.even_shares(two, [None, None]) == [50, 50]
-
-
-def test_a_random_mix_can_always_be_drawn(two, one):
-    for _ in range(20):
-        shares = blend.random_shares(two)
-        assert sum(shares) == 100 and min(shares) >= 1
-    assert blend.random_shares(one)[0] > 0
-
-
 def test_what_was_picked_stays_picked_while_it_is_there(jobs, monkeypatch, tmp_path):
     classic, token = own_run(jobs, preset="dcgan")
     mixes, looks = SimpleNamespace(with_heads=True), SimpleNamespace(with_heads=False)
     store = {"tokens": {classic: token}}
-    assert offered(jobs, mixes, store, "small").value == "small"
-    assert offered(jobs, mixes, store, "gone").value == "grey"
-    assert offered(jobs, mixes, store, classic).value == "grey"  # without heads to mix
-    assert offered(jobs, looks, store, classic).value == classic
+
+    def picked(viewer, name, store=store, query: str = "") -> str | None:
+        where = json.dumps({"query": query, "width": 1440})
+        dropdown, same = offered(jobs, viewer, store, name, where)
+        assert same == where
+        return dropdown.value
+
+    assert picked(mixes, "small") == "small"
+    assert picked(mixes, "gone") == "grey"
+    assert picked(mixes, classic) == "grey"  # without heads to mix
+    assert picked(looks, classic) == classic
+    assert picked(looks, None, {}, f"?tab=browse&model={classic}") == classic  # by its link
+    assert picked(looks, None, {}, "?model=small&model=grey") == "small"
+    assert picked(looks, None, {}, "?model=../../etc") == "grey"
     monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
-    assert offered(jobs, looks, {}, "small").value is None
+    assert picked(looks, "small", {}) is None
+
+
+@pytest.mark.parametrize("text", [None, "", "x", "[]", "7", 7, {}, '{"query": 1}'])
+def test_a_page_may_say_nothing_of_where_it_is(jobs, text):
+    assert isinstance(where_is(text), dict)
+    dropdown, _ = offered(jobs, SimpleNamespace(with_heads=True), {}, None, text)
+    assert dropdown.value == "grey"
 
 
 def test_the_seed_before_and_after():
@@ -147,9 +123,3 @@ def test_only_one_side_shows():
         ("browse", [False, False, False, True]),
     ):
         assert [column.visible for column in sides.show(name)] == shown
-
-
-def test_a_run_of_somebody_else_is_not_drawn(jobs):
-    run_id, _ = own_run(jobs)
-    with pytest.raises(ValueError, match="Choose a generator"):
-        open_picked(jobs, run_id, {})

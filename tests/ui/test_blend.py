@@ -1,0 +1,203 @@
+"""The Blend tab: what it draws for what a page sends, what it refuses, and its links."""
+
+import base64
+import io
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sources import own_run
+
+from ganlab import mixing, sampling
+from ganlab.blending import FEATURES, PARAMETERS, PIXELS
+from ganlab.mixing import Recipe
+from ganlab.ui import blend, blend_more, sheets
+from ganlab.ui.link import from_query, recipe_of, to_query
+from ganlab.ui.mixer import mixer_value, read_mixer
+from ganlab.ui.picker import open_picked
+
+WIDE = json.dumps({"query": "", "width": 1440})
+
+
+def inputs(name: str = "small", **changes) -> list:
+    """What a page sends, in the order of `Blend.inputs`."""
+    values = {
+        "model": name,
+        "other": "",
+        "shown": blend.key_of(name, changes.get("other", "")),
+        "where": WIDE,
+        "mode": PARAMETERS,
+        "mixer": {"shares": [0.75, 0.25]},
+        "apart": False,
+        "texture": {"shares": [0.0, 1.0]},
+        "at": 2.5,
+        "softness": 1,
+        "seed": 2,
+    }
+    return list({**values, **changes}.values())
+
+
+def pixels_of(figure: str) -> np.ndarray:
+    content = base64.b64decode(re.search(r"<img src=\"data:[^,]*,([^\"]+)", figure)[1])
+    with Image.open(io.BytesIO(content)) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def view(jobs, name: str = "small", **changes):
+    return blend.read(jobs, *inputs(name, **changes))
+
+
+def test_a_mix_is_drawn_and_said_in_words(jobs):
+    seen = view(jobs)
+    figure = blend.look(seen, busy=False)
+    assert "a 75 %, b 25 % · Seed 2" in figure
+    assert pixels_of(figure).shape == (4 * 32, 9 * 32, 3)
+    parts = open_picked(jobs, "small").parts
+    exact = mixing.draw(parts, sampling.latents(36, 8, 2), Recipe((3, 1)))
+    assert abs(pixels_of(figure) - sampling.grid(exact, 9)).mean() < 8  # but for the JPEG
+
+
+def test_a_narrow_page_gets_fewer_columns(jobs):
+    narrow = json.dumps({"width": 390})
+    assert pixels_of(blend.look(view(jobs, where=narrow), busy=True)).shape == (6 * 32, 6 * 32, 3)
+    for rubbish in (None, "x", "[]", '{"width": "x"}'):
+        assert view(jobs, where=rubbish).columns == 9
+
+
+def test_texture_counts_only_where_it_is_apart_and_there_are_blocks(jobs):
+    assert view(jobs).recipe.texture == ()
+    assert view(jobs, apart=True).recipe == Recipe((0.75, 0.25), (0.0, 1.0), at=2.5)
+    for mode in (FEATURES, PIXELS):
+        assert view(jobs, apart=True, mode=mode).recipe == Recipe((0.75, 0.25), mode=mode)
+
+
+def test_what_belongs_to_another_generator_is_not_drawn(jobs):
+    assert view(jobs, shown="another\n") is None
+
+
+def test_one_head_is_drawn_as_it_is_whatever_the_mixer_says(jobs):
+    seen = view(jobs, "grey", mixer=None)
+    assert "ink 100 %" in blend.look(seen, busy=False)
+
+
+def test_a_classic_without_heads_is_drawn_too(jobs):
+    run_id, _ = own_run(jobs)
+    figure = blend.look(view(jobs, run_id), busy=False)
+    assert pixels_of(figure).any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"mixer": None}, "does not fit this generator"),
+        ({"mixer": {"shares": [1.0]}}, "does not fit this generator"),
+        ({"mixer": {"shares": [1.0, "x"]}}, "does not fit this generator"),
+        ({"mixer": {"shares": [True, 1.0]}}, "does not fit this generator"),
+        ({"mixer": {"shares": [0, 0]}}, "above zero"),
+        ({"mixer": {"shares": [-1, 2]}}, "from 0 upwards"),
+        ({"mixer": {"shares": [math.nan, 2]}}, "from 0 upwards"),
+        ({"mode": "magic"}, "choose one of"),
+        ({"seed": -1}, "whole number"),
+        ({"softness": "x"}, "are numbers"),
+        ({"softness": math.inf}, "a number of blocks"),
+        ({"apart": True, "at": None}, "are numbers"),
+        ({"apart": True, "at": -2}, "a number of blocks"),
+        ({"apart": True, "texture": 7}, "does not fit this generator"),
+        ({"model": "../small", "shown": "../small\n"}, "Choose a generator"),
+    ],
+)
+def test_what_cannot_be_mixed_is_refused_in_words(jobs, changes, reason):
+    with pytest.raises(ValueError, match=reason):
+        view(jobs, **changes)
+
+
+def test_strangers_are_refused_with_the_reason_and_relatives_are_mixed(jobs):
+    stranger, _ = own_run(jobs)
+    with pytest.raises(ValueError, match="no common ancestor"):
+        view(jobs, other=stranger)
+    with pytest.raises(ValueError, match="not the same shape any more"):
+        view(jobs, other="grey")
+    assert len(view(jobs, other="small").parts) == 2  # itself adds nothing
+
+
+def test_a_mixer_shows_a_face_at_each_corner_and_shares_that_sum_to_one(jobs):
+    parts = open_picked(jobs, "small").parts
+    value = mixer_value("small\n", parts, (3.0, 1.0), torch.zeros(1, 8))
+    assert value["names"] == ["a", "b"] and value["shares"] == [0.75, 0.25]
+    assert len(value["faces"]) == 2 and value["faces"][0] != value["faces"][1]
+    assert read_mixer(value, 2) == (0.75, 0.25)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe((0.75, 0.25)),
+        Recipe((1.0, 0.0), mode=PIXELS),
+        Recipe((0.25, 0.75), (0.0, 1.0), at=2.0, softness=0.0),
+        Recipe((0.25, 0.75), (0.5, 0.5), softness=3.0),
+    ],
+)
+def test_a_link_gives_the_same_view_again(recipe: Recipe):
+    names = ["a, b & c=d", "größer"]
+    query = to_query("small", "grey", names[1:] + names[1:], Recipe((1.0, 0.0)), 1)
+    assert from_query(query).model == "small" and from_query("?" + query).other == "grey"
+    names = ["a b", "größer"]
+    linked = from_query(to_query("small", "", names, recipe, 77))
+    assert (linked.model, linked.other) == ("small", "")
+    assert recipe_of(linked, names) == (recipe, 77)
+
+
+@pytest.mark.parametrize("query", ["", "?", "?tab=train&model=small", "model=x", "x" * 9000, "%%%"])
+def test_an_address_that_asks_for_nothing(query: str):
+    assert from_query(query).model == ""
+
+
+@pytest.mark.parametrize(
+    "odd", ["mix=zz=1", "mix=a=x", "mix=a=1&at=x", "mix=a=1&seed=-4", "seed=3"]
+)
+def test_an_address_that_somebody_changed_is_refused_in_words(odd: str):
+    with pytest.raises(ValueError):
+        recipe_of(from_query(f"tab=blend&model=small&{odd}"), ["a", "b"])
+
+
+def test_a_family_has_every_head_on_its_diagonal(jobs):
+    parts, z = open_picked(jobs, "small").parts, sampling.latents(1, 8, 5)
+    pixels = pixels_of(blend_more.family_figure(parts, z, 4))
+    heads = mixing.heads(parts, z).astype(int)
+    assert (pixels[:32, :32] == heads[0]).all() and (pixels[32:, 32:] == heads[1]).all()
+    even = mixing.draw(parts, z, Recipe((1, 1))).astype(int)[0]
+    assert (pixels[:32, 32:] == even).all()
+    assert (pixels[32:, :32] != even).any()  # structure of b, texture of a
+
+
+def test_a_strip_goes_from_one_head_to_another(jobs):
+    seen = view(jobs)
+    pixels = pixels_of(blend_more.strip_figure(seen, 0, 1))
+    assert pixels.shape == (4 * 32, 9 * 32, 3)
+    z = seen.latents(4)
+    for column, place in ((0, 0), (8, 1)):
+        alone = sampling.grid(mixing.draw(seen.parts, z, Recipe(mixing.alone(place, 2))), 1)
+        assert (pixels[:, 32 * column : 32 * (column + 1)] == alone).all()
+
+
+@pytest.mark.parametrize("kind", ["mp4", "webp", "gif"])
+def test_a_film_goes_round_and_tells_how_far_it_is(jobs, kind: str):
+    told = []
+    figure = blend_more.film_of(
+        view(jobs), [0, 1], 1, 1, kind, lambda share, desc: told.append(share)
+    )
+    assert told == sorted(told) and told[-1] <= 1
+    assert f'download="ganlab-blend.{kind}"' in figure
+    assert ("<video" in figure) == (kind == "mp4")
+
+
+def test_names_reach_the_page_escaped():
+    figure = sheets.sheet(
+        np.zeros((1, 4, 4, 3), np.uint8), 1, title="<b>", caption="<i>", name='"x', rows=["<u>"],
+        heads=["<s>"],
+    )  # fmt: skip
+    assert not re.search("<[bius]>", figure.replace("<b>&lt;b&gt;</b>", ""))
