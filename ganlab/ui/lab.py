@@ -10,6 +10,7 @@ import gradio as gr
 
 from ganlab.jobs import Jobs
 from ganlab.ui import figures
+from ganlab.ui.api import build_api
 from ganlab.ui.blend import Blend, build_blend, build_blend_panel, wire_blend
 from ganlab.ui.browse import Browse, build_browse, wire_browse
 from ganlab.ui.history import build_history
@@ -77,3 +78,4 @@ def build_lab(page: gr.Blocks, jobs: Jobs) -> None:
     wire_blend(jobs, viewers["blend"], saved, exports)
     wire_browse(jobs, viewers["browse"], saved)
     wire_sides(jobs, sides, tabs, watch, current, saved)
+    build_api(jobs)
