@@ -12,8 +12,6 @@ from e2e.visitor import expect_state, wait_for_run
 
 pytestmark = pytest.mark.browser
 
-SHARES = "[...document.querySelectorAll('[id^=share-] input[type=number]')].map(i => +i.value)"
-
 
 def turn_to(page: Page, name: str) -> Locator:
     """Turns to Blend or Browse; gives the picture there."""
@@ -31,42 +29,6 @@ def expect_another(picture: Locator, act: Callable[[], object]) -> None:
     while picture.get_attribute("src") == before:  # an assertion would print both pictures
         assert time.monotonic() < deadline, "the picture stayed as it was"
         picture.page.wait_for_timeout(50)
-
-
-def set_share(page: Page, place: int, value: int) -> None:
-    number = page.locator(f"#share-{place} input[type=number]")
-    number.fill(str(value))
-    number.blur()
-
-
-def test_sliders_mix_the_heads_of_a_shipped_generator_with_nothing_to_train_first(
-    page: Page, measured: Callable[[str, float], None]
-):
-    picture = turn_to(page, "Blend")
-    expect(page.locator("#empty")).to_be_hidden()
-    expect(picture).to_have_attribute("alt", "A blend: avataaars 50 %, micah 50 %")
-    expect(page.locator("#share-5")).to_be_hidden()
-
-    began = time.monotonic()
-    expect_another(picture, lambda: set_share(page, 1, 0))
-    measured("A slider of Blend to the new pictures", time.monotonic() - began)
-    expect(picture).to_have_attribute("alt", "A blend: avataaars 100 %")
-    expect_another(picture, lambda: set_share(page, 4, 20))
-    expect_another(picture, page.locator("#even-mix").click)
-    expect(picture).to_have_attribute("alt", "A blend: avataaars 50 %, pixel-art 50 %")
-    expect_another(picture, page.locator("#blend-after").click)
-    expect(page.get_by_role("spinbutton", name="Seed")).to_have_value("2")
-
-    turn_to(page, "Browse")  # and back: the mix is as it was
-    expect(picture).to_be_hidden()
-    turn_to(page, "Blend")
-    expect(picture).to_have_attribute("alt", "A blend: avataaars 50 %, pixel-art 50 %")
-    expect_another(picture, page.locator("#random-mix").click)
-    page.wait_for_function(f"() => {SHARES}.reduce((a, b) => a + b) == 100")
-
-    for place in range(5):
-        set_share(page, place, 0)
-    expect(page.locator("#blend-note")).to_contain_text("Give at least one a share above zero")
 
 
 def test_samples_are_looked_at_seed_by_seed_and_head_by_head(page: Page):
@@ -109,11 +71,12 @@ def test_a_run_of_ones_own_is_used_in_blend_and_browse(page: Page):
     expect(picture).to_be_visible(timeout=20_000)
     mine = re.compile("^Your run: Line art from avatars64 · New head · ")
     expect(page.get_by_role("combobox", name="Generator")).to_have_value(mine)
-    expect(page.locator("#share-5")).to_contain_text("line-art")  # beside the source's five heads
+    rows = page.locator("#mixer li")
+    expect(rows).to_have_count(6)  # beside the source's five heads
     page.wait_for_timeout(1500)  # for what the turned tab asks
     expect(page.locator("#blend-note")).to_have_text("")
-    expect_another(picture, lambda: set_share(page, 5, 50))
-    expect(picture).to_have_attribute("alt", re.compile("micah 33 %, line-art 33 %$"))
+    expect_another(picture, lambda: page.locator("#mixer input").last.press("End"))
+    expect(picture).to_have_attribute("alt", re.compile("line-art 100 %$"))
 
     page.get_by_role("tab", name="Transfer").click()
     expect_state(page, "Finished")

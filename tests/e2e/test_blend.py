@@ -1,0 +1,166 @@
+"""A visitor mixes heads by hand, and takes home what comes of it."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from e2e.conftest import PHONE, Visitors
+from e2e.test_viewers import expect_another, turn_to
+
+pytestmark = pytest.mark.browser
+
+MOVE = """async (value) => {
+  const slider = document.querySelector("#mixer input[type=range]");
+  const image = () => document.querySelector("#blend-picture img");
+  const before = image().src, began = performance.now();
+  slider.value = value;
+  slider.dispatchEvent(new Event("input", {bubbles: true}));
+  while (image().src === before) await new Promise((go) => setTimeout(go, 1));
+  await image().decode();
+  return performance.now() - began;
+}"""
+
+
+def shares(page: Page, mixer: str = "#mixer") -> list[int]:
+    return [int(text.split()[0]) for text in page.locator(f"{mixer} output").all_inner_texts()]
+
+
+def drag(page: Page, x: float, y: float) -> None:
+    """The pad's point to a place, in hundredths of the pad."""
+    box = page.locator("#mixer svg").bounding_box()
+    point = page.locator("#mixer .gl-point").bounding_box()
+    page.mouse.move(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + x / 100 * box["width"], box["y"] + y / 100 * box["height"], steps=4)
+    page.mouse.up()
+
+
+def button(page: Page, name: str, mixer: str = "#mixer") -> Locator:
+    return page.locator(mixer).get_by_role("button", name=name)
+
+
+def test_pad_and_sliders_say_the_same_and_the_pictures_follow(
+    page: Page, measured: Callable[[str, float], None]
+):
+    picture = turn_to(page, "Blend")
+    expect(page.locator("#empty")).to_be_hidden()
+    expect(picture).to_have_attribute("alt", "A blend: avataaars 50 %, micah 50 %")
+    assert shares(page) == [50, 50, 0, 0, 0]
+    times = sorted(page.evaluate(MOVE, 20 + 60 * (i % 2)) for i in range(7))
+    measured("A slider of Blend to 36 new pictures", times[3] / 1000)
+
+    expect_another(picture, lambda: drag(page, 50, 12))  # to the first corner, and beyond
+    expect(picture).to_have_attribute("alt", "A blend: avataaars 100 %")
+    expect_another(picture, lambda: page.locator("#mixer input").nth(4).press("End"))
+    expect(picture).to_have_attribute("alt", "A blend: pixel-art 100 %")
+    expect_another(picture, lambda: drag(page, 50, 50))
+    assert sum(shares(page)) in (99, 100, 101) and min(shares(page)) > 10
+    before = shares(page)
+    expect_another(picture, button(page, "Random mix").click)
+    assert shares(page) != before
+    expect_another(picture, button(page, "Undo").click)
+    assert shares(page) == before
+    button(page, "Even mix").click()
+    assert shares(page) == [20] * 5
+
+
+def test_what_is_locked_keeps_its_share(page: Page):
+    turn_to(page, "Blend")
+    button(page, "Lock micah").click()
+    for act in (
+        lambda: drag(page, 30, 70),
+        lambda: drag(page, 50, 10),
+        lambda: page.locator("#mixer input").nth(0).press("End"),
+        button(page, "Even mix").click,
+        button(page, "Random mix").click,
+    ):
+        act()
+        assert shares(page)[1] == 50 and sum(shares(page)) in (99, 100, 101)
+    expect(page.locator("#mixer input").nth(1)).to_be_disabled()
+    button(page, "Lock micah").click()
+    drag(page, 50, 10)
+    assert shares(page) == [100, 0, 0, 0, 0]
+
+
+def test_texture_follows_a_mix_of_its_own_and_modes_differ(page: Page):
+    picture = turn_to(page, "Blend")
+    page.get_by_label("Texture apart from structure").check()
+    expect(page.locator("#texture-mixer svg")).to_be_visible()
+    expect_another(picture, lambda: page.locator("#texture-mixer input").nth(2).press("End"))
+    structure = "structure avataaars 50 %, micah 50 %; texture open-peeps 100 %"
+    expect(picture).to_have_attribute("alt", f"A blend: {structure}")
+    expect_another(picture, page.get_by_role("radio", name="Pixels").check)
+    expect(page.locator("#blend-how")).to_contain_text("cross-faded")
+    expect(page.locator("#texture-mixer")).to_be_hidden()
+    expect(picture).to_have_attribute("alt", "A blend: avataaars 50 %, micah 50 %")
+
+
+def test_a_link_shows_the_same_view_to_somebody_else(page: Page, visit: Visitors):
+    picture = turn_to(page, "Blend")
+    expect_another(picture, lambda: drag(page, 40, 60))
+    expect_another(picture, page.locator("#blend-after").click)
+    expect_another(picture, page.get_by_role("radio", name="Features").check)
+    page.wait_for_url(re.compile("mode=features"))
+    other = visit()
+    other.goto(page.url)
+    same = other.locator("#blend-picture img")
+    same.wait_for(timeout=20_000)
+    expect(same).to_have_attribute("alt", picture.get_attribute("alt"))
+    assert same.get_attribute("src") == picture.get_attribute("src")
+    expect(other.get_by_role("radio", name="Features")).to_be_checked()
+    page.reload()
+    expect(picture).to_have_attribute("alt", same.get_attribute("alt"), timeout=20_000)
+
+
+def test_a_click_shows_the_family_and_sections_give_strips_films_and_files(page: Page):
+    picture = turn_to(page, "Blend")
+    picture.click(position={"x": 10, "y": 10})
+    family = page.locator("#family img")
+    family.wait_for(timeout=20_000)
+    assert family.evaluate("image => image.naturalWidth") == 5 * 64
+    with page.expect_download() as download:
+        page.locator("#family a").click()
+    assert download.value.suggested_filename == "ganlab-family-1.png"
+
+    page.get_by_role("button", name="A strip from one to another").click()
+    strip = page.locator("#strip img")
+    strip.wait_for(timeout=20_000)
+    page.locator("#strip-to input").click()
+    expect_another(strip, page.get_by_role("option", name="personas").click)
+
+    page.get_by_role("button", name="A film through the heads").click()
+    page.locator("#film-seconds input[type=number]").fill("2")
+    page.get_by_role("radio", name="One picture").check()
+    page.locator("#make-film").click()
+    video = page.locator("#film video")
+    video.wait_for(timeout=60_000)
+    page.wait_for_function("() => document.querySelector('#film video').duration > 1.9")
+
+    for name in ("#take-grid", "#take-matrix"):
+        with page.expect_download() as download:
+            page.locator(name).click()
+        assert download.value.suggested_filename.endswith("-seed1.png")
+
+
+def test_ten_heads_fit_too(page: Page):
+    picture = turn_to(page, "Blend")
+    page.get_by_role("combobox", name="Generator").click()
+    expect_another(picture, page.get_by_role("option", name=re.compile("fashion32")).click)
+    expect(page.locator("#mixer li")).to_have_count(10)
+    expect_another(picture, lambda: drag(page, 50, 50))
+    assert sum(shares(page)) in range(96, 105)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_the_picture_stays_in_view_above_the_pad(visit: Visitors, scheme: str):
+    page = visit(**PHONE, color_scheme=scheme)
+    picture = turn_to(page, "Blend")
+    page.locator("#mixer .gl-point").scroll_into_view_if_needed()
+    page.mouse.wheel(0, 300)
+    page.wait_for_timeout(300)
+    box, pad = picture.bounding_box(), page.locator("#mixer svg").bounding_box()
+    assert box["y"] >= 0 and pad["y"] >= box["y"] + box["height"]
+    assert pad["y"] + pad["height"] <= 844
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
