@@ -1,10 +1,11 @@
 """Trains a checkpoint that ships on between its heads, so that blends of them are believable.
 
-    python -m scripts.train_between train avatars64     an hour and a half; goes on where it broke off
+    python -m scripts.train_between train avatars64     an hour and a half
     python -m scripts.train_between export avatars64    measures the heads, writes the checkpoint
 
-All heads and the discriminator train on from what ships (see `blending.drawn_between`). The last
-snapshot is what ships: the run's own looks measure the heads alone.
+The training goes on where it was broken off. All heads and the discriminator start from what ships
+(see `blending.drawn_between`). The last snapshot is what ships: the run's own looks measure the
+heads alone.
 """
 
 import argparse
@@ -16,7 +17,6 @@ from ganlab import checkpoints, sampling, transfer
 from ganlab.checkpoints import read_model_json, write_checkpoint
 from ganlab.data import catalog
 from ganlab.perform import perform
-from ganlab.runs import Run
 from ganlab.source import read_source
 from ganlab.state import discriminator_bytes
 from ganlab.transfer_config import TransferConfig
