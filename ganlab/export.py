@@ -45,7 +45,7 @@ def open_model(source: str, step: int | None = None) -> tuple[nn.Module, ModelCo
         return generator, config
     run = Run(path)
     snapshot = run.snapshot(run.best_step() if step is None else step)
-    config = ModelConfig.from_dict(run.about["model"])
+    config = run.model_at(int(snapshot.name))
     return checkpoints.restore_generator(config, snapshot), config
 
 

@@ -20,6 +20,7 @@ from ganlab.source import Source, carve
 LONGEST_NAME = 40  # characters
 LONGEST_OLD_NAME = 300  # of a head that was a folder
 MOST_HEADS = 64
+MOST_EDITS = 64  # of one generator, which all lie in its run.json
 MOST_WORDS = 4  # heads that the words for a blend name
 ADD, RENAME, REMOVE = "add", "rename", "remove"
 

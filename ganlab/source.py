@@ -86,12 +86,14 @@ def source_of_run(run: Run, step: int | None = None) -> Source:
         ValueError: no snapshot, or a network without heads.
     """
     about = run.about
-    config = ModelConfig.from_dict(about["model"]) if "model" in about else None
     snapshot = run.snapshot(run.best_step() if step is None else step)
+    config = run.model_at(int(snapshot.name))
     name = f"run {run.id[:6]}"
     refuse_unfit(name, config)
     training, discriminator = snapshot / "training.safetensors", None
-    if training.exists() and not config.spectral_norm:
+    if (snapshot / "discriminator.safetensors").exists():  # of edited heads
+        discriminator = load_file(snapshot / "discriminator.safetensors")
+    elif training.exists() and not config.spectral_norm:
         start = "discriminator/"
         discriminator = {
             key[len(start) :]: value
