@@ -34,7 +34,7 @@ from ganlab.models.inception import EXTRACTORS
 from ganlab.paths import runs_dir
 from ganlab.perform import Happening, perform, reason
 from ganlab.portable import open_run
-from ganlab.runs import Run
+from ganlab.runs import TRAINS_NO_MORE, Run
 from ganlab.source import open_source
 from ganlab.strategies import STRATEGIES
 from ganlab.training import Diverged, Logged
@@ -256,6 +256,8 @@ def _resume(args: argparse.Namespace) -> int:
     if not (path / "run.json").exists():
         raise ValueError(f"{args.run} is not a run: give its folder or its id")
     run = Run(path)
+    if run.is_derived:
+        raise ValueError(TRAINS_NO_MORE)
     state = run.status.state
     if state == "finished":
         if is_race(run.config):

@@ -35,7 +35,7 @@ def checked_name(name: Any, taken: Sequence[str]) -> str:
     """
     if not isinstance(name, str) or not name.strip():
         raise ValueError("The head needs a name: type one, such as half.")
-    name = unicodedata.normalize("NFC", name.strip())
+    name = _tidy(name)
     if len(name) > LONGEST_NAME:
         raise ValueError(
             f"This name has {len(name)} characters, and a head's has at most {LONGEST_NAME}: "
@@ -158,6 +158,11 @@ class Edit:
     to: str = ""
     weights: Mapping[str, Share] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """New names are kept as `checked_name` gives them."""
+        new = "name" if self.kind == ADD else "to"
+        object.__setattr__(self, new, _tidy(getattr(self, new)))
+
     @classmethod
     def adding(cls, tasks: Sequence[str], name: str, weights: Any) -> "Edit":
         """A blend as a head.
@@ -213,7 +218,7 @@ class Edit:
         parts = [f"{head} {_percent(share)}" for head, share in largest[:MOST_WORDS]]
         if more := len(largest) - MOST_WORDS:
             parts += [f"and {more} more"] * (more > 0)
-        return f"new head {self.name.strip()!r} = {', '.join(parts)}"
+        return f"new head {self.name!r} = {', '.join(parts)}"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, with the words."""
@@ -261,6 +266,11 @@ def edited(source: Source, edits: Sequence[Edit]) -> Source:
     for edit in edits:
         source = edit.apply(source)
     return source
+
+
+def _tidy(name: Any) -> Any:
+    """Without spaces around it, and each letter in one way only."""
+    return unicodedata.normalize("NFC", name.strip()) if isinstance(name, str) else name
 
 
 def _is_text(value: Any, longest: int) -> bool:
