@@ -109,6 +109,15 @@ def edits_of(run: Run) -> list[Edit]:
     return [Edit.from_dict(each) for each in run.about["edits"]]
 
 
+def story_of(run: Run) -> dict[str, Any]:
+    """Of where edited heads come from: the edits, and the licence of the data if it is known."""
+    about = checkpoints.read_model_json(run.path / sources.FOLDER)[1]
+    lineage = about.get("lineage", {})
+    licence = about.get("data_licence") or lineage.get("data_licence")
+    known = {"data_licence": licence} if isinstance(licence, str) else {}
+    return {"edits": run.about["edits"], **known}
+
+
 def snapshot_files(source: Source) -> dict[str, bytes]:
     """A snapshot of edited heads, which is a checkpoint: its network is not that of the others."""
     about = checkpoints.model_json(source.config, {"name": source.name})

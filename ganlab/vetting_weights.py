@@ -88,13 +88,19 @@ def source(folder: Path) -> None:
     network = restore_generator(model, folder)
     _need_finite(network.state_dict(), folder)
     if (folder / "discriminator.safetensors").exists():
-        _need_small(folder / "discriminator.safetensors", _networks(model)[1].state_dict(), 1)
-        tensors = read_tensors(folder, "discriminator.safetensors")
-        expected = _networks(model)[1].state_dict()
-        need(set(tensors) == set(expected), "the source's discriminator is of another network")
-        for name, tensor in expected.items():
-            _need_alike(tensors, name, tensor, "the source's discriminator")
-        _need_finite(tensors, folder)
+        discriminator(model, folder)
+
+
+def discriminator(model: ModelConfig, folder: Path) -> None:
+    """`discriminator.safetensors` of a folder: the tensors of this network, all finite."""
+    expected = _networks(model)[1].state_dict()
+    _need_small(folder / "discriminator.safetensors", expected, 1)
+    tensors = read_tensors(folder, "discriminator.safetensors")
+    where = f"the discriminator of {folder.name}"
+    need(set(tensors) == set(expected), f"{where} is of another network")
+    for name, tensor in expected.items():
+        _need_alike(tensors, name, tensor, where)
+    _need_finite(tensors, folder)
 
 
 def _networks(model: ModelConfig) -> tuple[nn.Module, nn.Module]:
