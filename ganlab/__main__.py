@@ -21,7 +21,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ganlab import __version__, bench, contest, device, quality, race, sampling, transfer
+from ganlab import (
+    __version__,
+    bench,
+    contest,
+    device,
+    heads_command,
+    quality,
+    race,
+    sampling,
+    transfer,
+)
 from ganlab.config import PRESETS, TrainConfig
 from ganlab.contest import LapEvent
 from ganlab.data import catalog, intake, staged
@@ -87,6 +97,8 @@ def parser() -> argparse.ArgumentParser:
         "edge for the picture's own (default: white)"
     )  # fmt: skip
     _add_settings(move, TransferConfig, without=("source", "size", "tasks", *of_network_names()))
+
+    heads_command.add_command(commands)
 
     unpack = commands.add_parser("open", help="make a run of the zip that Download gives of one")
     unpack.set_defaults(command=_open)

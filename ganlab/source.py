@@ -67,6 +67,12 @@ def open_source(text: str, step: int | None = None) -> Source:
     Raises:
         ValueError: nothing there, or nothing to start from.
     """
+    path = find_source(text)
+    return source_of_run(Run(path), step) if (path / "run.json").exists() else read_source(path)
+
+
+def find_source(text: str) -> Path:
+    """Where the source of this name lies, or ValueError."""
     shipped = {folder.name: folder for folder in checkpoints.shipped()}
     path = shipped.get(text, Path(text))
     if not path.exists() and (runs_dir() / text).is_dir():
@@ -76,7 +82,7 @@ def open_source(text: str, step: int | None = None) -> Source:
             f"{text} is neither {' nor '.join(shipped)}, nor a run's id, nor a folder or zip that "
             "exists"
         )
-    return source_of_run(Run(path), step) if (path / "run.json").exists() else read_source(path)
+    return path
 
 
 def source_of_run(run: Run, step: int | None = None) -> Source:
