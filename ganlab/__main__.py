@@ -287,10 +287,13 @@ def _open(args: argparse.Namespace) -> int:
     where = {"path": args.out} if args.out else {"runs": runs_dir()}
     run, _ = open_run(args.zip, **where)
     status = run.status
-    command = shlex.join(["python", "-m", "ganlab", "resume", str(run.path)])
+    words = ["sample", "--out", "pictures"] if run.is_derived else ["resume"]
+    command = shlex.join(["python", "-m", "ganlab", *words, str(run.path)])
     if args.json:
         summary = {"state": status.state, "steps": status.step, "run": str(run.path)}
-        print(json.dumps({**summary, "resume": command}))
+        print(json.dumps({**summary, "sample" if run.is_derived else "resume": command}))
+    elif run.is_derived:
+        print(f"edited heads: {run.path}\nDraw from them: {command}")
     else:
         print(f"{status.state} at step {status.step}: {run.path}\nGo on with it: {command}")
     return 0

@@ -1,4 +1,4 @@
-"""`python -m ganlab heads`: edits the heads of a trained generator from a shell, as the page does."""
+"""`python -m ganlab heads`: edits heads in a shell, as the page does."""
 
 import argparse
 import json

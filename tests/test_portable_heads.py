@@ -144,6 +144,18 @@ def test_edited_heads_cannot_be_resumed_in_the_shell_either(run, capfd):
     assert "no training state to go on from" in capfd.readouterr().err
 
 
+def test_the_shell_opens_them_without_a_word_of_resuming(run, tmp_path, capfd):
+    path = export(run, tmp_path / "x")
+    assert main(["open", str(path), "--out", str(tmp_path / "mine")]) == 0
+    assert capfd.readouterr().out == (
+        f"edited heads: {tmp_path / 'mine'}\n"
+        f"Draw from them: python -m ganlab sample --out pictures {tmp_path / 'mine'}\n"
+    )
+    assert main(["open", str(path), "--out", str(tmp_path / "two"), "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert "resume" not in told and told["sample"].endswith(str(tmp_path / "two"))
+
+
 # Nothing is believed --------------------------------------------------------------------------
 
 
