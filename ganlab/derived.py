@@ -13,7 +13,7 @@ from typing import Any
 
 from safetensors.torch import save as tensors_to_bytes
 
-from ganlab import checkpoints, sampling, transfer, vetting
+from ganlab import checkpoints, sampling, transfer
 from ganlab import source as sources
 from ganlab.config import TrainConfig, of_network
 from ganlab.heads import MOST_EDITS, Edit, edited
@@ -22,6 +22,7 @@ from ganlab.source import Source
 from ganlab.training import GRID_COLUMNS, grid_layout
 from ganlab.transfer_config import TransferConfig, is_race
 
+MANIFEST = {"name": "", "sha256": "", "pictures": 0, "tasks": {}}  # of pictures that are not known
 TRIES = 5  # to read a snapshot of a run that is under way
 
 
@@ -97,11 +98,11 @@ def undo(run: Run) -> None:
     Raises:
         ValueError: nothing is left to take back.
     """
-    edits = edits_of(run)[:-1]
-    if not edits_of(run):
+    edits = edits_of(run)
+    if not edits:
         raise ValueError("Nothing is left to undo: these are the heads that it began with.")
     source = sources.read_source(run.path / sources.FOLDER)
-    _write(run, edited(source, edits), edits)
+    _write(run, edited(source, edits[:-1]), edits[:-1])
 
 
 def edits_of(run: Run) -> list[Edit]:
@@ -161,9 +162,9 @@ def _lineage(source: Source) -> dict[str, Any]:
 def _data(source: Source) -> dict[str, Any]:
     """What it learnt from, if it is known."""
     data = _told(source).get("data")
-    if vetting.ENTRIES["data"](data):
+    if isinstance(data, dict) and set(MANIFEST) <= set(data):
         return data
-    return {"name": f"the pictures of {source.name}", "sha256": "", "pictures": 0, "tasks": {}}
+    return {**MANIFEST, "name": f"the pictures of {source.name}"}
 
 
 def _settings(source: Source) -> TrainConfig:

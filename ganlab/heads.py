@@ -45,7 +45,7 @@ def checked_name(name: Any, taken: Sequence[str]) -> str:
         raise ValueError(
             "This name holds characters that cannot be shown: use letters, digits and spaces."
         )
-    if name in taken:
+    if name in map(_tidy, taken):
         raise ValueError(f"There is a head {name!r} already: choose another name.")
     return name
 

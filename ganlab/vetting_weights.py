@@ -14,7 +14,7 @@ from ganlab.config import ModelConfig, TrainConfig
 from ganlab.device import Plan
 from ganlab.models import build_discriminator, build_generator
 from ganlab.state import fresh_state, unpack
-from ganlab.vetting import MAX_STEP, model_of, need
+from ganlab.vetting import MAX_STEP, model_of, need, text
 
 SPARE_BYTES = 10_000_000  # of a file, beyond its numbers
 _OTHERS = ("rng", "counts")
@@ -82,7 +82,9 @@ def _vet_optimiser(
 
 def source(folder: Path) -> None:
     """What a transfer began with: a checkpoint, perhaps with its discriminator."""
-    model, _ = read_model_json(folder)
+    model, story = read_model_json(folder)
+    told = text(story.get("name", ""), 200) and isinstance(story.get("lineage", {}), dict)
+    need(told, "its source does not say where it comes from")
     model_of(asdict(model) | {"tasks": list(model.tasks)})
     _need_small(folder / "generator.safetensors", _networks(model)[0].state_dict(), 1)
     network = restore_generator(model, folder)

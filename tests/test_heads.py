@@ -152,6 +152,12 @@ def test_a_name_is_kept_without_spaces_around_it() -> None:
     assert renamed(source, "a", "Ärmel & <b>").config.tasks == ("Ärmel & <b>", "b")
 
 
+def test_a_name_is_taken_in_whichever_way_its_letters_are_written() -> None:
+    source = small_source(("e\u0301", "b"))
+    with pytest.raises(ValueError, match="already"):
+        renamed(source, "b", "\u00e9")
+
+
 def test_a_renamed_head_draws_the_same() -> None:
     source = small_source()
     other = renamed(source, "b", "x")

@@ -241,6 +241,13 @@ def test_what_they_began_with_has_to_be_there_and_whole(damaged, run, tmp_path):
     refused(damaged({source: save(tensors)}), tmp_path / "there", "no longer finite")
 
 
+@pytest.mark.parametrize("story", [{"lineage": []}, {"lineage": "x"}, {"name": 7}, {"name": None}])
+def test_a_story_of_the_source_that_cannot_be_told_is_refused(damaged, tmp_path, story):
+    name = "run/source/model.json"
+    about = {**json.loads(members(damaged())[name]), **story}
+    refused(damaged({name: json.dumps(about).encode()}), tmp_path / "there", "where it comes from")
+
+
 @pytest.mark.parametrize("change", ["another shape", "no number", "too much", "rubbish"])
 def test_a_discriminator_of_another_kind_is_refused(damaged, tmp_path, change):
     name = "run/snapshots/000002/discriminator.safetensors"
