@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganlab.blending import block_of
+from ganlab.blending import Part, block_of, mixed, of_one_generator
 from ganlab.models.generator import belongs_to_task, blend
 from ganlab.source import Source, carve
 
@@ -87,6 +87,25 @@ def with_blend(source: Source, name: str, weights: Tensor) -> Source:
         generator=generator,
         discriminator=discriminator,
     )
+
+
+def weights_of_mix(parts: Sequence[Part], weights: Tensor) -> Tensor:
+    """What `with_blend` needs to make a head of a mix of parameters: (n_blocks, n_tasks).
+
+    Args:
+        weights: (n_blocks, len(parts)), rows summing to 1.
+
+    Raises:
+        ValueError: heads of several generators are in the mix, which no one of them can hold.
+    """
+    used = weights.any(0)
+    chosen = [part for part, is_used in zip(parts, used.tolist(), strict=True) if is_used]
+    if not of_one_generator(chosen):
+        raise ValueError(
+            "A new head is a mix of one generator's heads, and this mixes several generators: set "
+            "the shares of all but one to zero."
+        )
+    return mixed(chosen, weights[:, used])[1]
 
 
 def renamed(source: Source, old: str, new: str) -> Source:

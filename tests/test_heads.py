@@ -9,6 +9,7 @@ from sources import small_source
 from torch import Tensor
 
 from ganlab import sampling
+from ganlab.blending import Mix, Part
 from ganlab.heads import (
     LONGEST_NAME,
     MOST_HEADS,
@@ -16,6 +17,7 @@ from ganlab.heads import (
     edited,
     n_blocks,
     renamed,
+    weights_of_mix,
     with_blend,
     without,
 )
@@ -80,6 +82,26 @@ def test_a_blends_picture_stays_as_the_number_of_heads_grows() -> None:
     weights = torch.tensor([0.25, 0.25, 0.5])
     torch.testing.assert_close(draws(twice, 4), pictures(source, weights), atol=1e-5, rtol=1e-5)
     assert torch.equal(draws(twice, 3), draws(once, 3))
+
+
+def test_what_the_page_mixes_becomes_a_head_that_draws_it() -> None:
+    source = small_source(("a", "b", "c"))
+    network, config = source.build(), source.config
+    parts = [Part(name, config, network, config.tasks.index(name)) for name in ("c", "a")]
+    weights = torch.tensor([[1.0, 0.0], [0.5, 0.5], [0.25, 0.75]])
+    grown = with_blend(source, "mix", weights_of_mix(parts, weights))
+    z = sampling.latents(4, config.z_dim, 1)
+    mix = Mix(parts, weights)(z)
+    torch.testing.assert_close(grown.build()(z, torch.full((4,), 3)), mix, atol=1e-4, rtol=1e-4)
+
+
+def test_a_mix_of_several_generators_is_no_head_unless_one_has_it_all() -> None:
+    one, other = small_source(), small_source()
+    parts = [Part("a", each.config, each.build(), 1) for each in (one, other)]
+    with pytest.raises(ValueError, match="set the shares of all but one to zero"):
+        weights_of_mix(parts, torch.full((3, 2), 0.5))
+    alone = torch.tensor([[1.0, 0.0]] * 3)
+    assert torch.equal(weights_of_mix(parts, alone), torch.tensor([[0.0, 1.0]] * 3))
 
 
 def test_the_only_head_can_be_copied() -> None:
