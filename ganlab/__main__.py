@@ -21,7 +21,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ganlab import __version__, bench, contest, device, quality, race, sampling, transfer
+from ganlab import (
+    __version__,
+    bench,
+    contest,
+    device,
+    heads_command,
+    quality,
+    race,
+    sampling,
+    transfer,
+)
 from ganlab.config import PRESETS, TrainConfig
 from ganlab.contest import LapEvent
 from ganlab.data import catalog, intake, staged
@@ -34,7 +44,7 @@ from ganlab.models.inception import EXTRACTORS
 from ganlab.paths import runs_dir
 from ganlab.perform import Happening, perform, reason
 from ganlab.portable import open_run
-from ganlab.runs import Run
+from ganlab.runs import TRAINS_NO_MORE, Run
 from ganlab.source import open_source
 from ganlab.strategies import STRATEGIES
 from ganlab.training import Diverged, Logged
@@ -87,6 +97,8 @@ def parser() -> argparse.ArgumentParser:
         "edge for the picture's own (default: white)"
     )  # fmt: skip
     _add_settings(move, TransferConfig, without=("source", "size", "tasks", *of_network_names()))
+
+    heads_command.add_command(commands)
 
     unpack = commands.add_parser("open", help="make a run of the zip that Download gives of one")
     unpack.set_defaults(command=_open)
@@ -256,6 +268,8 @@ def _resume(args: argparse.Namespace) -> int:
     if not (path / "run.json").exists():
         raise ValueError(f"{args.run} is not a run: give its folder or its id")
     run = Run(path)
+    if run.is_derived:
+        raise ValueError(TRAINS_NO_MORE)
     state = run.status.state
     if state == "finished":
         if is_race(run.config):
@@ -273,10 +287,13 @@ def _open(args: argparse.Namespace) -> int:
     where = {"path": args.out} if args.out else {"runs": runs_dir()}
     run, _ = open_run(args.zip, **where)
     status = run.status
-    command = shlex.join(["python", "-m", "ganlab", "resume", str(run.path)])
+    words = ["sample", "--out", "pictures"] if run.is_derived else ["resume"]
+    command = shlex.join(["python", "-m", "ganlab", *words, str(run.path)])
     if args.json:
         summary = {"state": status.state, "steps": status.step, "run": str(run.path)}
-        print(json.dumps({**summary, "resume": command}))
+        print(json.dumps({**summary, "sample" if run.is_derived else "resume": command}))
+    elif run.is_derived:
+        print(f"edited heads: {run.path}\nDraw from them: {command}")
     else:
         print(f"{status.state} at step {status.step}: {run.path}\nGo on with it: {command}")
     return 0

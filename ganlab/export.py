@@ -1,6 +1,7 @@
 """What leaves a run: a zip that samples and goes on anywhere, and the generator to look at."""
 
 import json
+import shlex
 import time
 import zipfile
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 from safetensors.torch import save as tensors_to_bytes
 from torch import nn
 
-from ganlab import __version__, checkpoints, transfer
+from ganlab import __version__, checkpoints, derived, transfer
 from ganlab import source as sources
 from ganlab.checkpoints import load_generator, model_json, zip_checkpoint
 from ganlab.config import ModelConfig, TrainConfig
@@ -45,7 +46,7 @@ def open_model(source: str, step: int | None = None) -> tuple[nn.Module, ModelCo
         return generator, config
     run = Run(path)
     snapshot = run.snapshot(run.best_step() if step is None else step)
-    config = ModelConfig.from_dict(run.about["model"])
+    config = run.model_at(int(snapshot.name))
     return checkpoints.restore_generator(config, snapshot), config
 
 
@@ -53,6 +54,8 @@ def download_name(run: Run) -> str:
     """Tells data, tasks and step, in letters and a length that every file system takes."""
     config = run.config
     words = [Path(config.data).stem, *(config.tasks if len(config.tasks) <= 2 else ())]
+    if run.is_derived:
+        words = [Path(config.data).stem, "heads"]
     text = "".join(c if c.isalnum() or c in "-_" else "-" for c in "-".join(["ganlab", *words]))
     return f"{text[:60]}-step{run.best_step()}.zip"
 
@@ -94,20 +97,27 @@ def _export(run: Run, folder: Path) -> Path:
     if isinstance(config, TransferConfig):
         lineage["source"] = without_ids(transfer.story_of(run))
     grids = [grid for grid in run.grid_steps() if grid <= step]
+    if run.is_derived:
+        lineage |= derived.story_of(run)
     path = folder / download_name(run)
     with file_written_atomically(path) as file, zipfile.ZipFile(file, "w") as archive:
         add(archive, "model.json", json.dumps(model_json(model, {"lineage": lineage}), indent=1))
         add(archive, "generator.safetensors", snapshot / "generator.safetensors")
         if (snapshot / "training.safetensors").exists():
             add(archive, "discriminator.safetensors", discriminator_bytes(snapshot))
+        elif (judge := snapshot / "discriminator.safetensors").exists():
+            add(archive, "discriminator.safetensors", judge)
         if grids:
             add(archive, "preview.jpg", run.grid(grids[-1]))
-        add(archive, "README.md", _card(config, model, lineage, has_preview=bool(grids)))
+        card = _card_of_heads if run.is_derived else _card
+        add(archive, "README.md", card(config, model, lineage, has_preview=bool(grids)))
         if grown := transfer.with_all_heads(run, step):
             about = model_json(grown.config, {"lineage": lineage})
             add(archive, "all-heads/model.json", json.dumps(about, indent=1))
             add(archive, "all-heads/generator.safetensors", tensors_to_bytes(grown.generator))
         pack(run, step, archive)
+        if run.is_derived and run.best_step() != step:
+            raise NoSuchSnapshot("the heads were edited while they were packed: try again")
     return path
 
 
@@ -121,6 +131,38 @@ def zip_shipped(checkpoint: Path, folder: Path) -> Path:
         del about["format"]
         zip_checkpoint(path, config, files, about)
     return path
+
+
+def _card_of_heads(
+    config: TrainConfig, model: ModelConfig, lineage: dict, *, has_preview: bool
+) -> str:
+    """The model card of edited heads."""
+    picture = "\n![samples](preview.jpg)\n" if has_preview else ""
+    rename, origin = shlex.quote(f"{model.tasks[-1]}=another name"), lineage["goes_on_from"]
+    before = origin.get("checkpoint") or f"run {origin['run']} at its step {origin['step']}"
+    edits = "\n".join(f"- {edit['words']}" for edit in lineage["edits"]) or "- all were undone"
+    return f"""# Edited heads of a generator, made with ganlab {__version__}
+{picture}
+- From: {before}
+- Data that it learnt from: {lineage["data"]["name"]}
+- Licence of the data: {lineage["data_licence"]}
+- Heads: {", ".join(model.tasks)}
+- Model: {model.architecture}, {model.size} px, {model.channels} channels
+- Its trunk was not trained any further
+
+What was edited, one after another:
+
+{edits}
+
+Draw pictures from it, or teach it pictures of your own:
+
+    python -m ganlab sample THIS.zip --n 64 --seed 1 --out pictures
+    python -m ganlab transfer THIS.zip --data my-pictures
+
+Edit on, with what it began with in `run/source`, on the page (*Open a downloaded run*) or by
+
+    python -m ganlab heads THIS.zip --rename {rename} --out more
+"""
 
 
 def _card(config: TrainConfig, model: ModelConfig, lineage: dict, *, has_preview: bool) -> str:

@@ -9,21 +9,32 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ganlab import contest, estimates, portable, transfer
+from ganlab import checkpoints, contest, derived, estimates, portable, transfer
 from ganlab.config import TrainConfig
 from ganlab.contest import LapBegan, LapEnded, LapEvent
 from ganlab.data.dataset import Dataset
+from ganlab.heads import REMOVE, RENAME, Edit
 from ganlab.health import diagnose
 from ganlab.models import features
 from ganlab.perform import Happening, perform
-from ganlab.runs import RUN_ID, UNDER_WAY, IllegalMove, Run, RunIsHeld, all_runs
-from ganlab.source import Source
+from ganlab.runs import (
+    RUN_ID,
+    TRAINS_NO_MORE,
+    UNDER_WAY,
+    IllegalMove,
+    Run,
+    RunIsHeld,
+    all_runs,
+)
+from ganlab.source import Source, read_source
 from ganlab.training import GridSaved, Logged, Looked
 from ganlab.transfer_config import TransferConfig, is_race
 from ganlab.views import JobView, view_of
@@ -53,6 +64,7 @@ class _Job:
     def __init__(self, run: Run):
         self.run = run
         self.stop = threading.Event()
+        self.editing = threading.Lock()  # taken before that of `Jobs`
         self.curve: list[dict[str, float]] = run.metrics()
         self.quality: list[dict[str, float]] = run.quality()
         self.view = view_of(run)
@@ -171,6 +183,8 @@ class Jobs:
             job = self._owned(run_id, token)
             if job in self._active:
                 raise IllegalMove("this run is still ending: try again in a second")
+            if job.run.is_derived:
+                raise IllegalMove(TRAINS_NO_MORE)
             self._refuse_if_full()
             if job.run.status.state == "finished":
                 if is_race(job.view.config):
@@ -207,12 +221,84 @@ class Jobs:
             self._enqueue(self._known[new.id])
         return new.id, token
 
+    # Of heads. An origin is the name of a shipped checkpoint or the id of a run of the visitor's.
+    # Its first edit makes a run of its own, given with its owner's token; a run of edited heads
+    # changes in place, and is given with None.
+
+    def save_head(
+        self, origin: Any, name: Any, weights: Any, token: object
+    ) -> tuple[str, str | None]:
+        """Makes a blend of an origin's heads one of its heads.
+
+        Args:
+            weights: (n_tasks,) or (n_blocks, n_tasks), coarse blocks first; rows sum to 1.
+
+        Raises:
+            ValueError: the run is not theirs or gone, the name cannot be taken, or the weights are
+                none of these heads.
+        """
+        return self._edit(origin, token, lambda tasks: Edit.adding(tasks, name, weights))
+
+    def rename_head(self, origin: Any, old: Any, new: Any, token: object) -> tuple[str, str | None]:
+        """Gives a head another name, or raises ValueError as `save_head` does."""
+        return self._edit(origin, token, lambda tasks: Edit(RENAME, old, new))
+
+    def remove_head(self, origin: Any, name: Any, token: object) -> tuple[str, str | None]:
+        """Removes a head, or raises ValueError as `save_head` does; the last one stays."""
+        return self._edit(origin, token, lambda tasks: Edit(REMOVE, name))
+
+    def undo_edit(self, run_id: str, token: object) -> None:
+        """Takes back the last edit of heads; ValueError if none is left."""
+        with self._changed:
+            run = self._owned(run_id, token).run
+        if not run.is_derived:
+            raise IllegalMove("the heads of this run were not edited: there is nothing to undo")
+        with self._editing(run_id, token):
+            derived.undo(run)
+
+    def _edit(
+        self, origin: Any, token: object, make: Callable[[tuple[str, ...]], Edit]
+    ) -> tuple[str, str | None]:
+        """An edit, made of the names of the heads. Nobody waits for it, as it draws pictures."""
+        shipped = [folder for folder in checkpoints.shipped() if folder.name == origin]
+        if shipped:
+            source = read_source(shipped[0])
+        else:
+            with self._changed:
+                run = self._owned(origin, token).run
+            if run.is_derived:
+                with self._editing(origin, token):
+                    derived.change(run, make(tuple(run.about["model"]["tasks"])))
+                return origin, None
+            source = derived.origin_of_run(run)
+        edit = make(source.config.tasks)
+        run, new_token = derived.create(source, [edit], runs=self.folder)
+        with run.undone_on_error(), self._changed:
+            self._known[run.id] = _Job(run)
+        return run.id, new_token
+
+    @contextmanager
+    def _editing(self, run_id: str, token: object) -> Iterator[None]:
+        """Keeps a run of edited heads from others, and shows what has become of it."""
+        with self._changed:
+            job = self._owned(run_id, token)
+        with job.editing:
+            with self._changed:
+                self._owned(run_id, token)  # it may have been deleted meanwhile
+            with job.run.held():
+                yield
+            with self._changed:
+                job.view = replace(view_of(job.run), version=job.view.version + 1)
+                self._changed.notify_all()
+
     def delete(self, run_id: str, token: object) -> None:
         """Removes an ended run from the disk."""
         with self._changed:
             job = self._owned(run_id, token)
             if job in self._active or job.run.status.state in UNDER_WAY:
                 raise IllegalMove("stop the run before you delete it")
+            if job.editing.locked():
+                raise IllegalMove("its heads are just being edited: try again in a second")
             del self._known[run_id]
             (job.run.path / "status.json").unlink()  # first, so that half of a run is none
             shutil.rmtree(job.run.path)

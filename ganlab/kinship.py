@@ -27,7 +27,7 @@ def of_run(run: Run) -> list[str]:
         if "run" in origin and "lap" not in origin:  # laps of a race began apart
             kin.append(_hidden(origin["run"]))
     is_transfer = isinstance(config, TransferConfig) and config.strategy != RACE
-    if is_transfer and STRATEGIES[config.strategy].keeps:
+    if "edits" in about or (is_transfer and STRATEGIES[config.strategy].keeps):
         source = checkpoints.read_model_json(run.path / SOURCE_FOLDER)[1]
         kin += of_checkpoint(source.get("name", ""), source)
     return list(dict.fromkeys(filter(None, kin)))

@@ -115,7 +115,7 @@ def _open_snapshot(path: Path, step: int) -> Opened:
     name, kin = f"run {run.id[:6]}", kinship.of_run(run)
     if grown := transfer.with_all_heads(run, step):
         return _opened(name, grown.config, grown.build(), kin)
-    config = ModelConfig.from_dict(run.about["model"])
+    config = run.model_at(step)
     generator = checkpoints.restore_generator(config, run.snapshot(step))
     settings = run.config
     alone = len(config.tasks) == 1

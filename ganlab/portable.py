@@ -3,7 +3,7 @@
 At its top the zip is a checkpoint, as `checkpoints` describes it, of the best snapshot. `run/`
 holds what a run's folder holds, less what belongs to this machine (its owner, its locks, how it
 computes) and less the snapshots that could only be sampled. The best snapshot's generator is not in
-there again: it lies at the top.
+there again: it lies at the top. Of edited heads, `run/` also holds what they began with.
 """
 
 import json
@@ -18,14 +18,25 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ganlab import transfer, vetting, vetting_weights
-from ganlab.checkpoints import MAX_TENSOR_BYTES, CheckpointError, read_model_json
-from ganlab.config import ModelConfig
+from ganlab import derived, transfer, vetting, vetting_weights
+from ganlab.checkpoints import MAX_TENSOR_BYTES, CheckpointError, model_json, read_model_json
+from ganlab.config import ModelConfig, TrainConfig
 from ganlab.data.entries import CATALOG
 from ganlab.data.saved import LONGEST_FOLDER, read_saved
 from ganlab.files import read_json, write_json
+from ganlab.heads import edited
 from ganlab.kinship import fingerprint
-from ganlab.runs import KEPT_SNAPSHOTS, RUN_ID, UNDER_WAY, Run, Status, new_id, new_owner
+from ganlab.runs import (
+    KEPT_SNAPSHOTS,
+    RUN_ID,
+    SOURCE_FOLDER,
+    UNDER_WAY,
+    Run,
+    Status,
+    new_id,
+    new_owner,
+)
+from ganlab.source import read_source
 from ganlab.transfer_config import TransferConfig
 from ganlab.vetting import need
 from ganlab.zips import unpack
@@ -41,7 +52,7 @@ WANTED = {
         r"run/(run|status)\.json": 1_000_000,
         r"run/(metrics|quality)\.jsonl": 20_000_000,
         rf"run/samples/{_STEP}\.jpg": 20_000_000,
-        rf"run/snapshots/{_STEP}/(generator|training)\.safetensors": MAX_TENSOR_BYTES,
+        rf"run/snapshots/{_STEP}/(generator|training|discriminator)\.safetensors": MAX_TENSOR_BYTES,
         r"run/data/manifest\.json": 20_000_000,
         rf"run/data/({_NAME}/)?{_NAME}\.png": 200_000,
         r"run/source/model\.json": 1_000_000,
@@ -101,7 +112,11 @@ def pack(run: Run, best: int, archive: zipfile.ZipFile) -> None:
         folder, inside = run.snapshot(step), f"run/snapshots/{step:06d}"
         if step != best:
             add(archive, f"{inside}/generator.safetensors", folder / "generator.safetensors")
-        if step == newest or (folder / "training.safetensors").exists():
+        if run.is_derived:
+            if (folder / "discriminator.safetensors").exists():
+                name = "discriminator.safetensors"
+                add(archive, f"{inside}/{name}", folder / name)
+        elif step == newest or (folder / "training.safetensors").exists():
             add(archive, f"{inside}/training.safetensors", folder / "training.safetensors")
     for name in ("data", "source"):
         for path in sorted((run.path / name).rglob("*")):
@@ -200,7 +215,9 @@ def _vetted(scratch: Path, names: Sequence[str], *, any_data: bool) -> Path:
         config = run.config
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"its settings cannot be taken: {error}") from None
-    if isinstance(config, TransferConfig):
+    if run.is_derived:
+        _vet_edits(run, config, model)
+    elif isinstance(config, TransferConfig):
         _vet_transfer(run, config, model)
     need(vetting.text(config.data), "its data set has a name that cannot be shown")
     need(len(run.snapshot_steps()) <= KEPT_SNAPSHOTS, "it has more snapshots than a run keeps")
@@ -208,8 +225,13 @@ def _vetted(scratch: Path, names: Sequence[str], *, any_data: bool) -> Path:
         vetting_weights.generator(model, run.snapshot(step))
         if (run.snapshot(step) / "training.safetensors").exists():
             vetting_weights.training(config, model, run.snapshot(step))
+        if (run.snapshot(step) / "discriminator.safetensors").exists():
+            need(run.is_derived, "it has a discriminator where a training state belongs")
+            vetting_weights.discriminator(model, run.snapshot(step))
     newest = run.snapshot() / "training.safetensors"
-    need(newest.exists(), "its newest snapshot has no training state to go on from")
+    need(
+        run.is_derived != newest.exists(), "its newest snapshot has no training state to go on from"
+    )
     return folder
 
 
@@ -222,6 +244,26 @@ def _vet_transfer(run: Run, config: TransferConfig, model: ModelConfig) -> None:
     schedule = transfer.schedule_of(run)
     need(schedule.model == model, "its source leads to another network than it trains")
     need(vetting.text(config.source, 200), "its source has a name that cannot be shown")
+
+
+def _vet_edits(run: Run, config: TrainConfig, model: ModelConfig) -> None:
+    """That edited heads are what their edits make of what they began with. Completes what can be
+    told from these, so that it is not as somebody else put it."""
+    need(not isinstance(config, TransferConfig), "edited heads have the settings of no transfer")
+    need(
+        (run.path / SOURCE_FOLDER).is_dir(), "edited heads need the folder source, which is missing"
+    )
+    need(len(run.snapshot_steps()) == 1, "edited heads have one snapshot")
+    origin = run.about.get("lineage", {})
+    known = origin.get("checkpoint") or (origin.get("run") and "step" in origin)
+    need(known, "edited heads do not say what they come from")
+    edits = derived.edits_of(run)
+    now = edited(read_source(run.path / SOURCE_FOLDER), edits)
+    need(now.config == model, "its edits lead to other heads than it has")
+    write_json(run.snapshot() / "model.json", model_json(model, {"name": now.name}))
+    run.describe(edits=[edit.to_dict() for edit in edits])
+    status = Status("finished", run.snapshot_steps()[-1])
+    write_json(run.path / "status.json", asdict(status))
 
 
 def _forget_paths(config: dict[str, Any]) -> None:

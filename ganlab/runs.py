@@ -7,6 +7,9 @@ metrics.jsonl       one line per logged step
 quality.jsonl       one line per look at the quality of a snapshot
 samples/NNNNNN.jpg  the same latents every time
 snapshots/NNNNNN/   generator.safetensors (EMA); the newest and the best also training.safetensors
+
+A run of edited heads (see `derived`) has `edits` in run.json, what it began with in source/, and
+snapshots that are checkpoints, with model.json and discriminator.safetensors.
 """
 
 import hashlib
@@ -29,7 +32,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from ganlab import __version__
-from ganlab.config import TrainConfig, of_network
+from ganlab.config import ModelConfig, TrainConfig, of_network
 from ganlab.files import folder_written_atomically, read_json, write_atomically, write_json
 from ganlab.transfer_config import config_from_dict
 
@@ -47,7 +50,11 @@ MOVES: dict[str, tuple[str, ...]] = {
     "interrupted": ("queued",),
 }
 KEPT_SNAPSHOTS = 16
-SOURCE_FOLDER = "source"  # of a transfer: what it began with
+SOURCE_FOLDER = "source"  # of a transfer or of edited heads: what it began with
+TRAINS_NO_MORE = (
+    "the heads of this run were edited, and there is no training state to go on from: choose it as "
+    "the source of a transfer instead"
+)
 
 
 class IllegalMove(ValueError):
@@ -119,6 +126,16 @@ class Run:
         """Its settings; those newer than the run are as the network that it trains has them."""
         about = self.about
         return config_from_dict(of_network(about.get("model")) | about["config"])
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether it holds edited heads of another generator, and so never trains."""
+        return "edits" in self.about
+
+    def model_at(self, step: int) -> ModelConfig:
+        """The network of a snapshot, which edits change with every one."""
+        own = self._snapshot(step) / "model.json"
+        return ModelConfig.from_dict((read_json(own) if own.exists() else self.about)["model"])
 
     def describe(self, **entries: Any) -> None:
         """Adds or replaces entries of run.json."""
@@ -227,6 +244,18 @@ class Run:
             spans = zip(steps, steps[1:], steps[2:], strict=False)
             gaps = {old: after - before for before, old, after in spans if old != best}
             self._delete_snapshot(min(gaps, key=gaps.__getitem__))
+
+    def replace_snapshot(self, step: int, files: Mapping[str, bytes], grid: bytes) -> None:
+        """Writes the snapshot and the sample grid of a generator that does not train. Of those
+        before, the last stay, for whoever reads them just now."""
+        with folder_written_atomically(self._snapshot(step)) as folder:
+            for name, content in files.items():
+                (folder / name).write_bytes(content)
+        self.save_grid(step, grid)
+        for old in self.snapshot_steps()[:-2]:
+            self._delete_snapshot(old)
+        for old in self.grid_steps()[:-2]:
+            (self.path / "samples" / f"{old:06d}.jpg").unlink()
 
     @property
     def exploded(self) -> bool:

@@ -67,6 +67,12 @@ def open_source(text: str, step: int | None = None) -> Source:
     Raises:
         ValueError: nothing there, or nothing to start from.
     """
+    path = find_source(text)
+    return source_of_run(Run(path), step) if (path / "run.json").exists() else read_source(path)
+
+
+def find_source(text: str) -> Path:
+    """Where the source of this name lies, or ValueError."""
     shipped = {folder.name: folder for folder in checkpoints.shipped()}
     path = shipped.get(text, Path(text))
     if not path.exists() and (runs_dir() / text).is_dir():
@@ -76,7 +82,7 @@ def open_source(text: str, step: int | None = None) -> Source:
             f"{text} is neither {' nor '.join(shipped)}, nor a run's id, nor a folder or zip that "
             "exists"
         )
-    return source_of_run(Run(path), step) if (path / "run.json").exists() else read_source(path)
+    return path
 
 
 def source_of_run(run: Run, step: int | None = None) -> Source:
@@ -86,12 +92,14 @@ def source_of_run(run: Run, step: int | None = None) -> Source:
         ValueError: no snapshot, or a network without heads.
     """
     about = run.about
-    config = ModelConfig.from_dict(about["model"]) if "model" in about else None
     snapshot = run.snapshot(run.best_step() if step is None else step)
+    config = run.model_at(int(snapshot.name))
     name = f"run {run.id[:6]}"
     refuse_unfit(name, config)
     training, discriminator = snapshot / "training.safetensors", None
-    if training.exists() and not config.spectral_norm:
+    if (snapshot / "discriminator.safetensors").exists():  # of edited heads
+        discriminator = load_file(snapshot / "discriminator.safetensors")
+    elif training.exists() and not config.spectral_norm:
         start = "discriminator/"
         discriminator = {
             key[len(start) :]: value

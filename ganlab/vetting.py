@@ -15,6 +15,7 @@ from PIL import Image
 
 from ganlab.checkpoints import CheckpointError
 from ganlab.config import ModelConfig
+from ganlab.heads import MOST_EDITS, Edit
 from ganlab.runs import MOVES, UNDER_WAY, Status
 
 MAX_TASKS = 1000
@@ -94,7 +95,7 @@ def _plain(value: object) -> bool:
 
 
 def _origin(value: object) -> bool:
-    if not _plain(value) or not text(value.get("run", ""), 200):
+    if not _plain(value) or not all(text(value.get(key, ""), 200) for key in ("run", "checkpoint")):
         return False
     return number(value.get("step", 0), 0, MAX_STEP)
 
@@ -108,11 +109,21 @@ def _manifest(value: object) -> bool:
         _plain(rest)
         and text(rest.get("name"))
         and text(rest.get("sha256"), 64)
-        and number(rest.get("pictures"), 1, 1e9)
+        and number(rest.get("pictures"), 0, 1e9)
         and len(counts) <= MAX_TASKS
         and all(map(text, value["tasks"]))
         and all(number(count, 0, 1e9) for count in counts)
     )
+
+
+def _edits(value: object) -> bool:
+    """Of heads."""
+    if not isinstance(value, list) or len(value) > MOST_EDITS:
+        return False
+    try:
+        return all(Edit.from_dict(each) for each in value)
+    except ValueError as error:
+        raise CheckpointError(f"run.json is damaged: {error}") from None
 
 
 # Every entry of run.json that travels, with its check. `config` and `model` are built, besides.
@@ -124,6 +135,7 @@ ENTRIES: dict[str, Callable[[Any], bool]] = {
     "data": _manifest,
     "exploded": lambda value: isinstance(value, bool),
     "lineage": _origin,
+    "edits": _edits,
     "imported": _origin,
     "exported": _origin,
 }

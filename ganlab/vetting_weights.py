@@ -14,7 +14,7 @@ from ganlab.config import ModelConfig, TrainConfig
 from ganlab.device import Plan
 from ganlab.models import build_discriminator, build_generator
 from ganlab.state import fresh_state, unpack
-from ganlab.vetting import MAX_STEP, model_of, need
+from ganlab.vetting import MAX_STEP, model_of, need, text
 
 SPARE_BYTES = 10_000_000  # of a file, beyond its numbers
 _OTHERS = ("rng", "counts")
@@ -82,19 +82,27 @@ def _vet_optimiser(
 
 def source(folder: Path) -> None:
     """What a transfer began with: a checkpoint, perhaps with its discriminator."""
-    model, _ = read_model_json(folder)
+    model, story = read_model_json(folder)
+    told = text(story.get("name", ""), 200) and isinstance(story.get("lineage", {}), dict)
+    need(told, "its source does not say where it comes from")
     model_of(asdict(model) | {"tasks": list(model.tasks)})
     _need_small(folder / "generator.safetensors", _networks(model)[0].state_dict(), 1)
     network = restore_generator(model, folder)
     _need_finite(network.state_dict(), folder)
     if (folder / "discriminator.safetensors").exists():
-        _need_small(folder / "discriminator.safetensors", _networks(model)[1].state_dict(), 1)
-        tensors = read_tensors(folder, "discriminator.safetensors")
-        expected = _networks(model)[1].state_dict()
-        need(set(tensors) == set(expected), "the source's discriminator is of another network")
-        for name, tensor in expected.items():
-            _need_alike(tensors, name, tensor, "the source's discriminator")
-        _need_finite(tensors, folder)
+        discriminator(model, folder)
+
+
+def discriminator(model: ModelConfig, folder: Path) -> None:
+    """`discriminator.safetensors` of a folder: the tensors of this network, all finite."""
+    expected = _networks(model)[1].state_dict()
+    _need_small(folder / "discriminator.safetensors", expected, 1)
+    tensors = read_tensors(folder, "discriminator.safetensors")
+    where = f"the discriminator of {folder.name}"
+    need(set(tensors) == set(expected), f"{where} is of another network")
+    for name, tensor in expected.items():
+        _need_alike(tensors, name, tensor, where)
+    _need_finite(tensors, folder)
 
 
 def _networks(model: ModelConfig) -> tuple[nn.Module, nn.Module]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ganlab.config import TrainConfig
 from ganlab.contest import marks_of, progress_of, seconds_of
+from ganlab.derived import edits_of
 from ganlab.health import Verdict, diagnose
 from ganlab.runs import UNDER_WAY, Run
 from ganlab.transfer_config import is_race
@@ -31,10 +32,17 @@ class JobView:
     lap: str = ""  # of a race: the strategy that is under way
     marks: int = 0  # of a race: rises with each grid, look and end of a lap
     verdict: Verdict | None = None  # of the health light; None = too early to tell
+    derived_from: str | None = None  # of edited heads: a checkpoint's name, "" of a run
+    edits: tuple[str, ...] = ()  # of heads, in words
 
     @property
     def is_under_way(self) -> bool:
         return self.state in UNDER_WAY
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether it holds edited heads of another generator, and so never trains."""
+        return self.derived_from is not None
 
     @property
     def seconds_left(self) -> float | None:
@@ -62,6 +70,21 @@ def view_of(run: Run) -> JobView:
             seconds=seconds_of(run),
             progress=progress_of(run),
             marks=marks_of(run),
+        )
+    if run.is_derived:
+        return JobView(
+            run_id=run.id,
+            version=0,
+            config=config,
+            tasks=tuple(about["model"]["tasks"]),
+            state=status.state,
+            step=status.step,
+            progress=1.0,
+            grid_steps=tuple(run.grid_steps()[-1:]),  # of these heads
+            has_snapshot=bool(snapshots),
+            best_step=run.best_step(),
+            derived_from=str(about.get("lineage", {}).get("checkpoint", "")),
+            edits=tuple(edit.words for edit in edits_of(run)),
         )
     step = max([status.step, *snapshots])  # killed between saving and noting it
     curve, progress = run.metrics(), config.progress_at(step, status.seconds)

@@ -529,3 +529,29 @@ def test_only_a_snapshot_with_its_training_state_can_be_branched(
     with pytest.raises(ValueError, match=complaint):
         measured.branch(TrainConfig(), tmp_path / "new", step)
     assert not (tmp_path / "new").exists()
+
+
+# Edited heads ---------------------------------------------------------------------------------
+
+
+def test_a_replaced_snapshot_leaves_the_one_before_for_who_reads_it(run):
+    for step in (1, 2, 3):
+        run.replace_snapshot(step, {"generator.safetensors": bytes([step])}, b"grid")
+    assert run.snapshot_steps() == run.grid_steps() == [2, 3]
+    assert (run.snapshot(2) / "generator.safetensors").read_bytes() == b"\x02"
+
+
+def test_a_snapshot_with_a_network_of_its_own_tells_it(run):
+    shape = {"architecture": "multihead", "size": 32, "channels": 3, "z_dim": 8, "width": 8}
+    model = {**shape, "tasks": ["a"]}
+    run.describe(model=model)
+    assert run.model_at(1).tasks == ("a",)
+    own = {"format": 1, "model": {**model, "tasks": ["a", "b"]}}
+    run.replace_snapshot(1, {"model.json": json.dumps(own).encode()}, b"grid")
+    assert run.model_at(1).tasks == ("a", "b")
+
+
+def test_only_a_run_with_edits_is_one_of_edited_heads(run):
+    assert not run.is_derived
+    run.describe(edits=[])
+    assert run.is_derived

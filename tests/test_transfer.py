@@ -11,8 +11,8 @@ from conftest import drawings
 from safetensors.torch import load_file
 from sources import small_source, tiny_transfer
 
+from ganlab import sampling, transfer
 from ganlab import source as sources
-from ganlab import transfer
 from ganlab.data import saved
 from ganlab.data.dataset import Dataset
 from ganlab.perform import perform
@@ -228,7 +228,7 @@ def test_but_not_where_what_d_knows_is_needed_which_is_said_before_anything_star
             transfer.create(config, one_task, source, path=tmp_path / "run")
 
 
-SHARED = [{"palette": 4}, {"own_styles": False}, {"palette": 4, "own_styles": False}]
+SHARED = [{}, {"palette": 4}, {"own_styles": False}, {"palette": 4, "own_styles": False}]
 
 
 @pytest.mark.parametrize("shape", SHARED, ids=str)
@@ -241,6 +241,15 @@ def test_a_new_head_joins_whatever_its_source_shares_among_heads(
     perform(run)
     grown = transfer.with_all_heads(run, 4)
     assert grown.config.tasks == ("a", "b", *one_task.tasks)
+    for name, value in source.generator.items():
+        kept = grown.generator[name][: len(value)] if value.ndim else grown.generator[name]
+        if name.startswith("last."):  # it was shared, and is now each head's own
+            kept = kept[:1]
+        assert torch.equal(kept, value), name
+    z = sampling.latents(8, source.config.z_dim, 1)
+    for head in range(2):  # and so do their pictures stay, bit for bit
+        ids = torch.full((8,), head)
+        assert torch.equal(grown.build()(z, ids), source.build()(z, ids))
     assert not torch.equal(
         grown.generator["norms.1.scale"][2], source.generator["norms.1.scale"][0]
     )

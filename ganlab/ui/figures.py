@@ -129,6 +129,13 @@ def run_title(config: TrainConfig) -> str:
     return f"{entry.title if entry else config.data}{tasks} · {PRESETS[config.preset].title}"
 
 
+def title(view: JobView) -> str:
+    """What a run is called in lists."""
+    if not view.is_derived:
+        return run_title(view.config)
+    return f"Heads of {view.derived_from or f'your run ({run_title(view.config)})'}"
+
+
 def state_line(view: JobView, *, is_owner: bool) -> str:
     """The chip and the sentence that say where the run stands."""
     busy = " gl-busy" if view.is_under_way else ""
@@ -136,7 +143,7 @@ def state_line(view: JobView, *, is_owner: bool) -> str:
         f'<div class="gl-state gl-{view.state}{busy}" role="status">'
         f'<span class="gl-chip">{STATE_WORDS[view.state]}</span>'
         f'<span class="gl-message">{escape(_sentence(view, is_owner))}</span>'
-        f'<span class="gl-title">{escape(run_title(view.config))}</span></div>'
+        f'<span class="gl-title">{escape(title(view))}</span></div>'
     )
 
 
@@ -158,6 +165,8 @@ def _sentence(view: JobView, is_owner: bool) -> str:
     if view.state == "finished":
         if is_race(view.config):
             return f"{len(view.config.laps)} laps of {duration(view.config.seconds or 0)} each."
+        if view.is_derived:
+            return _edits(view)
         if view.message:
             return view.message
         more = " Train longer, or download it." if is_owner else ""
@@ -166,6 +175,15 @@ def _sentence(view: JobView, is_owner: bool) -> str:
         saved = f" Saved up to step {view.step:,}.{resume}" if view.has_snapshot else ""
         return f"{view.message}{saved}"
     return view.message
+
+
+def _edits(view: JobView) -> str:
+    """What became of the heads of another generator."""
+    if not view.edits:
+        return "All edits are undone: the heads are those that it began with."
+    earlier = len(view.edits) - 1
+    after = f" After {earlier} earlier {'edits' if earlier > 1 else 'edit'}." if earlier else ""
+    return f"{as_sentence(view.edits[-1])}.{after}"
 
 
 def light(view: JobView) -> str:
@@ -192,6 +210,8 @@ def facts(view: JobView, looks: Lines = ()) -> str:
     """Progress bar and figures; `looks` are the run's lines of quality."""
     if is_race(view.config):
         return _race_facts(view)
+    if view.is_derived:
+        return _cells({"Heads": f"{len(view.tasks)}", "Edits": f"{len(view.edits)}"})
     percent = round(100 * view.progress)
     left = view.seconds_left if view.is_under_way and not view.queue_place else None
     items = {
@@ -225,12 +245,16 @@ def _time(left: float | None) -> str:
 
 
 def _bar(percent: int, items: dict[str, str]) -> str:
-    cells = "".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in items.items())
     return (
         f'<div class="gl-bar" role="progressbar" aria-label="Training" aria-valuemin="0" '
         f'aria-valuemax="100" aria-valuenow="{percent}"><div style="width:{percent}%"></div></div>'
-        f'<dl class="gl-facts">{cells}</dl>'
+        f"{_cells(items)}"
     )
+
+
+def _cells(items: dict[str, str]) -> str:
+    cells = "".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in items.items())
+    return f'<dl class="gl-facts">{cells}</dl>'
 
 
 def _kid(looks: Lines, best_step: int | None) -> str:

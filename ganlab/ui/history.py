@@ -51,7 +51,7 @@ def choices(jobs: Jobs, run_ids: list[str]) -> list[tuple[str, str]]:
         except UnknownRun:
             continue
         state = figures.STATE_WORDS[view.state].lower()
-        title = f"{figures.run_title(view.config)} · {when_begun(run)}"
+        title = f"{figures.title(view)} · {when_begun(run)}"
         lines.append((f"{title} · {state}", run_id))
     return lines
 

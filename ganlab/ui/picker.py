@@ -43,7 +43,7 @@ def title_of(jobs: Jobs, run_id: str) -> str:
 
 
 def _title(jobs: Jobs, run_id: str) -> str:
-    return f"{figures.run_title(jobs.view(run_id).config)} · {when_begun(jobs.run(run_id))}"
+    return f"{figures.title(jobs.view(run_id))} · {when_begun(jobs.run(run_id))}"
 
 
 def when_begun(run: Run) -> str:

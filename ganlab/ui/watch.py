@@ -253,7 +253,7 @@ def show(
         return now, updates
     if "looks" in changed:
         updates |= _show_quality(watch, looks, view.best_step)
-    if "n_grids" in changed:
+    if "n_grids" in changed or (view.is_derived and "looks" in changed):
         updates |= _show_grids(watch, jobs, view, last, follows)
     if plots_are_due:
         updates |= _show_plots(watch, jobs, view)
@@ -286,6 +286,10 @@ def _has_source(view: JobView) -> bool:
 def grid_at(jobs: Jobs, view: JobView, place: int, over: str = "") -> str:
     """The grid at a place of the slider, counted from 1."""
     step = view.grid_steps[place - 1]
+    if view.is_derived:
+        what = "Generated pictures of the edited heads"
+        caption = "Each column is one latent vector, G's random input"
+        return figures.samples_figure(jobs.grid(view.run_id, step), what, caption, view.tasks)
     return figures.grid_figure(jobs.grid(view.run_id, step), step, view.tasks, over)
 
 
@@ -295,7 +299,7 @@ def _show_grids(
     n = len(view.grid_steps)
     if n == 0:
         return {watch.grid: figures.WAITING_FOR_GRID, watch.moment: gr.Slider(visible=False)}
-    if last.n_grids > 0 and not follows:
+    if last.n_grids > 0 and not follows and not view.is_derived:
         return {watch.moment: gr.Slider(maximum=max(n, 2))}
     before = {}
     if _has_source(view):
@@ -341,7 +345,11 @@ def _show_buttons(
             visible=view.is_under_way and is_owner, interactive=view.state != "stopping"
         ),
         watch.resume: gr.Button(
-            again, visible=not view.is_under_way and is_owner and not (races and again != "Resume")
+            again,
+            visible=not view.is_under_way
+            and is_owner
+            and not (races and again != "Resume")
+            and not view.is_derived,
         ),
         watch.download: gr.Button(
             "Download best" if is_measured else "Download",

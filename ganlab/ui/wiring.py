@@ -185,7 +185,10 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
             run_id, token = jobs.open_run(Path(str(file)))
         except ValueError as error:
             raise refusal("This is not a run that can be opened", error) from None
-        gr.Info("The run is open: look through it, or let it go on from where it ended.")
+        goes_on = (
+            "mix its heads" if jobs.view(run_id).is_derived else "let it go on from where it ended"
+        )
+        gr.Info(f"The run is open: look through it, or {goes_on}.")
         return watch_own(run_id, token, store)
 
     def refresh_history(store: Any) -> Any:

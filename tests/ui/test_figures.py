@@ -70,6 +70,11 @@ def view(state: str = "running", **changes) -> JobView:
     return JobView("a" * 16, 1, config, ("micah",), state, **changes)
 
 
+def derived(origin: str, *edits: str) -> JobView:
+    """The view of edited heads."""
+    return view("finished", derived_from=origin, edits=edits, step=len(edits))
+
+
 def jpeg(width: int, height: int) -> bytes:
     return to_jpeg(np.zeros((height, width, 3), np.uint8))
 
@@ -87,6 +92,15 @@ def test_messages_and_names_stay_text(text):
         assert page.tags == same.tags
         assert page.attributes.keys() == same.attributes.keys()
         assert page.text.count(text) >= 2  # data and task, as they are
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_edits_of_heads_and_what_they_come_from_stay_text(text):
+    harmless = figures.state_line(derived("small", "an edit"), is_owner=True)
+    hostile = figures.state_line(derived(text, text), is_owner=True)
+    assert read(hostile).tags == read(harmless).tags
+    assert read(hostile).attributes.keys() == read(harmless).attributes.keys()
+    assert figures.as_sentence(text) in read(hostile).text and text in read(hostile).text
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -123,6 +137,26 @@ def test_a_notice_stays_text(text):
 def sentence(job: JobView, *, is_owner: bool = True) -> str:
     html = figures.state_line(job, is_owner=is_owner)
     return read(re.search(r'<span class="gl-message">.*?</span>', html)[0]).text
+
+
+def test_edited_heads_say_what_was_done_last():
+    assert sentence(derived("small", "head 'a' removed")) == "Head 'a' removed."
+    two = derived("small", "head 'a' removed", "head 'b' is now called 'x'")
+    assert sentence(two) == "Head 'b' is now called 'x'. After 1 earlier edit."
+    three = derived("small", "one", "two", "three")
+    assert sentence(three) == "Three. After 2 earlier edits."
+    assert sentence(derived("small")).startswith("All edits are undone")
+
+
+def test_edited_heads_are_called_after_what_they_come_from():
+    assert figures.title(derived("avatars64")) == "Heads of avatars64"
+    assert figures.title(derived("")) == "Heads of your run (Avatars · Quick look)"
+    assert figures.title(view()) == figures.run_title(TrainConfig(data="avatars"))
+
+
+def test_edited_heads_have_no_bar_and_no_speed():
+    page = read(figures.facts(derived("small", "one", "two")))
+    assert page.text == "Heads1Edits2"
 
 
 def test_every_state_has_a_word_of_its_own():

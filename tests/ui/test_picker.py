@@ -54,3 +54,11 @@ def test_a_run_that_has_learnt_nothing_yet_is_refused_in_words(jobs):
     run_id, _ = own_run(jobs, snapshot=False)
     with pytest.raises(ValueError, match="no snapshot yet: let it train for a few seconds"):
         open_picked(jobs, run_id)
+
+
+def test_edited_heads_are_offered_under_what_they_come_from(jobs):
+    run_id, _ = jobs.save_head("small", "half", [0.5, 0.5], None)
+    (label,) = [label for label, value in model_choices(jobs, [run_id], with_heads=True)
+                if value == run_id]  # fmt: skip
+    assert label == f"Your run: Heads of small · {when_begun(jobs.run(run_id))}"
+    assert open_picked(jobs, run_id).config.tasks == ("a", "b", "half")

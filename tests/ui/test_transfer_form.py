@@ -496,3 +496,9 @@ def test_racers_are_shown_of_a_race_and_hidden_of_a_single_transfer(form):
     assert show_transfer(form, SOME[4])[form.racers].visible
     assert not show_transfer(form, SOME[0])[form.racers].visible
     assert len(show_transfer(form, SOME[0])[form.racers].value) >= 2  # ready to race
+
+
+def test_edited_heads_are_a_source_with_each_of_their_heads(jobs: Any) -> None:
+    run_id, token = jobs.save_head("small", "half", [0.5, 0.5], None)
+    source = read_source(jobs, run_id, {run_id: token})
+    assert source.config.tasks == ("a", "b", "half") and source.discriminator is not None

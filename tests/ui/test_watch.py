@@ -251,3 +251,28 @@ def test_until_something_is_learnt_the_buttons_to_other_tabs_wait(watch, has_sna
     _, sent = updates(watch, replace(RUN, has_snapshot=has_snapshot))
     assert sent[watch.use].visible  # from the start: nothing below jumps later
     assert sent[watch.to_blend].interactive == sent[watch.to_browse].interactive == has_snapshot
+
+
+DERIVED = JobView(
+    "a" * 16, 1, TrainConfig(), ("a", "half"), "finished", step=1, progress=1.0, grid_steps=(0,),
+    has_snapshot=True, best_step=0, derived_from="small", edits=("new head 'half' = a 100 %",),
+)  # fmt: skip
+
+
+def test_edited_heads_are_never_offered_to_train_but_all_else(watch):
+    _, sent = updates(watch, DERIVED)
+    assert not sent[watch.resume].visible and not sent[watch.stop].visible
+    assert sent[watch.download].visible and sent[watch.to_blend].visible
+    assert not sent[watch.moment].visible
+    assert not sent[watch.health].visible
+    assert "half" in sent[watch.grid] and "Step" not in sent[watch.grid]
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_with_each_edit_comes_a_new_grid(watch, follows):
+    seen, _ = updates(watch, DERIVED)
+    now = replace(DERIVED, version=2, step=2, best_step=100, grid_steps=(100,), tasks=("a", "mid"))
+    jobs = FakeJobs([])
+    _, sent = show(watch, jobs, now, last=seen, follows=follows, is_owner=True)
+    assert "mid" in sent[watch.grid]
+    assert base64.b64encode(jobs.grid("", 100)).decode() in sent[watch.grid]
