@@ -15,6 +15,7 @@ from ganlab.jobs import Jobs
 from ganlab.mixing import Recipe
 from ganlab.opened import Opened, together
 from ganlab.ui import figures
+from ganlab.ui.blend_heads import Heads, build_heads, renewed_heads, wire_heads
 from ganlab.ui.blend_more import More, build_more, renewed, wire_more
 from ganlab.ui.link import Linked, from_query, recipe_of, to_query
 from ganlab.ui.mixer import (
@@ -85,6 +86,7 @@ class Blend(Viewer):
     at: gr.Slider
     softness: gr.Slider
     more: More
+    heads: Heads
 
     @property
     def inputs(self) -> list[Any]:
@@ -182,7 +184,8 @@ def build_blend_panel() -> dict[str, Any]:
             picture = gr.HTML(elem_id="blend-picture", elem_classes="gl-html", js_on_load=CLICKS)
         with gr.Column(elem_classes="gl-card", elem_id="blend-more"):
             more = build_more()
-    return {"panel": panel, "picture": picture, "more": more}
+            heads = build_heads()
+    return {"panel": panel, "picture": picture, "more": more, "heads": heads}
 
 
 def open_both(jobs: Jobs, name: Any, other: Any) -> tuple[Opened, tuple[Part, ...]]:
@@ -266,6 +269,7 @@ def other_choices(jobs: Jobs, store: Any, name: Any) -> list[tuple[str, str]]:
 
 def wire_blend(jobs: Jobs, blend: Blend, saved: gr.BrowserState, exports: Path) -> None:
     """Connects the components."""
+    of_parts = [*blend.more.of_parts, *blend.heads.of_parts]
 
     def draw(store: Any, *values: Any) -> list[Any]:
         try:
@@ -281,7 +285,7 @@ def wire_blend(jobs: Jobs, blend: Blend, saved: gr.BrowserState, exports: Path) 
         """Another generator and what of it can be mixed; the same one stays as it was."""
         name, other, shown, where, *rest = values
         mixers = [blend.mode, blend.mixer, blend.apart, blend.texture, blend.at, blend.softness]
-        unchanged = [gr.skip()] * (len(mixers) + 5 + len(blend.more.of_parts))
+        unchanged = [gr.skip()] * (len(mixers) + 5 + len(of_parts))
         if shown == key_of(name, other):
             return [*unchanged, *draw(store, *values)]
         linked = from_query(str(where_is(where).get("query", ""))) if not shown else Linked()
@@ -320,6 +324,7 @@ def wire_blend(jobs: Jobs, blend: Blend, saved: gr.BrowserState, exports: Path) 
             gr.Column(visible=bool(recipe.texture)),
             figures.notice(HOW[recipe.mode]) if mixes else "",
             *renewed([part.name for part in parts]),
+            *renewed_heads(jobs, name, parts),
             note or drawn[0],
             drawn[1],
         ]
@@ -338,13 +343,14 @@ def wire_blend(jobs: Jobs, blend: Blend, saved: gr.BrowserState, exports: Path) 
         "fn": choose,
         "inputs": [saved, *blend.inputs],
         "outputs": [blend.other, blend.shown, blend.seed, *inputs, blend.fine, blend.how,
-                    *blend.more.of_parts, blend.note, blend.picture],
+                    *of_parts, blend.note, blend.picture],
         **QUICK,
     }  # fmt: skip
     shows = [blend.how, blend.apart, blend.fine]
     gr.on([blend.mode.input, blend.apart.input], turn, [blend.mode, blend.apart], shows, **QUICK)
     blend.other.input(**blend.chooses)
     wire_viewer(jobs, blend, saved, draw, blend.inputs, [*inputs, blend.seed])
+    wire_heads(jobs, blend, saved, read, lambda where: where_is(where).get("width"))
     wire_more(jobs, blend, saved, read, exports)
 
 

@@ -164,3 +164,32 @@ def test_on_a_phone_the_picture_stays_in_view_above_the_pad(visit: Visitors, sch
     assert box["y"] >= 0 and pad["y"] >= box["y"] + box["height"]
     assert pad["y"] + pad["height"] <= 844
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_mix_is_kept_as_a_head_renamed_and_brought_back(page: Page):
+    turn_to(page, "Blend")
+    page.get_by_role("button", name="Keep this mix as a new head").click()
+    page.get_by_label("Name of the new head").fill("half <b>")
+    page.locator("#save-head").click()
+    rows = page.locator("#mixer li")
+    expect(rows).to_have_count(6, timeout=30_000)
+    alt = page.locator("#blend-picture img")
+    expect(alt).to_have_attribute("alt", "A blend: half <b> 100 %")
+    expect(page.locator("#edits")).to_contain_text("avataaars 50 %, micah 50 %")
+    page.get_by_label("Its new name").fill("middle")
+    page.locator("#rename-head").click()
+    expect(rows.last).to_contain_text("middle", timeout=30_000)
+    page.locator("#remove-head").click()
+    expect(rows).to_have_count(5, timeout=30_000)
+    page.locator("#undo-edit").click()
+    expect(rows).to_have_count(6, timeout=30_000)
+
+    mine = re.compile("Heads of avatars64")
+    expect(page.get_by_role("combobox", name="Generator")).to_have_value(mine)
+    turn_to(page, "Browse")
+    page.get_by_role("combobox", name="Generator").click()
+    page.get_by_role("option", name=mine).click()
+    expect(page.locator("#browse-picture .gl-labels")).to_contain_text("middle", timeout=20_000)
+    page.get_by_role("tab", name="Transfer").click()
+    page.get_by_role("combobox", name="A generator that can already draw").click()
+    page.get_by_role("option", name=mine).wait_for()

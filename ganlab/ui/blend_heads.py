@@ -1,0 +1,168 @@
+"""A mix kept as a head of its own; heads renamed, removed, and brought back."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from ganlab import heads
+from ganlab.blending import PARAMETERS, of_one_generator
+from ganlab.jobs import Jobs, UnknownRun
+from ganlab.mixing import Recipe
+from ganlab.ui import figures
+from ganlab.ui.link import to_query
+from ganlab.ui.picker import is_shipped, model_choices
+from ganlab.ui.visitor import ACT, refusal, token_of, tokens_of, with_token
+
+ABOUT = (
+    "The mix becomes a head of its own, in a copy of the generator that is yours: mix it with the "
+    "others, look at it in Browse, start a transfer from it, download it."
+)
+
+
+@dataclass
+class Heads:
+    """The components."""
+
+    section: gr.Accordion
+    name: gr.Textbox
+    save: gr.Button
+    picked: gr.Dropdown
+    new_name: gr.Textbox
+    rename: gr.Button
+    remove: gr.Button
+    story: gr.HTML
+    undo: gr.Button
+
+    @property
+    def of_parts(self) -> list[Any]:
+        """What other parts change: updates are `renewed_heads`."""
+        return [self.section, self.picked, self.story, self.undo]
+
+
+def build_heads() -> Heads:
+    with gr.Accordion("Keep this mix as a new head", open=False, elem_id="heads") as section:
+        gr.HTML(figures.notice(ABOUT), elem_classes="gl-html")
+        with gr.Row(elem_classes="gl-tight gl-bottom"):
+            name = gr.Textbox(
+                label="Name of the new head",
+                placeholder="half and half",
+                max_length=heads.LONGEST_NAME,
+                elem_id="head-name",
+                scale=3,
+            )
+            save = gr.Button("Save as a new head", variant="primary", elem_id="save-head", scale=2)
+        with gr.Row(elem_classes="gl-tight gl-bottom"):
+            picked = gr.Dropdown([], label="A head", elem_id="edited-head", filterable=False)
+            new_name = gr.Textbox(
+                label="Its new name", max_length=heads.LONGEST_NAME, elem_id="new-name"
+            )
+            rename = gr.Button("Rename", elem_id="rename-head", min_width=80)
+            remove = gr.Button("Remove", elem_id="remove-head", min_width=80)
+        story = gr.HTML(elem_id="edits", elem_classes="gl-html")
+        undo = gr.Button("Undo the last change", visible=False, size="sm", elem_id="undo-edit")
+    return Heads(section, name, save, picked, new_name, rename, remove, story, undo)
+
+
+def renewed_heads(jobs: Jobs, name: Any, parts: Any) -> list[Any]:
+    """Updates of `Heads.of_parts`: nothing to edit where parts are not heads of one generator."""
+    has_heads = len(parts) > 1 and of_one_generator(parts)
+    names = [part.name for part in parts]
+    edits: tuple[str, ...] = ()
+    if has_heads and not is_shipped(name):
+        edits = jobs.view(name).edits
+    told = "".join(f"<li>{escape(words)}</li>" for words in edits)
+    return [
+        gr.Accordion(visible=has_heads),
+        gr.Dropdown(choices=names, value=names[-1] if has_heads else None),
+        f'<ol class="gl-edits">{told}</ol>' if told else "",
+        gr.Button(visible=bool(edits)),
+    ]
+
+
+def wire_heads(
+    jobs: Jobs, blend: Any, saved: gr.BrowserState, read: Callable[..., Any], width_of: Callable
+) -> None:
+    """Connects the components.
+
+    Args:
+        read: `blend.read`.
+        width_of: the page's width, of what `where` holds.
+    """
+    part, inputs = blend.heads, [saved, *blend.inputs]
+
+    def view_of(values: Any) -> Any:
+        view = read(jobs, *values)
+        if view is None or len(view.parts) < 2:
+            raise ValueError("Choose a generator with several heads first.")
+        return view
+
+    def done(store: Any, values: Any, made: tuple[str, str | None], said: str, show: str) -> Any:
+        """Turns to the edited generator, and to one of its heads if that is new."""
+        run_id, token = made
+        store = with_token(store, run_id, token) if token else store
+        query = show and to_query(run_id, "", [show], Recipe((1.0,)), int(values[-1]))
+        where = json.dumps({"query": f"?{query}", "width": width_of(values[3])})
+        gr.Info(escape(said), duration=6)
+        choices = model_choices(jobs, list(tokens_of(store)), with_heads=True)
+        return {
+            saved: store,
+            blend.model: gr.Dropdown(choices=choices, value=run_id),
+            blend.other: "",
+            blend.shown: "",  # so that it is read anew
+            blend.where: where,
+            part.name: "",
+            part.new_name: "",
+        }
+
+    def save(name: Any, store: Any, *values: Any) -> Any:
+        try:
+            view = view_of(values)
+            if view.recipe.mode != PARAMETERS:
+                raise ValueError(
+                    "Only a mix of parameters is a head: choose Parameters under What is mixed."
+                )
+            blocks = view.parts[0].generator.n_blocks
+            weights = heads.weights_of_mix(view.parts, view.recipe.weights(blocks))
+            name = heads.checked_name(name, view.opened.config.tasks)
+            made = jobs.save_head(values[0], name, weights, token_of(store, values[0]))
+        except ValueError as error:
+            raise refusal("Cannot save it", error) from None
+        return done(
+            store, values, made, f"{name} is a head now. It is yours under Your runs.", name
+        )
+
+    def rename(head: Any, name: Any, store: Any, *values: Any) -> Any:
+        try:
+            view_of(values)
+            made = jobs.rename_head(values[0], head, name, token_of(store, values[0]))
+        except ValueError as error:
+            raise refusal("Cannot rename it", error) from None
+        return done(store, values, made, f"{head} has another name now.", "")
+
+    def remove(head: Any, store: Any, *values: Any) -> Any:
+        try:
+            view_of(values)
+            made = jobs.remove_head(values[0], head, token_of(store, values[0]))
+        except ValueError as error:
+            raise refusal("Cannot remove it", error) from None
+        return done(store, values, made, f"{head} is removed. Undo brings it back.", "")
+
+    def undo(store: Any, *values: Any) -> Any:
+        try:
+            jobs.undo_edit(values[0], token_of(store, values[0]))
+        except (UnknownRun, ValueError) as error:
+            raise refusal("Cannot undo", error) from None
+        return done(store, values, (values[0], None), "The last change is undone.", "")
+
+    outputs = [saved, blend.model, blend.other, blend.shown, blend.where, part.name, part.new_name]
+    for button, act, more in (
+        (part.save, save, [part.name]),
+        (part.rename, rename, [part.picked, part.new_name]),
+        (part.remove, remove, [part.picked]),
+        (part.undo, undo, []),
+    ):
+        button.click(act, [*more, *inputs], outputs, **ACT).success(**blend.chooses)
