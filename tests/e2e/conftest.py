@@ -141,7 +141,7 @@ class Server:
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(self.url, timeout=1):
+            with urllib.request.urlopen(self.url, timeout=5):
                 return True
         except (OSError, urllib.error.URLError):
             return False
