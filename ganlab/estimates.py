@@ -34,7 +34,7 @@ def _key(config: TrainConfig) -> str:
     size, channels = _shape(config)
     names = ("architecture", "width", "penalty_every", "loss", "precision")
     names += (
-        "own_last_layer",
+        "head_depth",
         "spectral_norm",
         "diffaugment",
         "simultaneous",
@@ -44,6 +44,8 @@ def _key(config: TrainConfig) -> str:
         "own_styles",
         "residual",
         "palette",
+        "task_sampling",
+        "conflicts",
     )
     values = [*(getattr(config, name) for name in names), config.full_size_width_at(size)]
     if strategy := getattr(config, "strategy", ""):

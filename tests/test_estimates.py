@@ -142,7 +142,7 @@ def test_it_is_used_whatever_the_seed_the_budget_and_the_tasks(new_run):
         {"penalty_every": 2},
         {"loss": "hinge"},
         {"spectral_norm": True},
-        {"own_last_layer": True},
+        {"head_depth": 1},
         {"diffaugment": True},
         {"simultaneous": False},
         {"z_in_blocks": False},

@@ -27,6 +27,7 @@ from ganlab.runs import Run
 from ganlab.state import State, fresh_state, set_learning_rate
 from ganlab.step import train_step
 from ganlab.training import (
+    Agreed,
     Diverged,
     GridSaved,
     Logged,
@@ -78,7 +79,10 @@ def state_of(run: Run, dataset: Dataset) -> tuple[State, TrainConfig, device.Pla
 RECIPES = {
     "default": ("quick", {}, "one_task"),
     "grey": ("quick", {"penalty_every": 3}, "grey"),
-    "heads with own last layers": ("quick", {"own_last_layer": True}, "dataset"),
+    "heads with own last layers": ("quick", {"head_depth": 1}, "dataset"),
+    "heads with own blocks": ("quick", {"head_depth": 3, "residual": True}, "dataset"),
+    "tasks by size, PCGrad": ("quick", {"task_sampling": "size", "conflicts": "pcgrad"}, "dataset"),
+    "CAGrad": ("quick", {"conflicts": "cagrad"}, "dataset"),
     "a batch that tasks do not divide": ("quick", {"batch_size": 7}, "dataset"),
     "spectral norm": ("quick", {"spectral_norm": True, "loss": "hinge"}, "dataset"),
     "diffaugment": ("quick", {"diffaugment": True}, "dataset"),
@@ -91,7 +95,7 @@ RECIPES = {
     ),
     "two steps of D": ("quick", {"d_steps": 2, "diffaugment": True}, "dataset"),
     "latent only at the start": ("quick", {"z_in_blocks": False}, "dataset"),
-    "bf16": ("quick", {"precision": "bf16", "own_last_layer": True}, "dataset"),
+    "bf16": ("quick", {"precision": "bf16", "head_depth": 1}, "dataset"),
     "dcgan": ("dcgan", {}, "dataset"),
     "dcgan in bf16": ("dcgan", {"precision": "bf16"}, "dataset"),
     "mlp": ("mlp", {}, "grey"),
@@ -327,7 +331,8 @@ def test_events_come_in_order_and_agree_with_the_files(new_run, dataset, monkeyp
     train(run, dataset, on_event=events.append)
 
     assert [event.step for event in events] == sorted(event.step for event in events)
-    assert [type(event) for event in events[:4]] == [GridSaved, Logged, GridSaved, SnapshotSaved]
+    first = [GridSaved, Logged, Agreed, GridSaved, SnapshotSaved]
+    assert [type(event) for event in events[:5]] == first
     assert isinstance(events[-1], SnapshotSaved)
     assert events[-1].step == 6
 

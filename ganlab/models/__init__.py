@@ -10,7 +10,8 @@ from ganlab.models.classic import (
     MlpGenerator,
 )
 from ganlab.models.discriminator import Discriminator
-from ganlab.models.generator import Generator
+from ganlab.models.generator import Generator, block_widths
+from ganlab.models.generator import belongs_to_task as is_stacked
 
 HAS_HEADS = {"multihead": True, "dcgan": False, "mlp": False}
 
@@ -28,7 +29,7 @@ def build_generator(config: ModelConfig) -> nn.Module:
         channels,
         z_dim,
         config.width,
-        own_last_layer=config.own_last_layer,
+        head_depth=config.head_depth,
         z_in_blocks=config.z_in_blocks,
         full_size_width=config.full_size_width,
         mapping_layers=config.mapping_layers,
@@ -47,3 +48,9 @@ def build_discriminator(config: ModelConfig) -> nn.Module:
     if config.architecture == "dcgan":
         return DcganDiscriminator(size, channels, config.width)
     return Discriminator(len(config.tasks), size, channels, config.width, config.spectral_norm)
+
+
+def belongs_to_task(name: str, config: ModelConfig) -> bool:
+    """Whether a parameter or buffer of this generator holds a row for every task."""
+    blocks = len(block_widths(config.size, config.width)) - (0 if config.full_size_width else 1)
+    return is_stacked(name, config.head_depth, config.own_styles, blocks)
