@@ -171,6 +171,7 @@ def train(
         agreement.LEAST_SECONDS, agreement.RARER, state.seconds, largest=agreement.SHARE_OF_TIME
     )
     agreed = Agreement.of_lines(run.agreement(), len(model.tasks))
+    usual = float("inf")  # seconds of the fastest step so far
 
     def draw_grid() -> None:
         pixels = sampling.sample(state.ema, grid_z, grid_tasks, autocast=plan.autocast)
@@ -209,7 +210,9 @@ def train(
         enough = state.step + 1 - logged >= LEAST_STEPS_PER_LOG or state.step == 0
         measure = (enough and logging.is_due(state.seconds)) or _is_last_step(config, state)
         turn = schedule.turn(state, progress) if schedule else BOTH
-        compare = len(model.tasks) > 1 and turn.g and agreeing.is_due(state.seconds)
+        # Not in the first step, which is slow and would be taken for the cost of comparing.
+        may_compare = len(model.tasks) > 1 and turn.g and state.step > first_step
+        compare = may_compare and agreeing.is_due(state.seconds)
         moments, stepped = agreed.moments, time.perf_counter()
         metrics = train_step(
             state,
@@ -223,7 +226,9 @@ def train(
         now = time.perf_counter()
         state.seconds = before + now - began
         if compare:
-            agreeing.took(now - stepped)
+            agreeing.took(now - stepped - usual)
+        else:
+            usual = min(usual, now - stepped)
 
         if measure:
             bad = [name for name, value in metrics.items() if not _finite(value)]

@@ -338,8 +338,7 @@ def test_events_come_in_order_and_agree_with_the_files(new_run, dataset, monkeyp
     train(run, dataset, on_event=events.append)
 
     assert [event.step for event in events] == sorted(event.step for event in events)
-    first = [GridSaved, Logged, Agreed, GridSaved, SnapshotSaved]
-    assert [type(event) for event in events[:5]] == first
+    assert [type(event) for event in events[:4]] == [GridSaved, Logged, GridSaved, SnapshotSaved]
     assert isinstance(events[-1], SnapshotSaved)
     assert events[-1].step == 6
 
@@ -886,33 +885,39 @@ def test_tasks_are_compared_now_and_then_and_it_goes_on_after_a_resume(
     train(parts, dataset, should_stop=after(4))
     parts.log_agreement({"step": 5, "seconds": 9.0, "moments": 9, "cosines": [[1, 1], [1, 1]]})
     train(parts, dataset)
-    for one, other in zip(whole.agreement(), parts.agreement(), strict=True):
-        assert (one["step"], one["moments"]) == (other["step"], other["moments"])
-        np.testing.assert_allclose(one["cosines"], other["cosines"], atol=1e-4)
-    assert [line["moments"] for line in whole.agreement()] == [1, 2, 3, 4, 5, 6]
-    last = np.array(whole.agreement()[-1]["cosines"])
+    whole, parts = whole.agreement(), parts.agreement()
+    # The first step after a start, which is slow, is never one of the moments.
+    assert [(line["step"], line["moments"]) for line in whole] == [(i, i - 1) for i in range(2, 7)]
+    assert [(line["step"], line["moments"]) for line in parts] == [(2, 1), (3, 2), (4, 3), (6, 4)]
+    means = {line["step"]: np.array(line["cosines"]) for line in whole}
+    at_6 = 5 * means[6] - 4 * means[5]
+    np.testing.assert_allclose(parts[-1]["cosines"], (3 * means[4] + at_6) / 4, atol=1e-3)
+    last = means[6]
     assert last.shape == (2, 2) and (last == last.T).all() and (last.diagonal() == 1).all()
     agreed = [event for event in events if isinstance(event, Agreed)]
     np.testing.assert_allclose(agreed[-1].cosines, last, atol=1e-5)
 
 
-@pytest.mark.parametrize("conflicts", ["none", "pcgrad"])
-def test_comparing_tasks_takes_a_small_share_of_a_run(new_run, dataset, monkeypatch, conflicts):
+def test_comparing_tasks_takes_a_small_share_of_a_run(new_run, dataset, monkeypatch):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(training.time, "perf_counter", lambda: clock.now)
-    step, compared = training.train_step, []
+    compared = []
 
-    def timed(*given, on_gradients=None, **more):
-        clock.now += 0.1
+    def timed(state, *given, on_gradients=None, **more):
+        state.step += 1
+        clock.now += 5.0 if state.step == 1 else 0.1
         if on_gradients:
             compared.append(clock.now)
             clock.now += 0.2
-        return step(*given, on_gradients=on_gradients, **more)
+            on_gradients(torch.eye(2))
+        return {}
 
     monkeypatch.setattr(training, "train_step", timed)
     monkeypatch.setattr(Gauge, "is_possible", False)
-    train(new_run(seconds=60, conflicts=conflicts), dataset)
-    assert len(compared) >= 3 and 0.2 * len(compared) <= 0.03 * 60
+    run = new_run(seconds=60)
+    train(run, dataset)
+    assert len(run.agreement()) == len(compared) >= 5
+    assert 0.2 * len(compared) <= 0.035 * 60
 
 
 def test_a_run_of_one_task_has_none_to_compare(new_run, one_task, monkeypatch):
