@@ -145,6 +145,15 @@ class TrainConfig:
         choices={name: conflict.title for name, conflict in CONFLICTS.items()},
         group="Tasks",
     )
+    blends: float = setting(
+        0.0,
+        "Share of the generated pictures that are drawn between two tasks, so that blends are "
+        "believable, too; 0 trains the tasks alone.",
+        label="Blended pictures",
+        low=0,
+        high=1,
+        group="Tasks",
+    )
     loss: str = setting(
         "relativistic",
         "What G and D play for.",
@@ -261,15 +270,6 @@ class TrainConfig:
         low=0.05,
         high=1,
         group="Augmentation",
-    )
-    blends: float = setting(
-        0.0,
-        "Share of the generated pictures that are drawn between two tasks, so that blends are "
-        "believable, too; 0 trains the tasks alone.",
-        label="Blended pictures",
-        low=0,
-        high=1,
-        group="Optimiser",
     )
     seed: int = setting(
         0,

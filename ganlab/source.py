@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
-from ganlab import checkpoints, kinship, metrics, sampling
+from ganlab import checkpoints, kinship, metrics, models, sampling
 from ganlab.config import ModelConfig
 from ganlab.data.dataset import Dataset
 from ganlab.files import write_atomically
@@ -200,17 +200,11 @@ def carve(source: Source, heads: tuple[str, ...], tasks: tuple[str, ...]) -> Sou
 def with_deeper_heads(source: Source, depth: int) -> Source:
     """The same pictures, with heads of at least this depth: each task's copy of what was shared can
     change without the others'."""
-    before = source.config
-    if before.head_depth >= depth:
+    config = source.config
+    if config.head_depth >= depth:
         return source
-    config, rows = replace(before, head_depth=depth), len(before.tasks)
-    generator = dict(source.generator)
-    for name, value in source.generator.items():
-        if belongs_to_task(name, config) and not belongs_to_task(name, before):
-            # The last layer is stacked already, with one row; other layers as PyTorch has them.
-            shared = value if name.startswith("last.") else value.reshape(1, -1)
-            generator[name] = shared.repeat(rows, 1)
-    return replace(source, config=config, generator=generator)
+    generator = models.with_deeper_heads(source.generator, config, depth)
+    return replace(source, config=replace(config, head_depth=depth), generator=generator)
 
 
 def in_colour(source: Source) -> Source:

@@ -1,6 +1,9 @@
 """The networks, and how to build them from a `ModelConfig`."""
 
-from torch import nn
+from collections.abc import Mapping
+from dataclasses import replace
+
+from torch import Tensor, nn
 
 from ganlab.config import ModelConfig
 from ganlab.models.classic import (
@@ -54,3 +57,18 @@ def belongs_to_task(name: str, config: ModelConfig) -> bool:
     """Whether a parameter or buffer of this generator holds a row for every task."""
     blocks = len(block_widths(config.size, config.width)) - (0 if config.full_size_width else 1)
     return is_stacked(name, config.head_depth, config.own_styles, blocks)
+
+
+def with_deeper_heads(
+    tensors: Mapping[str, Tensor], config: ModelConfig, depth: int
+) -> dict[str, Tensor]:
+    """A generator's tensors for heads of a greater depth, which draw the same: each task gets its
+    copy of what was shared."""
+    deeper, rows = replace(config, head_depth=depth), len(config.tasks)
+    changed = dict(tensors)
+    for name, value in tensors.items():
+        if belongs_to_task(name, deeper) and not belongs_to_task(name, config):
+            # The last layer is stacked already, with one row; other layers as PyTorch has them.
+            shared = value if name.startswith("last.") else value.reshape(1, -1)
+            changed[name] = shared.repeat(rows, 1)
+    return changed
