@@ -250,7 +250,13 @@ def test_a_new_head_goes_as_deep_as_those_of_its_source_and_no_deeper(
     assert grown.config.head_depth == max(depth, 1)
 
 
-SHARED = [{}, {"head_depth": 3}, {"palette": 4}, {"own_styles": False}, {"palette": 4, "own_styles": False}]
+SHARED = [
+    {},
+    {"head_depth": 3},
+    {"palette": 4},
+    {"own_styles": False},
+    {"palette": 4, "own_styles": False},
+]
 
 
 @pytest.mark.parametrize("shape", SHARED, ids=str)
