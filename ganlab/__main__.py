@@ -30,9 +30,11 @@ from ganlab import (
     quality,
     race,
     sampling,
+    task_bench,
     transfer,
 )
-from ganlab.config import PRESETS, TrainConfig
+from ganlab.config import HEAD_DEPTHS, PRESETS, TrainConfig
+from ganlab.conflicts import CONFLICTS
 from ganlab.contest import LapEvent
 from ganlab.data import catalog, intake, staged
 from ganlab.data.dataset import Dataset
@@ -139,16 +141,25 @@ def parser() -> argparse.ArgumentParser:
     measure.set_defaults(command=_bench)
     measure.add_argument(
         "what",
-        choices=["speed", "recipes"],
-        help="speed: images/s of every preset; recipes: how good each recipe gets how fast",
+        choices=["speed", "recipes", "tasks"],
+        help="speed: images/s of every preset; recipes: how good each recipe gets how fast; "
+        "tasks: how good each head gets by its depth and how conflicts are dealt with",
     )
     measure.add_argument("--data", default="avatars", help="a catalogue name, a folder or a zip")
     measure.add_argument(
         "--tasks", nargs="+", metavar="TASK", help="default: those that the page suggests"
     )
-    measure.add_argument("--seconds", type=float, help="for each (default: 20; recipes: 60)")
-    measure.add_argument("--seeds", type=int, default=3, help="of each recipe (default: 3)")
+    measure.add_argument("--seconds", type=float, help="for each (default: 20; else 60)")
+    measure.add_argument("--seeds", type=int, default=3, help="of each recipe or cell (default: 3)")
     measure.add_argument("--recipes", nargs="+", metavar="RECIPE", help="default: all")
+    measure.add_argument(
+        "--depths", nargs="+", type=int, metavar="DEPTH", default=list(HEAD_DEPTHS),
+        help="of the heads, for tasks (default: all)",
+    )  # fmt: skip
+    measure.add_argument(
+        "--conflicts", nargs="+", metavar="WAY", default=list(CONFLICTS),
+        help=f"for tasks, of {', '.join(CONFLICTS)} (default: all)",
+    )  # fmt: skip
     measure.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     measure.add_argument("--json", action="store_true", help="print JSON instead of a table")
     for command in (train, resume, move, sample, judge, measure):
@@ -442,7 +453,8 @@ def _bench(args: argparse.Namespace) -> int:
     entry = catalog.CATALOG.get(args.data)
     tasks = args.tasks or (entry.suggested if entry else None)
     dataset = catalog.load(args.data, tasks=tasks)
-    return _bench_speed(args, dataset) if args.what == "speed" else _bench_recipes(args, dataset)
+    kinds = {"speed": _bench_speed, "recipes": _bench_recipes, "tasks": _bench_tasks}
+    return kinds[args.what](args, dataset)
 
 
 def _bench_speed(args: argparse.Namespace, dataset: Dataset) -> int:
@@ -485,6 +497,32 @@ def _bench_recipes(args: argparse.Namespace, dataset: Dataset) -> int:
         reached = "–" if row.to_baseline is None else f"{row.to_baseline:.1f}"
         cells = [row.recipe, f"{row.images_per_second:.0f}", *kid, reached]
         print("| " + " | ".join(cells) + " |")
+    return 0
+
+
+def _bench_tasks(args: argparse.Namespace, dataset: Dataset) -> int:
+    def on_lap(depth: int, conflicts: str, seed: int, lap: task_bench.Lap) -> None:
+        name = f"depth {depth}, {conflicts}, seed {seed}"
+        print(f"{name}: mean KID {lap.mean:.2f}", file=sys.stderr, flush=True)
+
+    seconds = args.seconds or 60
+    cells = task_bench.compare(
+        dataset,
+        seconds=seconds,
+        seeds=args.seeds,
+        depths=args.depths,
+        conflicts=args.conflicts,
+        precision=args.precision,
+        on_lap=on_lap,
+    )
+    if args.json:
+        print(json.dumps([asdict(cell) for cell in cells]))
+        return 0
+    print(
+        f"KID of each head in {features.NAME} features after {seconds:g} s, means of {args.seeds} "
+        f"seeds; {dataset.name}, {torch.get_num_threads()} threads\n"
+    )
+    print(task_bench.table(cells))
     return 0
 
 

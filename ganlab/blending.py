@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganlab.config import ModelConfig
-from ganlab.models import build_generator
-from ganlab.models.generator import Generator, belongs_to_task
+from ganlab.models import belongs_to_task, build_generator, with_deeper_heads
+from ganlab.models.generator import Generator
 
 PARAMETERS, FEATURES, PIXELS = "parameters", "features", "pixels"
 MODES = {PARAMETERS: "Parameters", FEATURES: "Features", PIXELS: "Pixels"}
@@ -27,7 +27,8 @@ class Part(NamedTuple):
     """One thing to mix: a head of a generator in eval mode.
 
     Attributes:
-        config: of the generator, of which the parts of a mix may differ in their tasks alone.
+        config: of the generator, of which the parts of a mix may differ in their tasks and in how
+            deep heads go.
     """
 
     name: str
@@ -110,7 +111,8 @@ def mixed(parts: Sequence[Part], weights: Tensor) -> tuple[Generator, Tensor]:
     if len(used) == 1:  # and so nothing is rounded
         part = used[0][0]
         return part.generator, one_hot(part)
-    states = [_alone(part) for part, _ in used]
+    depth = max(part.config.head_depth for part, _ in used)
+    states = [_alone(part, depth) for part, _ in used]
     columns = [column for _, column in used]
     state = {
         name: sum(
@@ -120,20 +122,21 @@ def mixed(parts: Sequence[Part], weights: Tensor) -> tuple[Generator, Tensor]:
         for name in states[0]
     }
     with torch.device("meta"):  # without memory: what was mixed becomes the parameters
-        network = build_generator(replace(parts[0].config, tasks=("mix",)))
+        shape = replace(parts[0].config, tasks=("mix",), head_depth=depth)
+        network = build_generator(shape)
     network.load_state_dict(state, assign=True)
     network.to(memory_format=torch.channels_last)
     return network.eval().requires_grad_(False), weights.new_ones(first.n_blocks, 1)
 
 
-def _alone(part: Part) -> dict[str, Tensor]:
-    """The parameters and running statistics that one head draws with."""
+def _alone(part: Part, depth: int) -> dict[str, Tensor]:
+    """The parameters and running statistics that one head draws with, as one of that depth."""
     config, row = part.config, slice(part.task, part.task + 1)
-    return {
-        name: value[row] if belongs_to_task(name, config.own_last_layer, config.own_styles)
-        else value
+    own = {
+        name: value[row] if belongs_to_task(name, config) else value
         for name, value in part.generator.state_dict().items()
-    }  # fmt: skip
+    }
+    return with_deeper_heads(own, replace(config, tasks=config.tasks[row]), depth)
 
 
 def one_hot(part: Part) -> Tensor:

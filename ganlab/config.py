@@ -12,13 +12,21 @@ from typing import Any
 
 from typing_extensions import Self
 
+from ganlab.conflicts import CONFLICTS
 from ganlab.data.dataset import Dataset
 from ganlab.losses import LOSSES
+from ganlab.renamed import up_to_date
 from ganlab.settings import check, setting
 
 SIZES = (32, 64)
 PRECISIONS = ("auto", "fp32", "bf16")
 LARGEST_BATCH = 512
+HEAD_DEPTHS = {
+    0: "Scales and shifts",
+    1: "Also the last layer",
+    2: "Also the last block",
+    3: "Also the last two blocks",
+}
 
 
 @dataclass(frozen=True)
@@ -64,12 +72,6 @@ class TrainConfig:
         label="Latent size",
         low=2,
         high=512,
-        group="Model",
-    )
-    own_last_layer: bool = setting(
-        False,
-        "Gives each task a last layer of its own: sharper alone, softer when blended.",
-        label="Own last layer per task",
         group="Model",
     )
     z_in_blocks: bool = setting(
@@ -119,6 +121,38 @@ class TrainConfig:
         low=0,
         high=64,
         group="Model",
+    )
+    head_depth: int = setting(
+        0,
+        "How much of G each task has for itself: a deeper head is freer to differ, slower, and "
+        "softer when blended.",
+        label="Depth of the heads",
+        choices=HEAD_DEPTHS,
+        group="Tasks",
+    )
+    task_sampling: str = setting(
+        "even",
+        "How often each task's pictures are shown: all tasks alike, or the larger ones more often.",
+        label="Sampling of tasks",
+        choices={"even": "Evenly", "size": "By their number of pictures"},
+        group="Tasks",
+    )
+    conflicts: str = setting(
+        "none",
+        "What G does where two tasks pull what they share in opposite directions; anything but "
+        "adding up takes longer per step.",
+        label="Conflicts between tasks",
+        choices={name: conflict.title for name, conflict in CONFLICTS.items()},
+        group="Tasks",
+    )
+    blends: float = setting(
+        0.0,
+        "Share of the generated pictures that are drawn between two tasks, so that blends are "
+        "believable, too; 0 trains the tasks alone.",
+        label="Blended pictures",
+        low=0,
+        high=1,
+        group="Tasks",
     )
     loss: str = setting(
         "relativistic",
@@ -237,15 +271,6 @@ class TrainConfig:
         high=1,
         group="Augmentation",
     )
-    blends: float = setting(
-        0.0,
-        "Share of the generated pictures that are drawn between two tasks, so that blends are "
-        "believable, too; 0 trains the tasks alone.",
-        label="Blended pictures",
-        low=0,
-        high=1,
-        group="Optimiser",
-    )
     seed: int = setting(
         0,
         "The same seed and settings give the same run on the same machine.",
@@ -284,6 +309,7 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Reads what `to_dict` wrote; an unknown name is an error, not a silent loss."""
+        values = up_to_date(values)
         known = {spec.name for spec in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"unknown settings: {', '.join(unknown)}")
@@ -370,7 +396,7 @@ class ModelConfig:
     tasks: tuple[str, ...]
     z_dim: int
     width: int
-    own_last_layer: bool = False
+    head_depth: int = 0
     z_in_blocks: bool = False
     full_size_width: int = 0
     mapping_layers: int = 0
@@ -389,7 +415,7 @@ class ModelConfig:
             tasks=dataset.tasks,
             z_dim=config.z_dim,
             width=config.width,
-            own_last_layer=config.own_last_layer,
+            head_depth=config.head_depth,
             z_in_blocks=config.z_in_blocks,
             full_size_width=config.full_size_width_at(dataset.size),
             mapping_layers=config.mapping_layers,
@@ -402,6 +428,7 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ModelConfig":
         """Reads what `asdict` wrote, perhaps elsewhere: a shape out of bounds is a ValueError."""
+        values = up_to_date(values)
         specs = {spec.name: spec for spec in fields(TrainConfig)}
         known = {key: check(value, specs[key]) for key, value in values.items() if key in specs}
         model = cls(**{**values, **known})

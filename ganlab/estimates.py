@@ -34,7 +34,7 @@ def _key(config: TrainConfig) -> str:
     size, channels = _shape(config)
     names = ("architecture", "width", "penalty_every", "loss", "precision")
     names += (
-        "own_last_layer",
+        "head_depth",
         "spectral_norm",
         "diffaugment",
         "simultaneous",
@@ -44,6 +44,7 @@ def _key(config: TrainConfig) -> str:
         "own_styles",
         "residual",
         "palette",
+        "conflicts",
     )
     values = [*(getattr(config, name) for name in names), config.full_size_width_at(size)]
     if strategy := getattr(config, "strategy", ""):
@@ -61,9 +62,14 @@ def _shape(config: TrainConfig) -> tuple[int, int]:
 
 
 def pictures_per_step(config: TrainConfig) -> int:
-    """The batch size, also where it is left to the number of tasks; an unread folder has one."""
+    """The batch size, also where it is left to the number of tasks."""
+    return config.fitted(_count_tasks(config)).batch_size
+
+
+def _count_tasks(config: TrainConfig) -> int:
+    """An unread folder has one."""
     entry = CATALOG.get(config.data)
-    return config.fitted(len(config.tasks or (entry.tasks if entry else ("one",)))).batch_size
+    return len(config.tasks or (entry.tasks if entry else ("one",)))
 
 
 def _speeds() -> dict[str, float]:
@@ -98,7 +104,7 @@ def images_per_second(config: TrainConfig) -> float:
     flops = _flops_per_image(
         config.architecture, size, channels, config.z_dim, config.width, config.penalty_every,
         config.r1 + config.r2 > 0, config.full_size_width_at(size), config.residual,
-        config.palette,
+        config.palette, 1 if config.conflicts == "none" else _count_tasks(config),
     ) * (1 + 0.5 * (config.d_steps - 1))  # fmt: skip  # a step of D alone is half of a whole one
     return plan.steps_per_second * device.FLOPS_OF_TIMED_STEP * _SHARE_OF_PEAK / flops
 
@@ -131,8 +137,10 @@ def _flops_per_image(
     full_size_width: int,
     residual: bool,
     palette: int,
+    ways_back: int,
 ) -> float:
-    """G forward and backward, D on a real and twice on a generated picture, and the penalty."""
+    """G forward and backward, the latter as often as `ways_back` says, D on a real and twice on a
+    generated picture, and the penalty."""
     more = {"full_size_width": full_size_width, "residual": residual, "palette": palette}
     model = ModelConfig(architecture, size, channels, ("one",), z_dim, width, **more)
     with torch.device("meta"):
@@ -145,7 +153,7 @@ def _flops_per_image(
                 network(given, ids)
             counts.append(operations.count / 2)
     of_g, of_d = counts
-    return 3 * of_g + 8 * of_d + (8 * of_d / every if penalised else 0)
+    return (1 + 2 * ways_back) * of_g + 8 * of_d + (8 * of_d / every if penalised else 0)
 
 
 def seconds(config: TrainConfig) -> float:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from ganlab.blending import Part, block_of, mixed, of_one_generator
-from ganlab.models.generator import belongs_to_task, blend
+from ganlab.models import belongs_to_task
+from ganlab.models.generator import blend
 from ganlab.source import Source, carve
 
 LONGEST_NAME = 40  # characters
@@ -71,7 +72,7 @@ def with_blend(source: Source, name: str, weights: Tensor) -> Source:
     of_blocks = _of_blocks(source, weights)
     generator = {}
     for key, value in source.generator.items():
-        if belongs_to_task(key, config.own_last_layer, config.own_styles):
+        if belongs_to_task(key, config):
             row = of_blocks[block_of(key, len(of_blocks))]
             value = _with_row(value, row)
         generator[key] = value

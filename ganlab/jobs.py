@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from ganlab.runs import (
     all_runs,
 )
 from ganlab.source import Source, read_source
-from ganlab.training import GridSaved, Logged, Looked
+from ganlab.training import Agreed, GridSaved, Logged, Looked
 from ganlab.transfer_config import TransferConfig, is_race
 from ganlab.views import JobView, view_of
 
@@ -67,6 +67,7 @@ class _Job:
         self.editing = threading.Lock()  # taken before that of `Jobs`
         self.curve: list[dict[str, float]] = run.metrics()
         self.quality: list[dict[str, float]] = run.quality()
+        self.agreement: list[dict[str, Any]] = run.agreement()[-1:]
         self.view = view_of(run)
         self.looked_at = time.monotonic()  # when the folder was last read
 
@@ -329,6 +330,12 @@ class Jobs:
         with self._changed:
             return list(self._job(run_id).quality)
 
+    def agreement(self, run_id: str) -> dict[str, Any] | None:
+        """How far the tasks agree, as the run's last line says it; None = not compared yet."""
+        with self._changed:
+            lines = self._job(run_id).agreement
+            return lines[-1] if lines else None
+
     def grid(self, run_id: str, step: int) -> bytes:
         """The sample grid of a step, as JPEG."""
         with self._changed:
@@ -378,6 +385,7 @@ class Jobs:
         job.looked_at = now
         self._mark_if_broken_off(job.run)
         job.curve, job.quality = job.run.metrics(), job.run.quality()
+        job.agreement = job.run.agreement()[-1:]
         fresh = replace(view_of(job.run), version=job.view.version)
         if fresh != job.view:
             job.view = replace(fresh, version=fresh.version + 1)
@@ -397,7 +405,7 @@ class Jobs:
     def _enqueue(self, job: _Job) -> None:
         self._waiting.append(job)
         fresh = _Job(job.run)
-        job.curve, job.quality = fresh.curve, fresh.quality
+        job.curve, job.quality, job.agreement = fresh.curve, fresh.quality, fresh.agreement
         job.view = replace(fresh.view, version=job.view.version)
         self._publish(job)
         self._publish_places()
@@ -522,6 +530,9 @@ class Jobs:
                 job.quality = [*(q for q in job.quality if q["step"] < event.step), line]
                 verdict = diagnose(view.config, job.curve, job.quality, view.progress)
                 self._publish(job, best_step=job.run.best_step(), verdict=verdict)
+            elif isinstance(event, Agreed):
+                job.agreement = [asdict(event)]
+                self._publish(job)
             else:
                 self._publish(
                     job,

@@ -21,7 +21,7 @@ from ganlab.transfer_config import TransferConfig, is_race
 
 KEPT = 6  # in memory; a generator of 64 px has some 10 MB
 TRIES = 5  # to read a snapshot of a run that is under way
-OF_TASKS = {"tasks": (), "own_last_layer": False}  # what relatives may differ in
+OF_TASKS = {"tasks": (), "head_depth": 0}  # what relatives may differ in
 
 
 @dataclass(frozen=True)

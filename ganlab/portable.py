@@ -28,6 +28,7 @@ from ganlab.heads import edited
 from ganlab.kinship import fingerprint
 from ganlab.runs import (
     KEPT_SNAPSHOTS,
+    LINES,
     RUN_ID,
     SOURCE_FOLDER,
     UNDER_WAY,
@@ -50,7 +51,7 @@ WANTED = {
         r"model\.json": 1_000_000,
         r"generator\.safetensors": MAX_TENSOR_BYTES,
         r"run/(run|status)\.json": 1_000_000,
-        r"run/(metrics|quality)\.jsonl": 20_000_000,
+        r"run/(metrics|quality|agreement)\.jsonl": 20_000_000,
         rf"run/samples/{_STEP}\.jpg": 20_000_000,
         rf"run/snapshots/{_STEP}/(generator|training|discriminator)\.safetensors": MAX_TENSOR_BYTES,
         r"run/data/manifest\.json": 20_000_000,
@@ -102,8 +103,8 @@ def pack(run: Run, best: int, archive: zipfile.ZipFile) -> None:
     add(archive, "run/run.json", _json(about))
     status = replace(status, message=status.message[: vetting.MAX_TEXT])
     add(archive, "run/status.json", _json(asdict(status)))
-    for name, lines in (("metrics", run.metrics()), ("quality", run.quality())):
-        kept = [json.dumps(line) + "\n" for line in lines if line["step"] <= until]
+    for name in LINES:
+        kept = [json.dumps(line) + "\n" for line in run.lines(name) if line["step"] <= until]
         add(archive, f"run/{name}.jsonl", "".join(kept))
     for step in run.grid_steps():
         if step <= until:
@@ -192,6 +193,7 @@ def _vetted(scratch: Path, names: Sequence[str], *, any_data: bool) -> Path:
     status = vetting.status(folder / "status.json")
     vetting.curve(folder / "metrics.jsonl", vetting.METRICS)
     vetting.curve(folder / "quality.jsonl", vetting.QUALITY)
+    vetting.agreement(folder / "agreement.jsonl", len(model.tasks))
     files = [scratch / name for name in names]
     vetting.grids(file for file in files if file.suffix == ".jpg")
     vetting.pictures(file for file in files if file.suffix == ".png")

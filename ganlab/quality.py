@@ -6,7 +6,8 @@ takes its time over a finished model, task by task.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -109,12 +110,13 @@ class Gauge:
             and self._spent + 2 * self._last <= SHARE_OF_TIME * self._planned
         )
 
-    def look(self, generator: nn.Module, seconds: float) -> dict[str, float]:
+    def look(self, generator: nn.Module, seconds: float) -> dict[str, Any]:
         """Measures a generator in eval mode, after so many seconds of training.
 
         Returns:
             samples: how many were drawn.
             kid, kid_std: of all tasks together.
+            kid_of: of each task with enough pictures, by name; not there of a single task.
             diversity, least_diversity: mean of the tasks, and of the least varied one; 1 if no
                 task's pictures differ.
             copied: share of the samples that are nearly the same as a training picture, in the task
@@ -134,6 +136,7 @@ class Gauge:
         images = draw(generator, tasks, LOOK_SEED)
         fake = features.extract(images)
         kid = metrics.kid(torch.cat(self._real), fake)
+        kid_of = self._kid_of(fake.split(counts)) if len(counts) > 1 else {}
         diversity = [
             metrics.diversity(real, own)
             for real, own in zip(self._real, fake.split(counts), strict=True)
@@ -152,11 +155,20 @@ class Gauge:
             "samples": len(images),
             "kid": kid.value,
             "kid_std": kid.std,
+            **({"kid_of": kid_of} if kid_of else {}),
             "diversity": sum(diversity) / len(diversity) if diversity else 1.0,
             "least_diversity": min(diversity, default=1.0),
             "copied": copied[worst],
             "usually_copied": self._usual[worst],
             "samples_of_task": counts[worst],
+        }
+
+    def _kid_of(self, fakes: Sequence[Tensor]) -> dict[str, float]:
+        pairs = zip(self._dataset.tasks, self._real, fakes, strict=True)
+        return {
+            task: metrics.kid(real, fake, 2).value
+            for task, real, fake in pairs
+            if min(len(real), len(fake)) >= FEWEST_PICTURES
         }
 
     def _even_pause(self, seconds: float) -> float:

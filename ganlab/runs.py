@@ -5,6 +5,7 @@ status.json         state, step, seconds, message      (replaced atomically)
 owner.json          a hash of the owner's token
 metrics.jsonl       one line per logged step
 quality.jsonl       one line per look at the quality of a snapshot
+agreement.jsonl     of several tasks: one line per moment at which their gradients were compared
 samples/NNNNNN.jpg  the same latents every time
 snapshots/NNNNNN/   generator.safetensors (EMA); the newest and the best also training.safetensors
 
@@ -34,6 +35,7 @@ from filelock import FileLock, Timeout
 from ganlab import __version__
 from ganlab.config import ModelConfig, TrainConfig, of_network
 from ganlab.files import folder_written_atomically, read_json, write_atomically, write_json
+from ganlab.renamed import up_to_date
 from ganlab.transfer_config import config_from_dict
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ TRAINS_NO_MORE = (
     "the heads of this run were edited, and there is no training state to go on from: choose it as "
     "the source of a transfer instead"
 )
+LINES = ("metrics", "quality", "agreement")  # files of one line per step
 
 
 class IllegalMove(ValueError):
@@ -125,7 +128,7 @@ class Run:
     def config(self) -> TrainConfig:
         """Its settings; those newer than the run are as the network that it trains has them."""
         about = self.about
-        return config_from_dict(of_network(about.get("model")) | about["config"])
+        return config_from_dict(of_network(about.get("model")) | up_to_date(about["config"]))
 
     @property
     def is_derived(self) -> bool:
@@ -185,28 +188,38 @@ class Run:
 
     # Curves.
 
-    def log_metrics(self, values: Mapping[str, float]) -> None:
-        self._append("metrics.jsonl", values)
+    def log_metrics(self, values: Mapping[str, Any]) -> None:
+        self._append("metrics", values)
 
-    def metrics(self) -> list[dict[str, float]]:
-        """All logged lines. A line cut short by a crash is left out."""
-        return self._lines("metrics.jsonl")
+    def metrics(self) -> list[dict[str, Any]]:
+        """All logged lines: numbers by name, and such of each task (`d_right_of`, not in a line of
+        one task or of an older run). A line cut short by a crash is left out."""
+        return self.lines("metrics")
 
-    def log_quality(self, values: Mapping[str, float]) -> None:
-        self._append("quality.jsonl", values)
+    def log_quality(self, values: Mapping[str, Any]) -> None:
+        self._append("quality", values)
 
-    def quality(self) -> list[dict[str, float]]:
+    def quality(self) -> list[dict[str, Any]]:
         """What `quality.Gauge` saw, by step."""
-        return self._lines("quality.jsonl")
+        return self.lines("quality")
 
-    def _append(self, name: str, values: Mapping[str, float]) -> None:
-        line = {key: float(f"{value:.6g}") for key, value in values.items()}
+    def log_agreement(self, values: Mapping[str, Any]) -> None:
+        self._append("agreement", values)
+
+    def agreement(self) -> list[dict[str, Any]]:
+        """How far the tasks agreed on the average so far, by step: `moments` in that average, and
+        `cosines`, a row for each task."""
+        return self.lines("agreement")
+
+    def _append(self, name: str, values: Mapping[str, Any]) -> None:
+        line = _rounded(values)
         line["step"] = int(values["step"])
-        with open(self.path / name, "a", encoding="utf-8") as file:
+        with open(self.path / f"{name}.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line, allow_nan=False) + "\n")
 
-    def _lines(self, name: str) -> list[dict[str, float]]:
-        path = self.path / name
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        """Those of one of the files of `LINES`."""
+        path = self.path / f"{name}.jsonl"
         if not path.exists():
             return []
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -323,22 +336,31 @@ class Run:
         new.describe(lineage={"run": self.id, "step": step}, **story)
         shutil.copytree(self.snapshot(step), new._snapshot(step))
         shutil.copytree(self.path / "samples", new.path / "samples", dirs_exist_ok=True)
-        for name in ("metrics.jsonl", "quality.jsonl"):
-            if (self.path / name).exists():
-                shutil.copy(self.path / name, new.path / name)
+        for name in LINES:
+            if (self.path / f"{name}.jsonl").exists():
+                shutil.copy(self.path / f"{name}.jsonl", new.path / f"{name}.jsonl")
         new.forget_after(step)
         seconds = [line["seconds"] for line in new.metrics()]
         new.note_progress(step, max(seconds, default=0.0))
 
     def forget_after(self, step: int) -> None:
         """Drops curves and grids past a step, from which the run will go on."""
-        for name in ("metrics.jsonl", "quality.jsonl"):
-            kept = [line for line in self._lines(name) if line["step"] <= step]
+        for name in LINES:
+            kept = [line for line in self.lines(name) if line["step"] <= step]
             text = "".join(json.dumps(line) + "\n" for line in kept)
-            write_atomically(self.path / name, text)
+            write_atomically(self.path / f"{name}.jsonl", text)
         for later in self.grid_steps():
             if later > step:
                 (self.path / "samples" / f"{later:06d}.jpg").unlink()
+
+
+def _rounded(value: Any) -> Any:
+    """To six digits, whatever it is a list or a table of."""
+    if isinstance(value, Mapping):
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return float(f"{value:.6g}")
 
 
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{16}")

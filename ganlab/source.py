@@ -17,12 +17,11 @@ from safetensors.torch import load_file
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
-from ganlab import checkpoints, kinship, metrics, sampling
+from ganlab import checkpoints, kinship, metrics, models, sampling
 from ganlab.config import ModelConfig
 from ganlab.data.dataset import Dataset
 from ganlab.files import write_atomically
-from ganlab.models import HAS_HEADS, build_generator, features
-from ganlab.models.generator import belongs_to_task
+from ganlab.models import HAS_HEADS, belongs_to_task, build_generator, features
 from ganlab.paths import cache_dir, runs_dir
 from ganlab.runs import SOURCE_FOLDER as FOLDER
 from ganlab.runs import Run
@@ -181,10 +180,9 @@ def carve(source: Source, heads: tuple[str, ...], tasks: tuple[str, ...]) -> Sou
         raise ValueError(f"{source.name} has no head {unknown[0]!r}; choose from {known}.")
     rows = torch.tensor([config.tasks.index(head) for head in heads])
     generator = {
-        name: value[rows] if belongs_to_task(name, config.own_last_layer, config.own_styles)
-        else value.clone()
+        name: value[rows] if belongs_to_task(name, config) else value.clone()
         for name, value in source.generator.items()
-    }  # fmt: skip
+    }
     discriminator = None
     if source.discriminator is not None:
         discriminator = {
@@ -199,17 +197,14 @@ def carve(source: Source, heads: tuple[str, ...], tasks: tuple[str, ...]) -> Sou
     )
 
 
-def with_last_layer_per_task(source: Source) -> Source:
-    """The same pictures, with a last layer for every task that can change without the others'."""
+def with_deeper_heads(source: Source, depth: int) -> Source:
+    """The same pictures, with heads of at least this depth: each task's copy of what was shared can
+    change without the others'."""
     config = source.config
-    if config.own_last_layer:
+    if config.head_depth >= depth:
         return source
-    rows = len(config.tasks)
-    generator = {
-        name: value.repeat(rows, 1) if name.startswith("last.") else value
-        for name, value in source.generator.items()
-    }
-    return replace(source, config=replace(config, own_last_layer=True), generator=generator)
+    generator = models.with_deeper_heads(source.generator, config, depth)
+    return replace(source, config=replace(config, head_depth=depth), generator=generator)
 
 
 def in_colour(source: Source) -> Source:
@@ -250,8 +245,7 @@ def graft(source: Source, child: Source) -> Source:
     Raises:
         ValueError: the trunk differs, or a task's name is taken.
     """
-    if child.config.own_last_layer:
-        source = with_last_layer_per_task(source)
+    source = with_deeper_heads(source, child.config.head_depth)
     ours, theirs = asdict(source.config), asdict(child.config)
     if {**ours, "tasks": ()} != {**theirs, "tasks": ()}:
         raise ValueError("these are not the same network: only a head of its own trunk fits")
@@ -259,7 +253,7 @@ def graft(source: Source, child: Source) -> Source:
         raise ValueError(f"{source.name} has a head {min(taken)!r} already: choose another name")
     config, generator = source.config, {}
     for name, value in source.generator.items():
-        if belongs_to_task(name, config.own_last_layer, config.own_styles):
+        if belongs_to_task(name, config):
             generator[name] = torch.cat([value, child.generator[name]])
         elif torch.equal(value, child.generator[name]):
             generator[name] = value

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ganlab import augment, sampling
+from ganlab import augment, conflicts, sampling
 from ganlab.blending import drawn_between
 from ganlab.config import TrainConfig
 from ganlab.data.dataset import Dataset
@@ -54,10 +55,14 @@ def train_step(
     *,
     measure: bool,
     turn: Turn = BOTH,
-) -> dict[str, float]:
+    on_gradients: Callable[[Tensor], None] | None = None,
+) -> dict[str, Any]:
     """One step of G and `d_steps` of D. With `measure`, gives what the curves show of it.
 
-    The settings are `fitted`: their batch size is a number.
+    Args:
+        config: `fitted`, so that its batch size is a number.
+        on_gradients: gets the tasks' gradients on G's trunk, (n_tasks, P), where G has several
+            tasks and a trunk that learns. It changes nothing, and takes a while to work out.
     """
     loss, batch = LOSSES[config.loss], config.batch_size
     generator, discriminator, rng = state.generator, state.discriminator, state.rng
@@ -76,7 +81,7 @@ def train_step(
 
     def meet() -> _Meeting:
         """Draws a batch and lets D judge it, so that its slope can be taken at these pictures."""
-        pictures, tasks = dataset.draw(batch, rng)
+        pictures, tasks = dataset.draw(batch, rng, by=config.task_sampling)
         pictures, tasks = pictures.to(plan.device), tasks.to(plan.device)
         real = sampling.from_uint8(pictures, plan.memory_format)
         real = shown(augment.random_flips(real, rng) if mirrored else real).detach()
@@ -121,9 +126,7 @@ def train_step(
     # Step G.
     if turn.g:
         state.opt_g.zero_grad()
-        if config.simultaneous:
-            met.fake.backward(way.to(met.fake.dtype))
-        else:  # against the new D, whose own gradients are not needed
+        if not config.simultaneous:  # against the new D, whose own gradients are not needed
             for parameter in learning_d:
                 parameter.requires_grad_(False)
             real_logits = met.real_logits
@@ -131,9 +134,11 @@ def train_step(
                 with torch.no_grad():
                     real_logits = judge(met.real.detach(), met.tasks)
             loss_g = loss.g(real_logits, judge(shown(met.fake.float()), met.tasks))
-            loss_g.backward()
+            (way,) = torch.autograd.grad(loss_g, met.fake)
             for parameter in learning_d:
                 parameter.requires_grad_(True)
+        combine = conflicts.CONFLICTS[config.conflicts].combine
+        _go_back(generator, met, way.to(met.fake.dtype), combine, rng, on_gradients)
         if turn.regulariser:
             with plan.autocast():
                 term = turn.regulariser(generator)
@@ -148,7 +153,8 @@ def train_step(
         update_ema(state, config)
 
     # Add up what is logged as a mean.
-    right = (met.real_logits > met.fake_logits).float().mean()
+    each_right = (met.real_logits > met.fake_logits).float()
+    right = each_right.mean()
     state.d_right = state.d_right.lerp(right.detach(), 1 - D_RIGHT_MEMORY)
     parts = {
         "loss_g": loss_g,
@@ -158,14 +164,64 @@ def train_step(
         "d_right": right,
         "steps": torch.ones(()),
     }
+    if generator.n_tasks > 1:
+        none = torch.zeros(generator.n_tasks, device=each_right.device)
+        parts["right_of"] = none.index_add(0, met.tasks, each_right)
+        parts["seen_of"] = none.index_add(0, met.tasks, torch.ones_like(each_right))
     for name, value in parts.items():
         state.sums[name] = state.sums.get(name, 0) + value.detach()
     if not measure:
         return {}
+    of_tasks = {}
+    if "seen_of" in state.sums:
+        right_of, seen_of = state.sums.pop("right_of").tolist(), state.sums.pop("seen_of").tolist()
+        of_tasks["d_right_of"] = {
+            task: r / n for task, r, n in zip(dataset.tasks, right_of, seen_of, strict=True) if n
+        }
     steps = float(state.sums.pop("steps"))
     means = {name: float(total) / steps for name, total in state.sums.items()}
     state.sums = {}
-    return {**means, "grad_norm_g": norm_g, "grad_norm_d": norm_d}
+    return {**means, "grad_norm_g": norm_g, "grad_norm_d": norm_d, **of_tasks}
+
+
+def _go_back(
+    generator: nn.Module,
+    met: _Meeting,
+    way: Tensor,
+    combine: Callable[[Tensor, torch.Generator], Tensor] | None,
+    rng: torch.Generator,
+    on_gradients: Callable[[Tensor], None] | None,
+) -> None:
+    """Goes from the pictures back through G: leaves in `grad` what G steps by.
+
+    Args:
+        way: the loss's gradient at the generated pictures.
+        combine: of the tasks' gradients on the trunk; None = all tasks go back together.
+    """
+    trunk = []
+    if generator.n_tasks > 1 and (combine or on_gradients):
+        trunk = [parameter for parameter in generator.trunk() if parameter.requires_grad]
+    if not trunk:
+        met.fake.backward(way)
+        return
+    shared = {id(parameter) for parameter in trunk}
+    heads = [p for p in _learning(generator) if id(p) not in shared] if combine else []
+    parts = conflicts.apart(met.fake, way, met.tasks, generator.n_tasks, [*trunk, *heads])
+    gradients = conflicts.stacked([own[: len(trunk)] for own in parts])
+    if on_gradients:
+        on_gradients(gradients)
+    if combine is None:
+        met.fake.backward(way)
+        return
+    is_present = gradients.any(dim=1)  # a task that was not drawn asks for nothing
+    together = combine(gradients[is_present], rng) if is_present.any() else gradients.sum(0)
+    for parameter, part in zip(
+        trunk, together.split([p.numel() for p in trunk]), strict=True
+    ):  # laid out like the parameter, which fused Adam relies on
+        parameter.grad = torch.empty_like(parameter).copy_(part.view(parameter.shape))
+    for place, parameter in enumerate(heads, start=len(trunk)):
+        total = sum(own[place] for own in parts)
+        parameter.grad = torch.empty_like(parameter).copy_(total)
 
 
 def _learning(network: nn.Module) -> list[nn.Parameter]:

@@ -10,12 +10,14 @@ of the training's.
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
-from ganlab import device, sampling, transfer
+from ganlab import agreement, device, sampling, transfer
+from ganlab.agreement import Agreement
 from ganlab.checkpoints import state_bytes
 from ganlab.config import ModelConfig, TrainConfig
 from ganlab.data.dataset import Dataset
@@ -42,7 +44,7 @@ class Logged:
     step: int
     seconds: float
     progress: float
-    metrics: dict[str, float]
+    metrics: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,20 @@ class Looked:
 
     step: int
     seconds: float
-    quality: dict[str, float]
+    quality: dict[str, Any]
 
 
-Event = Logged | GridSaved | SnapshotSaved | Looked
+@dataclass(frozen=True)
+class Agreed:
+    """How far the tasks agree on G's trunk, on the average so far."""
+
+    step: int
+    seconds: float
+    moments: int
+    cosines: list[list[float]]
+
+
+Event = Logged | GridSaved | SnapshotSaved | Looked | Agreed
 
 
 class Diverged(RuntimeError):
@@ -85,6 +97,7 @@ class Pace:
     share: float = 0.0  # of the run's time so far, where that is longer
     next: float = 0.0
     last: float = 0.0
+    largest: float = LARGEST_SHARE  # of the time between, that a cost may take
 
     def is_due(self, seconds: float) -> bool:
         if seconds < self.next:
@@ -94,7 +107,7 @@ class Pace:
 
     def took(self, cost: float) -> None:
         """Puts the next time off until `cost` seconds are no large share of what passes between."""
-        self.next = max(self.next, self.last + cost / LARGEST_SHARE)
+        self.next = max(self.next, self.last + cost / self.largest)
 
 
 def grid_layout(model: ModelConfig) -> tuple[Tensor, Tensor]:
@@ -154,6 +167,11 @@ def train(
     speed_from, images_from, logged = began, state.images, state.step
     logging, drawing = Pace(0.5, 0.005, state.seconds), Pace(1.0, 0.02, state.seconds)
     saving = Pace(SECONDS_BETWEEN_SNAPSHOTS, 0, state.seconds + SECONDS_BETWEEN_SNAPSHOTS)
+    agreeing = Pace(
+        agreement.LEAST_SECONDS, agreement.RARER, state.seconds, largest=agreement.SHARE_OF_TIME
+    )
+    agreed = Agreement.of_lines(run.agreement(), len(model.tasks))
+    usual = float("inf")  # seconds of the fastest step so far
 
     def draw_grid() -> None:
         pixels = sampling.sample(state.ema, grid_z, grid_tasks, autocast=plan.autocast)
@@ -175,6 +193,10 @@ def train(
         save()
         on_event(Looked(state.step, state.seconds, quality))
 
+    def note_agreement() -> None:
+        run.log_agreement({"step": state.step, "seconds": state.seconds, **agreed.line()})
+        on_event(Agreed(state.step, state.seconds, **agreed.line()))
+
     if drawing.is_due(state.seconds) and state.step not in run.grid_steps():
         draw_grid()
 
@@ -188,9 +210,25 @@ def train(
         enough = state.step + 1 - logged >= LEAST_STEPS_PER_LOG or state.step == 0
         measure = (enough and logging.is_due(state.seconds)) or _is_last_step(config, state)
         turn = schedule.turn(state, progress) if schedule else BOTH
-        metrics = train_step(state, config, plan, trained, measure=measure, turn=turn)
+        # Not in the first step, which is slow and would be taken for the cost of comparing.
+        may_compare = len(model.tasks) > 1 and turn.g and state.step > first_step
+        compare = may_compare and agreeing.is_due(state.seconds)
+        moments, stepped = agreed.moments, time.perf_counter()
+        metrics = train_step(
+            state,
+            config,
+            plan,
+            trained,
+            measure=measure,
+            turn=turn,
+            on_gradients=agreed.add if compare else None,
+        )
         now = time.perf_counter()
         state.seconds = before + now - began
+        if compare:
+            agreeing.took(now - stepped - usual)
+        else:
+            usual = min(usual, now - stepped)
 
         if measure:
             bad = [name for name, value in metrics.items() if not _finite(value)]
@@ -210,6 +248,8 @@ def train(
             )
             if chooser:
                 torch.set_num_threads(chooser.after(metrics["images_per_second"]))
+        if agreed.moments > moments:  # a frozen trunk has nothing to agree on
+            note_agreement()
         paused = time.perf_counter()
         if drawing.is_due(state.seconds):
             draw_grid()
@@ -248,7 +288,9 @@ def _refuse_another(run: Run, model: ModelConfig, manifest: dict) -> None:
         raise ValueError("The pictures have changed since this run began: start a new run.")
 
 
-def _finite(value: float) -> bool:
+def _finite(value: float | dict[str, float]) -> bool:
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
     return value - value == 0
 
 

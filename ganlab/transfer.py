@@ -20,8 +20,7 @@ from ganlab import source as sources
 from ganlab.anchors import Consolidation
 from ganlab.data import saved
 from ganlab.data.dataset import Dataset
-from ganlab.models import build_discriminator
-from ganlab.models.generator import belongs_to_task
+from ganlab.models import belongs_to_task, build_discriminator
 from ganlab.runs import Run
 from ganlab.source import Source
 from ganlab.state import State
@@ -112,7 +111,7 @@ def start_of(run: Run) -> Source:
     if pictures["channels"] == 3:
         start = sources.in_colour(start)
     if STRATEGIES[config.strategy].is_new_head:
-        start = sources.with_last_layer_per_task(start)
+        start = sources.with_deeper_heads(start, 1)
     return start
 
 
@@ -223,7 +222,7 @@ class Schedule:
         for name, parameter in state.generator.named_parameters():
             thaws = part_of_g(name, blocks) in thawed
             if self.strategy.is_new_head:  # of which the other heads need nothing
-                thaws = thaws and belongs_to_task(name, model.own_last_layer, model.own_styles)
+                thaws = bool(thawed) and belongs_to_task(name, model)
             parameter.requires_grad_(thaws)
         for name, parameter in state.discriminator.named_parameters():
             learns = part_of_d(name, self.config.frozen_layers) in phase.d

@@ -6,7 +6,7 @@ Whatever is wrong ends in a CheckpointError, in a sentence that names the part.
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from PIL import Image
 from ganlab.checkpoints import CheckpointError
 from ganlab.config import ModelConfig
 from ganlab.heads import MOST_EDITS, Edit
+from ganlab.renamed import up_to_date
 from ganlab.runs import MOVES, UNDER_WAY, Status
 
 MAX_TASKS = 1000
@@ -43,6 +44,7 @@ _BOUNDS = {
     "copied": (0, 1),
     "usually_copied": (0, 1),
 }
+_OF_TASKS = {"kid_of": (-1e30, 1e30), "d_right_of": (0, 1)}  # a number for each of some tasks
 _CURVE = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -162,7 +164,8 @@ def model_of(values: dict[str, Any]) -> ModelConfig:
     need(len(model.tasks) <= MAX_TASKS, f"the model has more than {MAX_TASKS} tasks")
     need(all(map(text, model.tasks)), "the model's tasks have names that cannot be shown")
     known = asdict(model)
-    need(set(values) <= set(known), "the model has entries that this version does not know")
+    unknown = set(up_to_date(values)) - set(known)
+    need(not unknown, "the model has entries that this version does not know")
     return model
 
 
@@ -184,7 +187,46 @@ def status(path: Path) -> Status:
 
 
 def curve(path: Path, needed: frozenset[str]) -> None:
-    """Lines of finite numbers by name, each of a later step."""
+    """Lines of finite numbers by name, or of such by task, each of a later step."""
+    for name, values in _lines(path):
+        need(needed <= set(values) and len(values) <= 40, f"{name} has other curves than a run")
+        for key, value in values.items():
+            bounds = _BOUNDS.get(key, (-1e30, 1e30))
+            fits = _of_tasks(key, value) if key in _OF_TASKS else number(value, *bounds)
+            need(
+                _CURVE.fullmatch(key) and fits,
+                f"{name} holds {key[:40]!r} with no number that it could have",
+            )
+
+
+def _of_tasks(key: str, value: object) -> bool:
+    if not isinstance(value, dict) or len(value) > MAX_TASKS:
+        return False
+    return all(map(text, value)) and all(number(v, *_OF_TASKS[key]) for v in value.values())
+
+
+def agreement(path: Path, n_tasks: int) -> None:
+    """Lines of cosines between the tasks' gradients, each of a later step."""
+    for name, values in _lines(path):
+        rows = values.get("cosines")
+        need(
+            set(values) == {"step", "seconds", "moments", "cosines"}
+            and number(values["seconds"], *_BOUNDS["seconds"])
+            and number(values["moments"], 1, MAX_STEP)
+            and _is_square(rows, n_tasks)
+            and all(number(value, -1, 1) for row in rows for value in row),
+            f"{name} does not tell how far {n_tasks} tasks agree",
+        )
+
+
+def _is_square(rows: object, n: int) -> bool:
+    if not isinstance(rows, list) or len(rows) != n:
+        return False
+    return all(isinstance(row, list) and len(row) == n for row in rows)
+
+
+def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Of a file of JSON lines, each of a later step: what it is called, and its entries."""
     if not path.exists():
         return
     last = -1
@@ -196,14 +238,10 @@ def curve(path: Path, needed: frozenset[str]) -> None:
         name = f"line {place} of {path.name}"
         values = parse(line, name)
         need(line.endswith("\n"), f"{name} is cut off")
-        need(needed <= set(values) and len(values) <= 40, f"{name} has other curves than a run")
-        for key, value in values.items():
-            need(
-                _CURVE.fullmatch(key) and number(value, *_BOUNDS.get(key, (-1e30, 1e30))),
-                f"{name} holds {key[:40]!r} with no number that it could have",
-            )
-        need(type(values["step"]) is int and values["step"] > last, f"{name} is out of order")
-        last = values["step"]
+        yield name, values
+        step = values.get("step")
+        need(type(step) is int and number(step, last + 1, MAX_STEP), f"{name} is out of order")
+        last = step
 
 
 # Pictures.

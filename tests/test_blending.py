@@ -22,7 +22,7 @@ from ganlab.blending import (
     one_hot,
     task_weights,
 )
-from ganlab.source import Source, carve
+from ganlab.source import Source, carve, with_deeper_heads
 
 Z = sampling.latents(4, 8, 1)
 MIX = torch.tensor([0.5, 0.2, 0.3])
@@ -30,7 +30,7 @@ MIX = torch.tensor([0.5, 0.2, 0.3])
 
 def three_heads(**changes) -> Source:
     """A source whose heads differ in all that a head can have of its own."""
-    source = small_source(tasks=("a", "b", "c"), own_last_layer=True, **changes)
+    source = small_source(tasks=("a", "b", "c"), **{"head_depth": 1, **changes})
     torch.manual_seed(3)
     state = {
         name: value + 0.1 * torch.randn_like(value) if "running_var" not in name else value
@@ -56,7 +56,19 @@ def relatives() -> list[Part]:
     return parts
 
 
+def relatives_of_any_depth() -> list[Part]:
+    """The same, whose heads go deeper and deeper."""
+    deeper = []
+    for depth, part in zip((1, 2, 3), relatives(), strict=True):
+        child = Source("it", part.config, part.generator.state_dict())
+        child = with_deeper_heads(child, depth)
+        deeper.append(Part(part.name, child.config, child.build()))
+    return deeper
+
+
 KINDS = {
+    "heads with blocks of their own": lambda: heads(three_heads(head_depth=3)),
+    "relatives with heads of any depth": relatives_of_any_depth,
     "heads": lambda: heads(three_heads()),
     "heads with a palette": lambda: heads(three_heads(palette=4, own_styles=True)),
     "relatives": relatives,
@@ -126,6 +138,14 @@ def test_the_average_of_equal_parts_is_that_part(make, mode: str) -> None:
     for shares in ([1, 1], [1, 3]):
         torch.testing.assert_close(
             picture(parts, task_weights(shares), mode), alone(part), atol=1e-5, rtol=1e-4
+        )
+
+
+def test_relatives_mix_alike_however_deep_their_heads_go() -> None:
+    same, deeper = relatives(), relatives_of_any_depth()
+    for mode in MODES:
+        torch.testing.assert_close(
+            picture(same, MIX, mode), picture(deeper, MIX, mode), atol=1e-5, rtol=1e-4
         )
 
 

@@ -25,7 +25,7 @@ from ganlab.checkpoints import (
 from ganlab.config import ModelConfig
 from ganlab.models import build_generator
 
-CONFIG = ModelConfig("multihead", 32, 3, ("cats", "dogs"), 8, 8, own_last_layer=True)
+CONFIG = ModelConfig("multihead", 32, 3, ("cats", "dogs"), 8, 8, head_depth=1)
 ABOUT = {"lineage": {"data": "Zoë's zoo", "steps": 7}}
 
 

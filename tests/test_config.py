@@ -171,7 +171,7 @@ SOME = [
     named("dcgan", steps=7, seed=2**31 - 1, learning_rate=0.000123456789),
     named("mlp", steps=100, seconds=60, r1=1 / 3),
     named(steps=1000, seconds=60),
-    named("better", lr_decay=True, flips=False, spectral_norm=True, own_last_layer=True),
+    named("better", lr_decay=True, flips=False, spectral_norm=True, head_depth=1),
     named(data="my pictures/it's.zip", tasks=("a b", "c;d"), seconds=12345.678, precision="bf16"),
 ]
 
@@ -243,7 +243,7 @@ def test_a_model_takes_its_shape_from_the_data_and_the_rest_from_the_config(data
     config = named(
         width=16,
         z_dim=9,
-        own_last_layer=True,
+        head_depth=1,
         spectral_norm=True,
         full_size_width=12,
         mapping_layers=2,
@@ -258,7 +258,7 @@ def test_a_model_takes_its_shape_from_the_data_and_the_rest_from_the_config(data
         "tasks": ("discs", "squares"),
         "z_dim": 9,
         "width": 16,
-        "own_last_layer": True,
+        "head_depth": 1,
         "z_in_blocks": True,
         "full_size_width": 0,  # which pays only at 64 px
         "mapping_layers": 2,
@@ -297,7 +297,7 @@ def test_a_model_written_before_a_part_was_known_is_one_without_it(name):
 
 
 def some_model(**changes) -> dict:
-    model = ModelConfig("multihead", 32, 3, ("a", "b"), 9, 16, True, False)
+    model = ModelConfig("multihead", 32, 3, ("a", "b"), 9, 16, 1, False)
     return {**json.loads(json.dumps(asdict(model))), **changes}
 
 
@@ -333,7 +333,8 @@ def test_every_size_of_picture_makes_a_model(size):
         {"z_dim": 10**9},
         {"width": 10**9},
         {"width": "wide"},
-        {"own_last_layer": "yes"},
+        {"head_depth": 4},
+        {"head_depth": True},
     ],
 )
 def test_a_model_that_cannot_be_built_is_refused_when_read(changes):

@@ -132,6 +132,15 @@ def test_it_is_used_whatever_the_seed_the_budget_and_the_tasks(new_run):
     assert estimates.images_per_second(other) == 123
 
 
+def test_settling_conflicts_of_many_tasks_is_expected_to_take_longer():
+    speeds = [
+        estimates.images_per_second(tiny(data="fashion", tasks=tasks, conflicts=conflicts))
+        for tasks in (("bag",), ("bag", "coat", "dress"))
+        for conflicts in ("none", "pcgrad")
+    ]
+    assert speeds[0] == speeds[1] and speeds[2] > 1.2 * speeds[3]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -142,7 +151,8 @@ def test_it_is_used_whatever_the_seed_the_budget_and_the_tasks(new_run):
         {"penalty_every": 2},
         {"loss": "hinge"},
         {"spectral_norm": True},
-        {"own_last_layer": True},
+        {"head_depth": 1},
+        {"conflicts": "pcgrad"},
         {"diffaugment": True},
         {"simultaneous": False},
         {"z_in_blocks": False},

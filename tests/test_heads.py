@@ -26,12 +26,13 @@ from ganlab.source import Source
 
 SHAPES = {
     "plain": {},
-    "own last layer": {"own_last_layer": True},
+    "own last layer": {"head_depth": 1},
+    "two own blocks": {"head_depth": 3},
     "palette": {"palette": 4},
-    "palette, own last layer": {"palette": 4, "own_last_layer": True},
+    "palette, own last layer": {"palette": 4, "head_depth": 1},
     "shared styles": {"own_styles": False},
     "palette, shared styles": {"palette": 4, "own_styles": False},
-    "block at full size": {"full_size_width": 4, "own_last_layer": True},
+    "block at full size": {"full_size_width": 4, "head_depth": 1},
     "no styles": {"z_in_blocks": False},
 }
 EVERY_SHAPE = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -105,7 +106,7 @@ def test_a_mix_of_several_generators_is_no_head_unless_one_has_it_all() -> None:
 
 
 def test_the_only_head_can_be_copied() -> None:
-    source = small_source(("a",), own_last_layer=True)
+    source = small_source(("a",), head_depth=1)
     grown = with_blend(source, "copy", torch.ones(1))
     torch.testing.assert_close(draws(grown, 1), draws(source, 0), atol=1e-5, rtol=1e-5)
 

@@ -1225,3 +1225,18 @@ def test_a_race_that_was_interrupted_is_found_again_and_goes_on(open_jobs, race)
     after.resume(run_id, token)
     assert ended(after, run_id).state == "finished"
     assert list(contest.results_of(run)) == ["freezed", "finetune"]
+
+
+# Tasks ------------------------------------------------------------------------------------------
+
+
+def test_how_far_tasks_agree_is_told_as_it_was_written_down(jobs, short):
+    run_id, _ = jobs.submit(short)
+    assert jobs.agreement(run_id) is None or jobs.agreement(run_id)["moments"] >= 1
+    ended(jobs, run_id)
+    told, written = jobs.agreement(run_id), jobs.run(run_id).agreement()[-1]
+    assert (told["step"], told["moments"]) == (written["step"], written["moments"])
+    for mine, theirs in zip(told["cosines"], written["cosines"], strict=True):
+        assert mine == pytest.approx(theirs, abs=1e-5)
+    jobs._known.clear()  # as after a restart
+    assert jobs.agreement(run_id) == written

@@ -80,7 +80,7 @@ def test_without_json_a_sentence_says_how_it_went_and_where_it_is(picture_folder
 def test_every_setting_of_a_run_can_be_given_as_a_flag(picture_folder, tmp_path):
     flags = [
         "--preset", "better", "--seconds", 30, "--steps", 2, "--tasks", "squares",
-        "--architecture", "dcgan", "--size", 32, "--width", 8, "--z-dim", 9, "--own-last-layer",
+        "--architecture", "dcgan", "--size", 32, "--width", 8, "--z-dim", 9, "--head-depth", 1,
         "--no-z-in-blocks", "--full-size-width", 0, "--d-steps", 2,
         "--loss", "hinge", "--r1", 0.5, "--r2", 0, "--penalty-every", 3, "--spectral-norm",
         "--learning-rate", 2e-4, "--beta1", 0.5, "--beta2", 0.9, "--no-lr-decay",
@@ -90,7 +90,7 @@ def test_every_setting_of_a_run_can_be_given_as_a_flag(picture_folder, tmp_path)
     assert ganlab("train", "--data", picture_folder, "--out", tmp_path / "run", *flags) == 0
     assert Run(tmp_path / "run").config == TrainConfig(
         data=str(picture_folder), tasks=("squares",), preset="better", seconds=30, steps=2,
-        architecture="dcgan", size=32, width=8, z_dim=9, own_last_layer=True, loss="hinge",
+        architecture="dcgan", size=32, width=8, z_dim=9, head_depth=1, loss="hinge",
         r1=0.5, r2=0, penalty_every=3, spectral_norm=True, learning_rate=2e-4, beta1=0.5,
         beta2=0.9, lr_decay=False, batch_size=4, ema_halflife_kimg=0, flips=False,
         diffaugment=True, seed=5, precision="fp32",

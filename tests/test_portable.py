@@ -37,7 +37,7 @@ from ganlab.source import source_of_run, write_source
 
 LOOK = {
     "kid": 1.0, "kid_std": 0.1, "samples": 8, "diversity": 0.5, "least_diversity": 0.5,
-    "copied": 0.0, "usually_copied": 0.0, "samples_of_task": 4,
+    "copied": 0.0, "usually_copied": 0.0, "samples_of_task": 4, "kid_of": {"discs": 1.0},
 }  # fmt: skip
 
 
@@ -175,7 +175,7 @@ def test_the_zip_holds_no_secret_no_lock_and_no_path_that_leads_out(run, tmp_pat
     assert set(inside) == grids | {
         "model.json", "generator.safetensors", "discriminator.safetensors", "preview.jpg",
         "README.md", "run/run.json", "run/status.json", "run/metrics.jsonl", "run/quality.jsonl",
-        f"{step}/training.safetensors",
+        "run/agreement.jsonl", f"{step}/training.safetensors",
     }  # fmt: skip
     assert "plan" not in json.loads(inside["run/run.json"])
 
@@ -652,7 +652,9 @@ def test_another_model_at_the_top_than_in_the_run_is_refused(damaged, parts, tmp
     "change",
     [{"step": -1}, {"step": 0.5}, {"step": "1"}, {"seconds": float("nan")}, {"seconds": 1e400},
      {"seconds": [1]}, {"seconds": DROP}, {"<script>": 1}, {"x": 10**400}, {"copied": 7},
-     {"images_per_second": -1}, {"samples": 0}, {"x": True}, {"x": None}],
+     {"images_per_second": -1}, {"samples": 0}, {"x": True}, {"x": None}, {"x": {"discs": 1}},
+     {"kid_of": 1}, {"kid_of": {"discs": "1"}}, {"kid_of": {"discs": [1]}}, {"kid_of": [1]},
+     {"d_right_of": {"discs": 1.5}}, {"kid_of": {"x" * 3000: 1}}],
     ids=str,
 )  # fmt: skip
 def test_curves_that_are_no_numbers_are_refused(damaged, parts, tmp_path, name, change):
@@ -672,6 +674,50 @@ def test_curves_that_go_back_or_are_cut_off_are_refused(damaged, parts, tmp_path
     last = curve.splitlines(keepends=True)[-1]
     refused(damaged({"run/metrics.jsonl": curve + last}), tmp_path / "there", "out of order")
     refused(damaged({"run/metrics.jsonl": curve[:-1]}), tmp_path / "there", "cut off")
+
+
+def agreement(**changes) -> bytes:
+    line = {"step": 1, "seconds": 0.5, "moments": 1, "cosines": [[1, 0.5], [0.5, 1]], **changes}
+    return (json.dumps(line) + "\n").encode()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"{}\n", b"7\n", agreement()[:-1], agreement() + agreement(), agreement(cosines=[[1]]),
+     agreement(cosines=[[1, 2], [2, 1]]), agreement(cosines=[[1, "x"], [0, 1]]),
+     agreement(cosines=7), agreement(cosines=[1, 1]), agreement(moments=0), agreement(step=0.5),
+     agreement(seconds=-1), agreement(more=1)],
+)  # fmt: skip
+def test_an_agreement_of_other_tasks_or_none_at_all_is_refused(tmp_path, content):
+    path = tmp_path / "agreement.jsonl"
+    path.write_bytes(agreement())
+    vetting.agreement(path, 2)
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"agreement\.jsonl"):
+        vetting.agreement(path, 2)
+
+
+def test_what_is_no_agreement_is_refused_with_the_run(damaged, tmp_path):
+    path = damaged({"run/agreement.jsonl": agreement(cosines="<script>")})
+    refused(path, tmp_path / "there", "agreement.jsonl")
+
+
+def test_the_agreement_of_tasks_and_what_is_known_of_each_travel(two_snapshots, tmp_path):
+    opened, _ = open_run(export(two_snapshots, tmp_path), path=tmp_path / "there")
+    assert two_snapshots.agreement() and opened.agreement() == two_snapshots.agreement()
+    assert opened.metrics()[-1]["d_right_of"] == two_snapshots.metrics()[-1]["d_right_of"]
+    assert opened.quality()[0]["kid_of"] == {"discs": 1.0}
+
+
+def test_a_run_from_before_tasks_were_compared_still_opens(run, tmp_path):
+    old = members(export(run, tmp_path))
+    del old["run/agreement.jsonl"]
+    lines = [json.loads(line) for line in old["run/metrics.jsonl"].splitlines()]
+    for line in lines:
+        del line["d_right_of"]
+    old["run/metrics.jsonl"] = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    opened, _ = open_run(zipped(tmp_path / "old.zip", old), path=tmp_path / "there")
+    assert opened.agreement() == [] and opened.metrics() == lines
 
 
 def picture(kind: str, size: tuple[int, int]) -> bytes:

@@ -162,6 +162,22 @@ def test_tasks_of_unequal_size_are_drawn_as_they_are(few):
     assert abs(perfect) < 0.05 * gauge_of(unequal).look(untrained(unequal), 6.0)["kid"]
 
 
+def test_the_kid_of_each_task_tells_the_good_head_from_the_bad(pictures, few):
+    swapped = Copier(pictures)
+    swapped.pictures[1] = swapped.pictures[0]  # a head that draws the other task's pictures
+    look = gauge_of(pictures).look(swapped, 6.0)
+    assert list(look["kid_of"]) == ["discs", "squares"]
+    assert look["kid_of"]["squares"] > 10 * abs(look["kid_of"]["discs"])
+
+
+def test_the_kid_of_a_task_is_left_out_of_too_few_pictures_and_of_a_single_task(pictures, few):
+    rows = torch.arange(60) < 33  # all discs, three squares
+    look = gauge_of(pictures._only(rows)).look(Copier(pictures), 6.0)
+    assert list(look["kid_of"]) == ["discs"]
+    alone = pictures.subset(["discs"])
+    assert "kid_of" not in gauge_of(alone).look(Copier(alone), 6.0)
+
+
 def test_a_generator_deaf_to_its_latents_is_not_varied_at_all(pictures, few):
     found = gauge_of(pictures).look(Copier(pictures, varied=False), 6.0)
     assert found["diversity"] == pytest.approx(0, abs=1e-3)

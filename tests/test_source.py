@@ -12,6 +12,7 @@ from torch import Tensor
 from ganlab import sampling
 from ganlab.checkpoints import CheckpointError
 from ganlab.data.dataset import Dataset
+from ganlab.models import belongs_to_task
 from ganlab.perform import perform
 from ganlab.runs import Run
 from ganlab.source import (
@@ -22,13 +23,17 @@ from ganlab.source import (
     nearest_heads,
     open_source,
     read_source,
-    with_last_layer_per_task,
+    with_deeper_heads,
     write_source,
 )
 
 SHAPES = {
     "plain": {},
-    "own last layer": {"own_last_layer": True},
+    "own last layer": {"head_depth": 1},
+    "own last block": {"head_depth": 2},
+    "two own blocks": {"head_depth": 3},
+    "two own blocks, palette": {"head_depth": 3, "palette": 4},
+    "own last block at full size": {"head_depth": 2, "full_size_width": 6},
     "palette": {"palette": 4},
     "shared styles": {"own_styles": False},
     "palette, shared styles": {"palette": 4, "own_styles": False},
@@ -65,15 +70,33 @@ def test_a_head_that_does_not_exist_is_named_with_those_that_do() -> None:
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_a_grafted_head_leaves_the_others_bit_equal(shape: dict) -> None:
     source = small_source(**shape)
-    child = with_last_layer_per_task(carve(source, ("b",), ("new",)))
+    child = with_deeper_heads(carve(source, ("b",), ("new",)), 1)
     for name, value in child.generator.items():  # as a training of the head would
-        if name.startswith(("norms.", "last.")) and not name.endswith(("mean", "var")):
+        if belongs_to_task(name, child.config):
             value += 0.1
     grown = graft(source, child)
     assert grown.config.tasks == ("a", "b", "new")
     for task in (0, 1):
         assert torch.equal(draws(grown, task), draws(source, task))
     assert torch.equal(draws(grown, 2), draws(child, 0))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("shape", [{}, {"palette": 4}, {"residual": False, "full_size_width": 6}])
+def test_deeper_heads_draw_the_same_until_one_of_them_changes(shape: dict, depth: int) -> None:
+    source = small_source(**shape)
+    deeper = with_deeper_heads(source, depth)
+    assert deeper.config.head_depth == depth
+    assert with_deeper_heads(deeper, depth - 1) is deeper
+    for task in (0, 1):
+        assert torch.equal(draws(deeper, task), draws(source, task))
+    for name, value in deeper.generator.items():
+        if name.startswith(("ups.", "last.")) and belongs_to_task(name, deeper.config):
+            value[1] += torch.randn(value[1].shape, generator=torch.Generator().manual_seed(0))
+    z = sampling.latents(3, 8, 1)
+    for task, same in ((0, True), (1, False)):
+        before, after = (s.build()(z, torch.full((3,), task)) for s in (source, deeper))
+        assert torch.allclose(before, after, atol=1e-6) == same
 
 
 def test_a_child_whose_trunk_moved_is_not_grafted() -> None:

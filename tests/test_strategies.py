@@ -53,7 +53,7 @@ def test_a_phase_ends_where_it_says() -> None:
 @pytest.mark.parametrize("size", [32, 64])
 def test_every_parameter_has_a_part_and_every_part_has_parameters(size: int) -> None:
     shape = {**SHAPE, "full_size_width": 8 if size == 64 else 0, "palette": 4}
-    config = ModelConfig("multihead", size, 3, ("a", "b"), 8, 8, own_last_layer=True, **shape)
+    config = ModelConfig("multihead", size, 3, ("a", "b"), 8, 8, head_depth=1, **shape)
     with torch.device("meta"):
         generator, discriminator = build_generator(config), build_discriminator(config)
     blocks = len(generator.ups)

@@ -27,6 +27,7 @@ from ganlab.runs import Run
 from ganlab.state import State, fresh_state, set_learning_rate
 from ganlab.step import train_step
 from ganlab.training import (
+    Agreed,
     Diverged,
     GridSaved,
     Logged,
@@ -59,6 +60,13 @@ def after(steps: int) -> Callable[[], bool]:
     return lambda: next(calls) >= steps
 
 
+def flat(line: dict) -> dict[str, float]:
+    """With the numbers of each task beside the others."""
+    own = {f"{k} {task}": v for k, of in line.items() if isinstance(of, dict)
+           for task, v in of.items()}  # fmt: skip
+    return {k: v for k, v in line.items() if not isinstance(v, dict)} | own
+
+
 def always_due(monkeypatch) -> None:
     monkeypatch.setattr(Pace, "is_due", lambda self, seconds: True)
     monkeypatch.setattr(training, "LEAST_STEPS_PER_LOG", 1)
@@ -78,7 +86,10 @@ def state_of(run: Run, dataset: Dataset) -> tuple[State, TrainConfig, device.Pla
 RECIPES = {
     "default": ("quick", {}, "one_task"),
     "grey": ("quick", {"penalty_every": 3}, "grey"),
-    "heads with own last layers": ("quick", {"own_last_layer": True}, "dataset"),
+    "heads with own last layers": ("quick", {"head_depth": 1}, "dataset"),
+    "heads with own blocks": ("quick", {"head_depth": 3, "residual": True}, "dataset"),
+    "tasks by size, PCGrad": ("quick", {"task_sampling": "size", "conflicts": "pcgrad"}, "dataset"),
+    "CAGrad": ("quick", {"conflicts": "cagrad"}, "dataset"),
     "a batch that tasks do not divide": ("quick", {"batch_size": 7}, "dataset"),
     "spectral norm": ("quick", {"spectral_norm": True, "loss": "hinge"}, "dataset"),
     "diffaugment": ("quick", {"diffaugment": True}, "dataset"),
@@ -91,7 +102,7 @@ RECIPES = {
     ),
     "two steps of D": ("quick", {"d_steps": 2, "diffaugment": True}, "dataset"),
     "latent only at the start": ("quick", {"z_in_blocks": False}, "dataset"),
-    "bf16": ("quick", {"precision": "bf16", "own_last_layer": True}, "dataset"),
+    "bf16": ("quick", {"precision": "bf16", "head_depth": 1}, "dataset"),
     "dcgan": ("dcgan", {}, "dataset"),
     "dcgan in bf16": ("dcgan", {"precision": "bf16"}, "dataset"),
     "mlp": ("mlp", {}, "grey"),
@@ -335,7 +346,8 @@ def test_events_come_in_order_and_agree_with_the_files(new_run, dataset, monkeyp
     assert [event.progress for event in logged] == [step / 6 for step in range(1, 7)]
     for event, line in zip(logged, run.metrics(), strict=True):
         written = {"step": event.step, "seconds": event.seconds, **event.metrics}
-        assert line == pytest.approx(written, rel=1e-5)
+        assert flat(line) == pytest.approx(flat(written), rel=1e-5)
+        assert set(line["d_right_of"]) == {"discs", "squares"}
     grids = {event.step: event.jpeg for event in events if isinstance(event, GridSaved)}
     assert grids == {step: run.grid(step) for step in run.grid_steps()}
     assert {e.step for e in events if isinstance(e, SnapshotSaved)} >= set(run.snapshot_steps())
@@ -351,6 +363,9 @@ def test_every_file_is_there_when_its_event_arrives(new_run, dataset, monkeypatc
             assert run.metrics()[-1]["step"] == event.step
         elif isinstance(event, GridSaved):
             assert run.grid(event.step) == event.jpeg
+        elif isinstance(event, Agreed):
+            line = run.agreement()[-1]
+            assert (line["step"], line["moments"]) == (event.step, event.moments)
         else:
             assert run.snapshot_steps()[-1] == run.status.step == event.step
 
@@ -579,8 +594,8 @@ def test_d_is_updated_as_often_as_asked_each_time_on_other_pictures_and_g_once(
     state, config, plan = state_of(new_run(d_steps=3, simultaneous=simultaneous), dataset)
     draw, drawn = Dataset.draw, []
 
-    def watched(self, *given):
-        drawn.append(draw(self, *given))
+    def watched(self, *given, **more):
+        drawn.append(draw(self, *given, **more))
         return drawn[-1]
 
     monkeypatch.setattr(Dataset, "draw", watched)
@@ -799,7 +814,7 @@ def test_a_run_with_wild_settings_explodes_as_announced(new_run, dataset, monkey
     only_finite(run)
     for event in events:
         if isinstance(event, Logged):
-            assert all(np.isfinite(value) for value in event.metrics.values())
+            assert all(np.isfinite(value) for value in flat(event.metrics).values())
 
 
 @pytest.mark.parametrize(
@@ -858,6 +873,68 @@ def test_the_layout_in_memory_is_the_plans_and_changes_nothing_but_rounding(
             torch.testing.assert_close(made[1][key], value, atol=2e-3, rtol=1e-3)
 
 
+# Tasks that agree or not ----------------------------------------------------------------------
+
+
+def test_tasks_are_compared_now_and_then_and_it_goes_on_after_a_resume(
+    new_run, dataset, monkeypatch
+):
+    monkeypatch.setattr(Pace, "is_due", lambda self, seconds: self.largest == 0.03)
+    whole, parts, events = new_run(steps=6), new_run(steps=6), []
+    train(whole, dataset, on_event=events.append)
+    train(parts, dataset, should_stop=after(4))
+    parts.log_agreement({"step": 5, "seconds": 9.0, "moments": 9, "cosines": [[1, 1], [1, 1]]})
+    train(parts, dataset)
+    whole, parts = whole.agreement(), parts.agreement()
+    # The first step after a start, which is slow, is never one of the moments.
+    assert [(line["step"], line["moments"]) for line in whole] == [(i, i - 1) for i in range(2, 7)]
+    assert [(line["step"], line["moments"]) for line in parts] == [(2, 1), (3, 2), (4, 3), (6, 4)]
+    means = {line["step"]: np.array(line["cosines"]) for line in whole}
+    at_6 = 5 * means[6] - 4 * means[5]
+    np.testing.assert_allclose(parts[-1]["cosines"], (3 * means[4] + at_6) / 4, atol=1e-3)
+    last = means[6]
+    assert last.shape == (2, 2) and (last == last.T).all() and (last.diagonal() == 1).all()
+    agreed = [event for event in events if isinstance(event, Agreed)]
+    np.testing.assert_allclose(agreed[-1].cosines, last, atol=1e-5)
+
+
+def test_comparing_tasks_takes_a_small_share_of_a_run(new_run, dataset, monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(training.time, "perf_counter", lambda: clock.now)
+    compared = []
+
+    def timed(state, *given, on_gradients=None, **more):
+        state.step += 1
+        clock.now += 5.0 if state.step == 1 else 0.1
+        if on_gradients:
+            compared.append(clock.now)
+            clock.now += 0.2
+            on_gradients(torch.eye(2))
+        return {}
+
+    monkeypatch.setattr(training, "train_step", timed)
+    monkeypatch.setattr(Gauge, "is_possible", False)
+    run = new_run(seconds=60)
+    train(run, dataset)
+    assert len(run.agreement()) == len(compared) >= 5
+    assert 0.2 * len(compared) <= 0.035 * 60
+
+
+def test_a_run_of_one_task_has_none_to_compare(new_run, one_task, monkeypatch):
+    always_due(monkeypatch)
+    run, events = new_run(steps=3), []
+    train(run, one_task, on_event=events.append)
+    assert run.agreement() == []
+    assert not any(isinstance(event, Agreed) for event in events)
+
+
+def test_the_kid_of_each_task_is_written_down(new_run, dataset, looks_at):
+    looks_at(5)
+    run = new_run(seconds=6)
+    train(run, dataset)
+    assert set(run.quality()[0]["kid_of"]) == {"discs", "squares"}
+
+
 # What never trains ------------------------------------------------------------------------------
 
 
@@ -865,8 +942,8 @@ def test_the_layout_in_memory_is_the_plans_and_changes_nothing_but_rounding(
 def test_no_step_ever_draws_a_picture_that_is_held_out(new_run, dataset, monkeypatch, preset):
     draw, drawn = Dataset.draw, set()
 
-    def watched(self, *given):
-        images, tasks = draw(self, *given)
+    def watched(self, *given, **more):
+        images, tasks = draw(self, *given, **more)
         drawn.update(picture.numpy().tobytes() for picture in images)
         return images, tasks
 
@@ -905,7 +982,7 @@ def test_a_look_is_written_down_saved_and_told(new_run, dataset, looks_at):
         if isinstance(event, Looked):  # all of it is there by now
             line = run.quality()[-1]
             values = {"step": event.step, "seconds": event.seconds, **event.quality}
-            assert line == pytest.approx(values, rel=1e-5)
+            assert flat(line) == pytest.approx(flat(values), rel=1e-5)
             assert run.snapshot_steps()[-1] == run.status.step == event.step
             assert (run.snapshot() / "training.safetensors").exists()
 
@@ -927,9 +1004,8 @@ def test_what_was_measured_is_the_snapshot_of_that_step(new_run, dataset, looks_
         model = ModelConfig.from_dict(run.about["model"])
         generator = restore_generator(model, run.snapshot(line["step"]))
         found = Gauge(dataset, *dataset.split()).look(generator, line["seconds"])
-        assert line == pytest.approx(
-            {"step": line["step"], "seconds": line["seconds"], **found}, rel=1e-3, abs=1e-4
-        )
+        expected = {"step": line["step"], "seconds": line["seconds"], **found}
+        assert flat(line) == pytest.approx(flat(expected), rel=1e-3, abs=1e-4)
     assert run.quality()[0]["kid"] != run.quality()[1]["kid"]
 
 

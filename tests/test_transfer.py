@@ -15,6 +15,7 @@ from ganlab import sampling, transfer
 from ganlab import source as sources
 from ganlab.data import saved
 from ganlab.data.dataset import Dataset
+from ganlab.models import belongs_to_task
 from ganlab.perform import perform
 from ganlab.runs import Run
 from ganlab.strategies import STRATEGIES, THAWS, part_of_d, part_of_g
@@ -228,7 +229,34 @@ def test_but_not_where_what_d_knows_is_needed_which_is_said_before_anything_star
             transfer.create(config, one_task, source, path=tmp_path / "run")
 
 
-SHARED = [{}, {"palette": 4}, {"own_styles": False}, {"palette": 4, "own_styles": False}]
+@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+def test_a_new_head_goes_as_deep_as_those_of_its_source_and_no_deeper(
+    tmp_path: Path, one_task: Dataset, depth: int
+) -> None:
+    source = small_source(head_depth=depth)
+    config = tiny_transfer("head", steps=6)
+    run, _ = transfer.create(config, one_task, source, path=tmp_path / "run")
+    perform(run)
+    start, now = transfer.start_of(run), state_of(run)
+    assert start.config.head_depth == max(depth, 1)
+    for name, value in start.generator.items():
+        moved = not torch.equal(now[f"generator/{name}"], value)
+        if name.startswith(("ups.", "residuals.", "last.")):
+            assert moved == belongs_to_task(name, start.config), name
+        elif not belongs_to_task(name, start.config):
+            assert not moved, name
+    grown = transfer.with_all_heads(run, 6)
+    assert grown.config.tasks == ("a", "b", "discs")
+    assert grown.config.head_depth == max(depth, 1)
+
+
+SHARED = [
+    {},
+    {"head_depth": 3},
+    {"palette": 4},
+    {"own_styles": False},
+    {"palette": 4, "own_styles": False},
+]
 
 
 @pytest.mark.parametrize("shape", SHARED, ids=str)
@@ -243,8 +271,6 @@ def test_a_new_head_joins_whatever_its_source_shares_among_heads(
     assert grown.config.tasks == ("a", "b", *one_task.tasks)
     for name, value in source.generator.items():
         kept = grown.generator[name][: len(value)] if value.ndim else grown.generator[name]
-        if name.startswith("last."):  # it was shared, and is now each head's own
-            kept = kept[:1]
         assert torch.equal(kept, value), name
     z = sampling.latents(8, source.config.z_dim, 1)
     for head in range(2):  # and so do their pictures stay, bit for bit

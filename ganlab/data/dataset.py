@@ -118,13 +118,23 @@ class Dataset:
         tasks = tuple(self.tasks[i] for i in present.tolist())
         return replace(self, images=self.images[rows], task_ids=task_ids, tasks=tasks)
 
-    def draw(self, batch_size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(
+        self, batch_size: int, generator: torch.Generator, by: str = "even"
+    ) -> tuple[Tensor, Tensor]:
         """A random batch: images uint8 (B, C, H, W) and task ids (B,).
 
-        Tasks are equally frequent whatever their sizes; when they do not divide the batch, the
-        tasks of the remainder are drawn at random. Within a task, pictures are drawn uniformly,
-        with replacement. Tasks alternate, so that a contiguous share of a batch is balanced too.
+        Args:
+            by: "even": tasks are equally frequent whatever their sizes; when they do not divide
+                the batch, the tasks of the remainder are drawn at random. Within a task, pictures
+                are drawn uniformly, with replacement. Tasks alternate, so that a contiguous share
+                of a batch is balanced too. "size": all pictures are equally frequent, so a task is
+                drawn as often as its share of them, and a batch may lack some.
         """
+        if by == "size":
+            u = torch.rand(batch_size, generator=generator, dtype=torch.float64)
+            index = (u * len(self)).long().to(self.images.device)
+            return self.images.index_select(0, index), self.task_ids.to(index.device)[index]
+        assert by == "even", by
         n_tasks = len(self.tasks)
         remainder = batch_size % n_tasks
         task_ids = torch.arange(batch_size) % n_tasks

@@ -1,6 +1,9 @@
 """The networks, and how to build them from a `ModelConfig`."""
 
-from torch import nn
+from collections.abc import Mapping
+from dataclasses import replace
+
+from torch import Tensor, nn
 
 from ganlab.config import ModelConfig
 from ganlab.models.classic import (
@@ -10,7 +13,8 @@ from ganlab.models.classic import (
     MlpGenerator,
 )
 from ganlab.models.discriminator import Discriminator
-from ganlab.models.generator import Generator
+from ganlab.models.generator import Generator, block_widths
+from ganlab.models.generator import belongs_to_task as is_stacked
 
 HAS_HEADS = {"multihead": True, "dcgan": False, "mlp": False}
 
@@ -28,7 +32,7 @@ def build_generator(config: ModelConfig) -> nn.Module:
         channels,
         z_dim,
         config.width,
-        own_last_layer=config.own_last_layer,
+        head_depth=config.head_depth,
         z_in_blocks=config.z_in_blocks,
         full_size_width=config.full_size_width,
         mapping_layers=config.mapping_layers,
@@ -47,3 +51,24 @@ def build_discriminator(config: ModelConfig) -> nn.Module:
     if config.architecture == "dcgan":
         return DcganDiscriminator(size, channels, config.width)
     return Discriminator(len(config.tasks), size, channels, config.width, config.spectral_norm)
+
+
+def belongs_to_task(name: str, config: ModelConfig) -> bool:
+    """Whether a parameter or buffer of this generator holds a row for every task."""
+    blocks = len(block_widths(config.size, config.width)) - (0 if config.full_size_width else 1)
+    return is_stacked(name, config.head_depth, config.own_styles, blocks)
+
+
+def with_deeper_heads(
+    tensors: Mapping[str, Tensor], config: ModelConfig, depth: int
+) -> dict[str, Tensor]:
+    """A generator's tensors for heads of a greater depth, which draw the same: each task gets its
+    copy of what was shared."""
+    deeper, rows = replace(config, head_depth=depth), len(config.tasks)
+    changed = dict(tensors)
+    for name, value in tensors.items():
+        if belongs_to_task(name, deeper) and not belongs_to_task(name, config):
+            # The last layer is stacked already, with one row; other layers as PyTorch has them.
+            shared = value if name.startswith("last.") else value.reshape(1, -1)
+            changed[name] = shared.repeat(rows, 1)
+    return changed

@@ -1,10 +1,12 @@
 """The Generator: one trunk shared by all tasks, and one head per task.
 
 A task's head is a set of rows in parameters that are stored stacked by task: the scale and shift of
-every block's batch norm and, if asked for, the last layer. Picking a task is a one-hot row of task
-weights, blending is a convex one, and both are the same weighted sum of parameters.
+every block's batch norm and, if asked for, the last layer and the convolutions of the last blocks.
+Picking a task is a one-hot row of task weights, blending is a convex one, and both are the same
+weighted sum of parameters.
 """
 
+import re
 from itertools import pairwise
 
 import torch
@@ -40,12 +42,26 @@ def blend(weights: Tensor, stacked: Tensor) -> Tensor:
     return (weights.unsqueeze(-1) * stacked).sum(-2)
 
 
-def belongs_to_task(name: str, own_last_layer: bool, own_styles: bool) -> bool:
-    """Whether a parameter or buffer of `Generator` holds a row for every task."""
+def first_own_block(head_depth: int, blocks: int) -> int:
+    """The first of the blocks that double the side whose convolutions belong to the task."""
+    return max(blocks - max(head_depth - 1, 0), 0)
+
+
+_CONVOLUTION = re.compile(r"(?:ups|residuals)\.(\d+)\.")
+
+
+def belongs_to_task(name: str, head_depth: int, own_styles: bool, blocks: int) -> bool:
+    """Whether a parameter or buffer of `Generator` holds a row for every task.
+
+    Args:
+        blocks: that double the side.
+    """
     if name.startswith("norms."):
         return name.endswith((".scale", ".shift"))
     if name.startswith("last."):
-        return own_last_layer
+        return head_depth >= 1
+    if found := _CONVOLUTION.match(name):
+        return int(found[1]) >= first_own_block(head_depth, blocks)
     return own_styles and name.startswith(("styles.", "palette.", "shades."))
 
 
@@ -96,7 +112,14 @@ class TaskConv(nn.Module):
     """A convolution whose kernel belongs to the task, or to all: it doubles the size (transposed,
     4x4, stride 2) or keeps it (3x3)."""
 
-    def __init__(self, in_channels: int, out_channels: int, n_kernels: int, doubles: bool = True):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        n_kernels: int,
+        doubles: bool = True,
+        bias: bool = True,
+    ):
         super().__init__()
         self.doubles = doubles
         first = (in_channels, out_channels) if doubles else (out_channels, in_channels)
@@ -108,14 +131,27 @@ class TaskConv(nn.Module):
             torch.randn(n_kernels, in_channels * out_channels * pixels)
             * (in_channels * taps) ** -0.5
         )
-        self.bias = nn.Parameter(torch.zeros(n_kernels, out_channels))
+        self.bias = nn.Parameter(torch.zeros(n_kernels, out_channels)) if bias else None
+
+    @classmethod
+    def like(cls, layer: nn.Conv2d | nn.ConvTranspose2d, n_kernels: int) -> "TaskConv":
+        """With a kernel for each task that begins as the layer's: heads begin alike."""
+        doubles, has_bias = isinstance(layer, nn.ConvTranspose2d), layer.bias is not None
+        own = cls(layer.in_channels, layer.out_channels, n_kernels, doubles, has_bias)
+        with torch.no_grad():
+            own.weight.copy_(layer.weight.reshape(1, -1))
+            if has_bias:
+                own.bias.copy_(layer.bias)
+        return own
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         """x: (B, C, H, W) to (B, out_channels, …); weights as in `TaskBatchNorm`."""
+        biases = [None] * len(self.weight) if self.bias is None else self.bias
         if len(self.weight) == 1:
-            return self._convolve(x, self.weight[0], self.bias[0])
+            return self._convolve(x, self.weight[0], biases[0])
         if weights.ndim == 1:
-            return self._convolve(x, blend(weights, self.weight), blend(weights, self.bias))
+            bias = None if self.bias is None else blend(weights, self.bias)
+            return self._convolve(x, blend(weights, self.weight), bias)
         # A batch of mixed tasks: a convolution is linear in its kernel, so each task's kernel
         # needs to see only the samples that give it weight.
         out = None
@@ -123,13 +159,13 @@ class TaskConv(nn.Module):
             rows = weights[:, task].nonzero().squeeze(1)
             if len(rows) == 0:
                 continue
-            y = self._convolve(x[rows], self.weight[task], self.bias[task])
+            y = self._convolve(x[rows], self.weight[task], biases[task])
             y = y * weights[rows, task].to(y.dtype)[:, None, None, None]
             out = y.new_zeros(len(x), *y.shape[1:]) if out is None else out
             out = out.index_add(0, rows, y)
         return out
 
-    def _convolve(self, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    def _convolve(self, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
         kernel = kernel.view(self.kernel_shape)
         if self.doubles:
             return F.conv_transpose2d(x, kernel, bias, stride=2, padding=1)
@@ -164,6 +200,11 @@ def style(z_dim: int, channels: int, n_maps: int) -> TaskLinear:
     return TaskLinear(weight, torch.zeros(2 * channels), n_maps)
 
 
+def _through(layer: nn.Module, x: Tensor, weights: Tensor) -> Tensor:
+    """What a convolution makes of x, be it shared or the tasks' own."""
+    return layer(x, weights) if isinstance(layer, TaskConv) else layer(x)
+
+
 class Generator(nn.Module):
     """z (B, z_dim) and task weights to images (B, channels, size, size) in [-1, 1]."""
 
@@ -174,7 +215,7 @@ class Generator(nn.Module):
         channels: int = 3,
         z_dim: int = 128,
         width: int = 32,
-        own_last_layer: bool = False,
+        head_depth: int = 0,
         z_in_blocks: bool = False,
         full_size_width: int = 0,
         mapping_layers: int = 0,
@@ -185,7 +226,9 @@ class Generator(nn.Module):
     ):
         """`width` is the number of channels at half the output's size.
 
-        With `own_last_layer` a head also has its own last layer: sharper alone, softer in blends.
+        `head_depth` says which convolutions a head has of its own, beside scales and shifts: 0
+        none, 1 the last layer, 2 also those of the last block, 3 also those of the one before. The
+        deeper, the sharper a head can be alone, and the softer it is in blends.
         With `z_in_blocks` the latent also scales and shifts the channels of every block (as in
         BigGAN, Brock et al. 2018, https://arxiv.org/abs/1809.11096): in all heads the same way or,
         with `own_styles`, in each its own.
@@ -221,7 +264,7 @@ class Generator(nn.Module):
         self.styles = (
             nn.ModuleList(style(z_dim, w, n_maps) for w in widths) if z_in_blocks else None
         )
-        n_kernels = n_tasks if own_last_layer else 1
+        n_kernels = n_tasks if head_depth >= 1 else 1
         self.last = TaskConv(
             widths[-1], palette or channels, n_kernels, doubles=not full_size_width
         )
@@ -246,6 +289,19 @@ class Generator(nn.Module):
         for layer in self.residuals:
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+        self.head_depth, self.own_styles = head_depth, own_styles
+        for layers in (self.ups, self.residuals):  # of which there may be none
+            for i in range(first_own_block(head_depth, len(self.ups)), len(layers)):
+                layers[i] = TaskConv.like(layers[i], n_tasks)
+
+    def trunk(self) -> list[nn.Parameter]:
+        """The parameters that all tasks share, in order."""
+        blocks = len(self.ups)
+        return [
+            parameter
+            for name, parameter in self.named_parameters()
+            if not belongs_to_task(name, self.head_depth, self.own_styles, blocks)
+        ]
 
     def block_weights(self, tasks: Tensor, batch: int) -> list[Tensor]:
         """Task ids or weights, as `forward` takes them, to one weight tensor per block."""
@@ -291,9 +347,9 @@ class Generator(nn.Module):
         for up, norm, w, scaled, residual in zip(
             self.ups, self.norms[1:], weights[1:], styles[1:], residuals, strict=True
         ):
-            x = norm(up(x), w, scaled)
+            x = norm(_through(up, x, w), w, scaled)
             if residual:
-                x = x + residual(F.relu(x))
+                x = x + _through(residual, F.relu(x), w)
             x = F.relu(x)
         return x
 

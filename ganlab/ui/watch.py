@@ -12,7 +12,7 @@ from ganlab.jobs import Jobs
 from ganlab.models import features
 from ganlab.strategies import STRATEGIES
 from ganlab.transfer_config import TransferConfig, is_race
-from ganlab.ui import figures
+from ganlab.ui import figures, task_figures
 from ganlab.ui.race_watch import RaceWatch, build_race_watch, show_race
 from ganlab.ui.theme import DISCRIMINATOR, GENERATOR, NEUTRAL
 from ganlab.views import JobView
@@ -41,6 +41,7 @@ class Seen(NamedTuple):
     light: str = ""
     plotted: float = -1.0  # seconds of training that the plots show
     marks: int = -1  # of a race
+    moments: int = -1  # at which the tasks were compared
 
 
 @dataclass
@@ -73,7 +74,10 @@ class Watch:
     quality: gr.Column  # shown once there is data: a plot keeps the axes of its first frame
     kid: gr.LinePlot
     diversity: gr.LinePlot
-    plots: gr.Column  # the same
+    tasks: gr.Column  # of a run with several
+    of_tasks: gr.HTML
+    agreement: gr.HTML
+    plots: gr.Column  # as quality
     losses: gr.LinePlot
     scores: gr.LinePlot
     norms: gr.LinePlot
@@ -127,6 +131,11 @@ def build_watch() -> Watch:
                 figures.DIVERSITY_SERIES,
                 "diversity",
             )
+        with gr.Column(elem_classes="gl-card", visible=False) as tasks, gr.Row():
+            with gr.Column(min_width=310):
+                of_tasks = gr.HTML(elem_id="of-tasks", elem_classes="gl-html")
+            with gr.Column(min_width=310):
+                agreement = gr.HTML(elem_id="agreement", elem_classes="gl-html")
         with gr.Column(elem_classes="gl-card", visible=False) as plots, gr.Row():
             losses = _plot(
                 "Loss",
@@ -174,6 +183,9 @@ def build_watch() -> Watch:
         quality=quality,
         kid=kid,
         diversity=diversity,
+        tasks=tasks,
+        of_tasks=of_tasks,
+        agreement=agreement,
         plots=plots,
         losses=losses,
         scores=scores,
@@ -223,7 +235,7 @@ def show(
         not view.is_under_way
         or abs(view.seconds - last.plotted) >= max(SECONDS_BETWEEN_PLOTS, 0.01 * view.seconds)
     )
-    looks = jobs.quality(view.run_id)
+    looks, agreement = jobs.quality(view.run_id), jobs.agreement(view.run_id)
     now = Seen(
         view.run_id,
         view.version,
@@ -234,6 +246,7 @@ def show(
         figures.light(view),
         view.seconds if plots_are_due else last.plotted,
         view.marks,
+        int(agreement["moments"]) if agreement else 0,
     )
     updates: dict[Any, Any] = {
         watch.facts: figures.facts(view, looks),
@@ -257,6 +270,8 @@ def show(
         updates |= _show_grids(watch, jobs, view, last, follows)
     if plots_are_due:
         updates |= _show_plots(watch, jobs, view)
+    if plots_are_due or changed & {"looks", "moments"}:
+        updates |= _show_tasks(watch, jobs, view, looks)
     return now, updates
 
 
@@ -265,6 +280,7 @@ def _show_kind(watch: Watch, view: JobView) -> dict[Any, Any]:
     races = is_race(view.config)
     return {
         watch.quality: gr.Column(visible=False),  # until there is something to plot
+        watch.tasks: gr.Column(visible=False),
         watch.plots: gr.Column(visible=False),
         watch.samples: gr.Column(visible=not races),
         watch.race.panel: gr.Column(visible=races),
@@ -385,4 +401,16 @@ def _show_plots(watch: Watch, jobs: Jobs, view: JobView) -> dict[Any, Any]:
         watch.losses: figures.frame(curve, figures.LOSS_SERIES),
         watch.scores: figures.score_frame(curve, view.config.loss),
         watch.norms: figures.frame(curve, figures.NORM_SERIES),
+    }
+
+
+def _show_tasks(
+    watch: Watch, jobs: Jobs, view: JobView, looks: list[dict[str, Any]]
+) -> dict[Any, Any]:
+    table = task_figures.table_of_tasks(view.tasks, jobs.curve(view.run_id), looks)
+    heat = task_figures.agreement_figure(view.tasks, jobs.agreement(view.run_id))
+    return {
+        watch.tasks: gr.Column(visible=bool(table or heat)),
+        watch.of_tasks: table,
+        watch.agreement: heat,
     }

@@ -128,6 +128,22 @@ def test_those_held_out_come_from_all_over_a_task():
     assert places[0] < 50 and places[-1] > 150
 
 
+def test_by_size_a_task_is_drawn_as_often_as_its_share_of_the_pictures():
+    dataset, rng = make_dataset((60, 30, 10)), torch.Generator().manual_seed(0)
+    images, tasks = dataset.draw(20_000, rng, by="size")
+    share = torch.bincount(tasks).double() / len(tasks)
+    assert torch.allclose(share, torch.tensor([0.6, 0.3, 0.1]).double(), atol=0.01)
+    assert torch.equal(dataset.task_ids[images[:, 0, 0, 0].long()], tasks)
+    assert len(images[:, 0, 0, 0].unique()) == 100  # every picture within reach
+
+
+@pytest.mark.parametrize("by", ["even", "size"])
+def test_the_same_dice_draw_the_same_batch(by):
+    dataset = make_dataset((6, 3))
+    one, other = (dataset.draw(9, torch.Generator().manual_seed(3), by=by) for _ in range(2))
+    assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
+
+
 # Choosing tasks ------------------------------------------------------------------------------
 
 

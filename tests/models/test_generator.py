@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganlab.models.generator import Generator, TaskBatchNorm, TaskConv
+from ganlab.config import HEAD_DEPTHS
+from ganlab.models.generator import Generator, TaskBatchNorm, TaskConv, belongs_to_task
 
 N_TASKS, Z_DIM = 3, 16
 BLEND = (0.5, 0.2, 0.3)
@@ -23,10 +24,10 @@ def weights(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def make(own_last_layer: bool, n_tasks: int = N_TASKS, size: int = 32) -> Generator:
+def make(head_depth: int, n_tasks: int = N_TASKS, size: int = 32) -> Generator:
     """In doubles and in eval mode, with heads and statistics that all differ, as if trained."""
     torch.manual_seed(0)
-    generator = Generator(n_tasks, size, 3, Z_DIM, 8, own_last_layer).double().eval()
+    generator = Generator(n_tasks, size, 3, Z_DIM, 8, head_depth).double().eval()
     with torch.no_grad():
         for norm in generator.norms:
             norm.scale.normal_(1, 0.3)
@@ -34,10 +35,13 @@ def make(own_last_layer: bool, n_tasks: int = N_TASKS, size: int = 32) -> Genera
             norm.running_mean.normal_(0, 0.3)
             norm.running_var.uniform_(0.5, 2)
         generator.last.bias.normal_(0, 0.3)
+        for up in generator.ups:  # those of the heads, which begin alike
+            if isinstance(up, TaskConv):
+                up.weight += 0.05 * torch.randn_like(up.weight)
     return generator
 
 
-@pytest.fixture(params=[False, True], ids=["shared last layer", "own last layer"])
+@pytest.fixture(params=HEAD_DEPTHS)
 def generator(request) -> Generator:
     return make(request.param)
 
@@ -51,7 +55,11 @@ def by_hand(generator: Generator, z: Tensor, per_block: list[Tensor]) -> Tensor:
     x = (z @ generator.start.weight.T).reshape(len(z), -1, 4, 4)
     for i, (norm, row) in enumerate(zip(generator.norms, per_block, strict=True)):
         if i:
-            x = F.conv_transpose2d(x, generator.ups[i - 1].weight, stride=2, padding=1)
+            up = generator.ups[i - 1]
+            kernel = up.weight
+            if isinstance(up, TaskConv):
+                kernel = (mix(row, kernel) if len(kernel) > 1 else kernel[0]).view(up.kernel_shape)
+            x = F.conv_transpose2d(x, kernel, stride=2, padding=1)
         x = (x - norm.running_mean[:, None, None]) / (norm.running_var[:, None, None] + 1e-5).sqrt()
         x = x * mix(row, norm.scale)[:, None, None] + mix(row, norm.shift)[:, None, None]
         x = x.clamp(min=0)
@@ -100,7 +108,7 @@ def test_heads_draw_different_pictures_from_the_same_latents(generator):
 def test_a_blend_of_equal_heads_is_that_head(generator):
     with torch.no_grad():
         for name, parameter in generator.named_parameters():
-            if "norms" in name or ("last" in name and len(parameter) > 1):
+            if belongs_to_task(name, generator.head_depth, False, len(generator.ups)):
                 parameter[1:] = parameter[0]
     head = generator(latents(), torch.zeros(6, dtype=torch.long))
     torch.testing.assert_close(generator(latents(), weights(*BLEND)), head)
@@ -123,14 +131,14 @@ def test_a_batch_without_one_of_the_tasks_is_drawn_as_well(generator):
 
 
 def test_a_single_task_generator_is_the_one_head_case():
-    generator = make(own_last_layer=False, n_tasks=1)
+    generator = make(head_depth=0, n_tasks=1)
     by_id = generator(latents(), torch.zeros(6, dtype=torch.long))
     assert torch.equal(by_id, generator(latents(), weights(1.0)))
     torch.testing.assert_close(by_id, by_hand(generator, latents(), [weights(1.0)] * 3))
 
 
 def test_an_own_last_layer_makes_no_difference_for_a_single_task():
-    one, other = make(True, n_tasks=1), make(False, n_tasks=1)
+    one, other = make(1, n_tasks=1), make(0, n_tasks=1)
     assert one.state_dict().keys() == other.state_dict().keys()
     ids = torch.zeros(6, dtype=torch.long)
     assert torch.equal(one(latents(), ids), other(latents(), ids))
@@ -333,9 +341,9 @@ def test_what_leaves_the_mapping_is_about_as_large_as_z():
 # A block at full size ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("own_last_layer", [False, True])
-def test_one_more_block_works_at_the_size_of_the_picture(own_last_layer):
-    generator = styled(own_last_layer=own_last_layer, full_size_width=5)
+@pytest.mark.parametrize("head_depth", HEAD_DEPTHS)
+def test_one_more_block_works_at_the_size_of_the_picture(head_depth):
+    generator = styled(head_depth=head_depth, full_size_width=5)
     assert generator.n_blocks == len(generator.styles) == len(generator.ups) + 1 == 4
     assert generator.norms[-1].scale.shape == (N_TASKS, 5)
     seen = []
@@ -425,18 +433,92 @@ def test_residual_convolutions_learn_from_the_first_step():
         assert layer.weight.grad.abs().max() > 0 and layer.bias.grad.abs().max() > 0
 
 
+# How deep a head goes ------------------------------------------------------------------------
+
+
+def deep(head_depth: int, n_tasks: int = N_TASKS, **options) -> Generator:
+    return styled(
+        n_tasks, head_depth=head_depth, full_size_width=5, residual=True, palette=4,
+        own_styles=True, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("head_depth", "layers"),
+    [
+        (0, set()),
+        (1, {"last"}),
+        (2, {"last", "ups.2", "residuals.2"}),
+        (3, {"last", "ups.2", "residuals.2", "ups.1", "residuals.1"}),
+    ],
+)
+def test_the_depth_says_which_convolutions_have_a_kernel_for_each_task(head_depth, layers):
+    generator = deep(head_depth)
+    own = {n for n, m in generator.named_modules() if isinstance(m, TaskConv) and len(m.weight) > 1}
+    assert own == layers
+    shared = (nn.Conv2d, nn.ConvTranspose2d)
+    others = [*generator.ups[: 3 - max(head_depth - 1, 0)]]
+    assert all(isinstance(layer, shared) for layer in others)
+
+
+@pytest.mark.parametrize("head_depth", HEAD_DEPTHS)
+def test_what_belongs_to_a_task_is_what_its_pictures_alone_move(head_depth):
+    generator = deep(head_depth)
+    with torch.no_grad():  # residuals begin as zero, and would hide what is before them
+        for layer in generator.residuals:
+            layer.weight.normal_(0, 0.1)
+    generator(latents(), torch.full((6,), 1)).square().sum().backward()
+    trunk = {id(parameter) for parameter in generator.trunk()}
+    for name, parameter in generator.named_parameters():
+        own = belongs_to_task(name, head_depth, True, len(generator.ups))
+        assert (id(parameter) in trunk) == (not own), name
+        if own:
+            assert len(parameter) == N_TASKS, name
+            moved = parameter.grad.flatten(1).abs().sum(1) > 0
+            assert moved.tolist() == [False, True, False] or name.startswith("shades."), name
+
+
+@pytest.mark.parametrize("head_depth", [2, 3])
+def test_deeper_heads_begin_alike_and_draw_as_one_shared_block_would(head_depth):
+    torch.manual_seed(0)
+    shared = Generator(N_TASKS, 32, 3, Z_DIM, 8, 1, residual=True)
+    torch.manual_seed(0)
+    deeper = Generator(N_TASKS, 32, 3, Z_DIM, 8, head_depth, residual=True)
+    assert [n for n, _ in deeper.named_parameters()] == [n for n, _ in shared.named_parameters()]
+    ids = torch.arange(6) % N_TASKS
+    with torch.no_grad():
+        z = latents().float()
+        torch.testing.assert_close(deeper(z, ids), shared(z, ids))
+
+
+@pytest.mark.parametrize("head_depth", HEAD_DEPTHS)
+def test_with_all_options_ids_one_hot_rows_and_a_mixed_batch_agree(head_depth):
+    generator, z = deep(head_depth), latents()
+    with torch.no_grad():
+        for name, parameter in generator.named_parameters():
+            if name.startswith(("ups.", "residuals.")):
+                parameter += 0.05 * torch.randn_like(parameter)
+    ids = torch.tensor([2, 0, 1, 1, 0, 2])
+    mixed = generator(z, ids)
+    for task in range(N_TASKS):
+        row = F.one_hot(torch.tensor(task), N_TASKS).double()
+        own = generator(z, torch.full((6,), task))
+        torch.testing.assert_close(generator(z, row), own, rtol=0, atol=1e-12)
+        torch.testing.assert_close(mixed[ids == task], own[ids == task], rtol=0, atol=1e-12)
+
+
 # Pictures at the start ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("own_last_layer", [False, True])
+@pytest.mark.parametrize("head_depth", HEAD_DEPTHS)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [32, 64])
 @pytest.mark.parametrize(
     "more", [{}, {"z_in_blocks": True, "mapping_layers": 3}, {"full_size_width": 16}], ids=str
 )
-def test_untrained_pictures_fill_the_range_without_saturating(size, channels, own_last_layer, more):
+def test_untrained_pictures_fill_the_range_without_saturating(size, channels, head_depth, more):
     torch.manual_seed(0)
-    generator = Generator(2, size, channels, 128, 32, own_last_layer, **more)
+    generator = Generator(2, size, channels, 128, 32, head_depth, **more)
     with torch.no_grad():
         pictures = generator(torch.randn(16, 128), torch.arange(16) % 2)
     assert pictures.shape == (16, channels, size, size)

@@ -31,7 +31,7 @@ def test_generator_and_discriminator_fit_together(architecture):
 
 
 def test_the_settings_of_the_config_reach_the_networks():
-    model = config("multihead", ("a", "b"), own_last_layer=True, spectral_norm=True)
+    model = config("multihead", ("a", "b"), head_depth=1, spectral_norm=True)
     model = replace(model, z_in_blocks=True, full_size_width=6)
     generator = build_generator(model)
     assert len(generator.last.weight) == 2

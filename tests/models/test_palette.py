@@ -49,9 +49,9 @@ def test_where_one_share_leads_the_picture_is_flat():
     assert (left.mean(2) - right.mean(2)).abs().min() > 0.1
 
 
-@pytest.mark.parametrize("own_last_layer", [False, True])
-def test_ids_one_hot_rows_and_a_mixed_batch_agree(own_last_layer):
-    generator, z = painter(own_last_layer=own_last_layer), latents()
+@pytest.mark.parametrize("head_depth", [0, 1, 2])
+def test_ids_one_hot_rows_and_a_mixed_batch_agree(head_depth):
+    generator, z = painter(head_depth=head_depth), latents()
     ids = torch.arange(6) % N_TASKS
     mixed = generator(z, ids)
     for task in range(N_TASKS):

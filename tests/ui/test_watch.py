@@ -34,12 +34,17 @@ class FakeJobs:
 
     looks: list[dict[str, float]] = field(default_factory=list)
     race: Run | None = None
+    agreed: dict[str, Any] | None = None
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def agreement(self, _run_id: str) -> dict[str, Any] | None:
+        return self.agreed
 
     def quality(self, _run_id: str) -> list[dict[str, float]]:
         return self.looks
 
-    def curve(self, _run_id: str) -> list[dict[str, float]]:
-        return []
+    def curve(self, _run_id: str) -> list[dict[str, Any]]:
+        return self.lines
 
     def grid(self, _run_id: str, step: int) -> bytes:
         packed = io.BytesIO()
@@ -112,6 +117,42 @@ def test_the_light_and_the_plots_of_quality_are_sent_only_when_they_have_changed
 
 
 # A transfer -------------------------------------------------------------------------------------
+
+
+SEVERAL = replace(RUN, tasks=("micah", "personas"))
+AGREED = {"step": 400, "seconds": 9.0, "moments": 2.0, "cosines": [[1, 0.5], [0.5, 1]]}
+OF_TASKS = {"step": 400, "d_right_of": {"micah": 0.6, "personas": 0.7}}
+
+
+def sent_of(watch: Watch, jobs: FakeJobs, view: JobView, last: Seen | None = None):
+    return show(watch, jobs, view, last=last or Seen(), follows=True, is_owner=True)
+
+
+def test_a_run_of_several_tasks_shows_each_of_them_and_how_far_they_agree(watch):
+    _, sent = sent_of(watch, FakeJobs(agreed=AGREED, lines=[OF_TASKS]), SEVERAL)
+    assert sent[watch.tasks].visible
+    assert "D right of personas: 70 %" in sent[watch.of_tasks]
+    assert "micah and personas: 0.50" in sent[watch.agreement]
+
+
+@pytest.mark.parametrize(
+    ("view", "jobs"),
+    [(RUN, FakeJobs()), (SEVERAL, FakeJobs()), (SEVERAL, FakeJobs([{**LOOK, "step": 5}]))],
+    ids=["one task", "nothing known yet", "a run from before tasks were told apart"],
+)
+def test_where_nothing_is_known_of_tasks_their_card_is_hidden(watch, view, jobs):
+    _, sent = sent_of(watch, jobs, view)
+    assert not sent[watch.tasks].visible
+
+
+def test_tasks_are_drawn_again_when_they_were_compared_and_else_left_alone(watch):
+    jobs = FakeJobs(agreed=AGREED)
+    seen, _ = sent_of(watch, jobs, SEVERAL)
+    seen, sent = sent_of(watch, jobs, replace(SEVERAL, version=2), seen)
+    assert watch.agreement not in sent
+    jobs.agreed = {**AGREED, "moments": 3.0}
+    _, sent = sent_of(watch, jobs, replace(SEVERAL, version=3), seen)
+    assert "3 moments" in sent[watch.agreement]
 
 
 def halves(html: str) -> list[str]:
