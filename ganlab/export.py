@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors.torch import save as tensors_to_bytes
 from torch import nn
 
-from ganlab import __version__, checkpoints, derived, transfer
+from ganlab import __version__, checkpoints, derived, kinship, transfer
 from ganlab import source as sources
 from ganlab.checkpoints import load_generator, model_json, zip_checkpoint
 from ganlab.config import ModelConfig, TrainConfig
@@ -96,12 +96,13 @@ def _export(run: Run, folder: Path) -> Path:
         lineage["goes_on_from"] = about["lineage"]
     if isinstance(config, TransferConfig):
         lineage["source"] = without_ids(transfer.story_of(run))
+    story = {"lineage": lineage, "ancestors": kinship.of_run(run)}
     grids = [grid for grid in run.grid_steps() if grid <= step]
     if run.is_derived:
         lineage |= derived.story_of(run)
     path = folder / download_name(run)
     with file_written_atomically(path) as file, zipfile.ZipFile(file, "w") as archive:
-        add(archive, "model.json", json.dumps(model_json(model, {"lineage": lineage}), indent=1))
+        add(archive, "model.json", json.dumps(model_json(model, story), indent=1))
         add(archive, "generator.safetensors", snapshot / "generator.safetensors")
         if (snapshot / "training.safetensors").exists():
             add(archive, "discriminator.safetensors", discriminator_bytes(snapshot))
@@ -112,7 +113,7 @@ def _export(run: Run, folder: Path) -> Path:
         card = _card_of_heads if run.is_derived else _card
         add(archive, "README.md", card(config, model, lineage, has_preview=bool(grids)))
         if grown := transfer.with_all_heads(run, step):
-            about = model_json(grown.config, {"lineage": lineage})
+            about = model_json(grown.config, story)
             add(archive, "all-heads/model.json", json.dumps(about, indent=1))
             add(archive, "all-heads/generator.safetensors", tensors_to_bytes(grown.generator))
         pack(run, step, archive)
@@ -129,6 +130,7 @@ def zip_shipped(checkpoint: Path, folder: Path) -> Path:
         files = {file.name: file.read_bytes() for file in checkpoints.files_of(checkpoint)}
         del files["model.json"]
         del about["format"]
+        about = {"name": checkpoint.name, **about}  # by which its kin know it
         zip_checkpoint(path, config, files, about)
     return path
 

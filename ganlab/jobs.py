@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ganlab import checkpoints, contest, derived, estimates, portable, transfer
+from ganlab import checkpoints, contest, derived, estimates, kinship, portable, transfer
 from ganlab.config import TrainConfig
 from ganlab.contest import LapBegan, LapEnded, LapEvent
 from ganlab.data.dataset import Dataset
@@ -214,6 +214,8 @@ class Jobs:
             raise IllegalMove("the run is still saving: try again in a few seconds")
         step = run.best_step() if remedy.from_best else None
         new, token = run.branch(config, self.folder, step)  # copies files: nobody waits for that
+        if step is not None:
+            new.describe(ancestors=kinship.of_run(run))
         status = new.status
         if config.progress_at(status.step, status.seconds) > MOST_DONE:
             new.describe(config=config.with_more_budget().to_dict())

@@ -21,7 +21,7 @@ def of_run(run: Run) -> list[str]:
     """A run itself, what it went on from, and the source that it kept, with that one's ancestors:
     names of checkpoints, fingerprints of runs."""
     about, config = run.about, run.config
-    kin = [fingerprint(run.id)]
+    kin = [_own(run), *_listed(about)]
     for key in ("imported", "lineage"):
         origin = about.get(key, {})
         if "run" in origin and "lap" not in origin:  # laps of a race began apart
@@ -34,11 +34,27 @@ def of_run(run: Run) -> list[str]:
 
 
 def of_checkpoint(name: str, about: Mapping[str, Any]) -> list[str]:
-    """A checkpoint's own name and its ancestors, as its `model.json` tells them."""
-    ancestors = about.get("ancestors", [])
-    origin = about.get("lineage", {}).get("run", "")
-    known = [name, *(ancestors if isinstance(ancestors, list) else []), _hidden(origin)]
+    """A checkpoint's ancestors, itself among them, as its `model.json` tells them. Only where it
+    tells none its name counts: strangers may have zips of the same name."""
+    if ancestors := _listed(about):
+        return ancestors
+    lineage = about.get("lineage", {})
+    origin = lineage.get("run", "") if isinstance(lineage, dict) else ""
+    known = [name, _hidden(origin)]
     return [each for each in dict.fromkeys(known) if isinstance(each, str) and each]
+
+
+def _own(run: Run) -> str:
+    """Of an id, which is unique; a folder of the shell may have the name of another elsewhere."""
+    if RUN_ID.fullmatch(run.id):
+        return fingerprint(run.id)
+    return fingerprint(f"{run.id} {run.about['created']}")
+
+
+def _listed(about: Mapping[str, Any]) -> list[str]:
+    ancestors = about.get("ancestors", [])
+    every = ancestors if isinstance(ancestors, list) else []
+    return list(dict.fromkeys(each for each in every if isinstance(each, str) and each))
 
 
 def _hidden(run: Any) -> str:

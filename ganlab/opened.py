@@ -16,6 +16,7 @@ from ganlab.blending import Part
 from ganlab.config import ModelConfig
 from ganlab.models import HAS_HEADS
 from ganlab.runs import NoSuchSnapshot, Run
+from ganlab.source import find_source, free_names
 from ganlab.strategies import STRATEGIES
 from ganlab.transfer_config import TransferConfig, is_race
 
@@ -64,16 +65,28 @@ def together(first: Opened, second: Opened) -> tuple[Part, ...]:
         )
     both = {(id(part.generator), part.task): part for part in (*first.parts, *second.parts)}
     names = [part.name for part in both.values()]
-    return tuple(
-        part._replace(name=f"{part.name} · {_owner(part, first, second)}")
-        if names.count(part.name) > 1
-        else part
+    told_apart = tuple(
+        f"{part.name} · {_owner(part, first, second)}" if names.count(part.name) > 1 else part.name
         for part in both.values()
     )
+    unique = free_names(told_apart, ())  # files in two folders may have the same name
+    return tuple(part._replace(name=n) for part, n in zip(both.values(), unique, strict=True))
 
 
 def _owner(part: Part, first: Opened, second: Opened) -> str:
     return first.name if part in first.parts else second.name
+
+
+def open_named(text: str) -> Opened:
+    """A shipped checkpoint by its name, a run by its id or folder, a checkpoint's folder or zip.
+
+    Raises:
+        ValueError: nothing there, a race, a run without a snapshot, or not a model.
+    """
+    path = find_source(text)
+    if (path / "run.json").exists():
+        return open_run(Run(path))
+    return open_checkpoint(path.resolve())
 
 
 def open_shipped(name: str) -> Opened:

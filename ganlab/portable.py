@@ -18,7 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ganlab import derived, transfer, vetting, vetting_weights
+from ganlab import derived, kinship, transfer, vetting, vetting_weights
 from ganlab.checkpoints import MAX_TENSOR_BYTES, CheckpointError, model_json, read_model_json
 from ganlab.config import ModelConfig, TrainConfig
 from ganlab.data.entries import CATALOG
@@ -99,6 +99,7 @@ def pack(run: Run, best: int, archive: zipfile.ZipFile) -> None:
         status = Status("interrupted", newest, status.seconds, message)
     kept = {key: value for key, value in run.about.items() if key in vetting.ENTRIES}
     about = without_ids(kept)
+    about["ancestors"] = kinship.of_run(run)[: vetting.MAX_ANCESTORS]
     about["exported"] = {"run": fingerprint(run.id), "step": newest, "at": round(time.time())}
     add(archive, "run/run.json", _json(about))
     status = replace(status, message=status.message[: vetting.MAX_TEXT])

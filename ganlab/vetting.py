@@ -20,6 +20,7 @@ from ganlab.renamed import up_to_date
 from ganlab.runs import MOVES, UNDER_WAY, Status
 
 MAX_TASKS = 1000
+MAX_ANCESTORS = 1000
 MAX_STEP = 10**12
 MAX_TEXT = 2000
 MAX_GRID_SIDE = 65_000
@@ -102,6 +103,10 @@ def _origin(value: object) -> bool:
     return number(value.get("step", 0), 0, MAX_STEP)
 
 
+def _names(value: object) -> bool:
+    return isinstance(value, list) and len(value) <= MAX_ANCESTORS and all(map(text, value))
+
+
 def _manifest(value: object) -> bool:
     if not isinstance(value, dict) or not isinstance(value.get("tasks"), dict):
         return False
@@ -138,6 +143,7 @@ ENTRIES: dict[str, Callable[[Any], bool]] = {
     "exploded": lambda value: isinstance(value, bool),
     "lineage": _origin,
     "edits": _edits,
+    "ancestors": _names,
     "imported": _origin,
     "exported": _origin,
 }

@@ -19,7 +19,7 @@ import pytest
 from conftest import tiny
 from sources import small_source, tiny_transfer
 
-from ganlab import contest, device, estimates, training, transfer, views
+from ganlab import contest, device, estimates, kinship, training, transfer, views
 from ganlab import jobs as jobs_module
 from ganlab import perform as perform_module
 from ganlab.config import TrainConfig
@@ -912,6 +912,7 @@ def test_a_remedy_stops_the_run_and_goes_on_from_its_best_snapshot_with_other_se
     assert old.config == endless
     assert new.config == replace(endless, learning_rate=1e-4)
     assert new.about["lineage"] == {"run": run_id, "step": best}
+    assert new.about["ancestors"] == kinship.of_run(old)
 
     wait_until_learning(jobs, new_id, past_step=best)
     for now, before in (

@@ -3,16 +3,19 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import drawings
 from sources import small_source, tiny_transfer, write_small_checkpoint
 
-from ganlab import checkpoints, sampling, transfer
+from ganlab import checkpoints, mixing, sampling, transfer
+from ganlab.blending import Part
 from ganlab.checkpoints import restore_generator
 from ganlab.config import ModelConfig
 from ganlab.data.dataset import Dataset
-from ganlab.opened import open_run, open_shipped
+from ganlab.export import export
+from ganlab.opened import Opened, open_checkpoint, open_named, open_run, open_shipped, together
 from ganlab.perform import perform
 from ganlab.runs import Run
 
@@ -32,42 +35,42 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_small_checkpoint(tmp_path / "shelf" / "small")
 
 
-def test_all_of_one_head_draws_that_heads_pictures_exactly(shelf: None) -> None:
+def alone(opened: Opened, place: int) -> np.ndarray:
+    recipe = mixing.Recipe(mixing.alone(place, len(opened.parts)))
+    return mixing.draw(opened.parts, Z, recipe)
+
+
+def names(parts: tuple[Part, ...]) -> list[str]:
+    return [part.name for part in parts]
+
+
+def test_the_parts_of_a_checkpoint_are_its_heads(shelf: None) -> None:
     opened = open_shipped("small")
-    assert opened.parts == ("a", "b")
+    assert (opened.name, names(opened.parts)) == ("small", ["a", "b"])
+    assert all(part.generator is opened.generator for part in opened.parts)
     for place in range(2):
-        alone = [0.0, 0.0]
-        alone[place] = 7.0
         ids = torch.full((len(Z),), place)
-        assert (opened.blend(Z, alone) == opened.draw(Z, ids)).all()
-
-
-def test_a_blend_follows_the_shares_and_not_their_scale(shelf: None) -> None:
-    opened = open_shipped("small")
-    first, middle = opened.blend(Z, [1, 0]).astype(int), opened.blend(Z, [1, 1]).astype(int)
-    assert abs(first - middle).max() > 8
-    assert (opened.blend(Z, [50, 50]) == middle).all()
-    steps = [abs(first - opened.blend(Z, [1, far]).astype(int)).mean() for far in (1e-6, 0.1, 1)]
-    assert steps == sorted(steps) and steps[0] < 0.5 < steps[-1]  # continuous
+        assert (alone(opened, place) == opened.draw(Z, ids)).all()
+    assert (alone(opened, 0) != alone(opened, 1)).any()
 
 
 def test_a_transfer_is_mixed_with_what_it_began_as(tmp_path: Path, one_task: Dataset) -> None:
     run = trained(tmp_path, one_task, "finetune")
     opened = open_run(run)
-    assert opened.parts == ("a, before", f"{one_task.tasks[0]}, after")
+    assert names(opened.parts) == ["a, before", f"{one_task.tasks[0]}, after"]
     ids = torch.zeros(len(Z), dtype=torch.long)
-    source = small_source().build()
-    assert (opened.blend(Z, [1, 0]) == sampling.sample(source, Z, ids)).all()
+    assert (alone(opened, 0) == sampling.sample(small_source().build(), Z, ids)).all()
     snapshot = run.snapshot(run.best_step())
     child = restore_generator(ModelConfig.from_dict(run.about["model"]), snapshot)
-    assert (opened.blend(Z, [0, 1]) == sampling.sample(child, Z, ids)).all()
-    assert (opened.draw(Z, ids) == opened.blend(Z, [0, 1])).all()
-    assert (opened.blend(Z, [1, 1]) != opened.blend(Z, [0, 1])).any()
+    assert (alone(opened, 1) == sampling.sample(child, Z, ids)).all()
+    assert (opened.draw(Z, ids) == alone(opened, 1)).all()
+    half = mixing.draw(opened.parts, Z, mixing.Recipe((1, 1)))
+    assert (half != alone(opened, 1)).any() and (half != alone(opened, 0)).any()
 
 
 def test_a_new_head_stands_beside_those_of_its_source(tmp_path: Path, one_task: Dataset) -> None:
     opened = open_run(trained(tmp_path, one_task, "head"))
-    assert opened.parts == ("a", "b", one_task.tasks[0])
+    assert names(opened.parts) == ["a", "b", one_task.tasks[0]]
     source = small_source().build()
     for place in range(2):  # the old heads as they were
         ids = torch.full((len(Z),), place)
@@ -76,11 +79,13 @@ def test_a_new_head_stands_beside_those_of_its_source(tmp_path: Path, one_task: 
 
 def test_of_several_tasks_the_heads_are_mixed(tmp_path: Path) -> None:
     two = drawings(("discs", "squares"), 12)
-    assert open_run(trained(tmp_path, two, "finetune")).parts == ("discs", "squares")
+    opened = open_run(trained(tmp_path, two, "finetune"))
+    assert names(opened.parts) == ["discs", "squares"]
 
 
 def test_what_began_as_noise_has_no_before(tmp_path: Path, one_task: Dataset) -> None:
-    assert open_run(trained(tmp_path, one_task, "scratch")).parts == one_task.tasks
+    opened = open_run(trained(tmp_path, one_task, "scratch"))
+    assert names(opened.parts) == list(one_task.tasks)
 
 
 def test_a_race_and_a_run_without_a_snapshot_say_why_they_cannot_be_opened(
@@ -102,3 +107,58 @@ def test_what_trains_on_is_opened_anew(tmp_path: Path, one_task: Dataset) -> Non
     newest = run.snapshot()
     shutil.copytree(newest, newest.with_name(f"{int(newest.name) + 1:06d}"))
     assert open_run(run) is not before or run.best_step() == int(newest.name)
+
+
+# Two together -----------------------------------------------------------------------------------
+
+
+def test_parts_of_two_relatives_are_mixed_together(
+    shelf: None, tmp_path: Path, one_task: Dataset
+) -> None:
+    run = trained(tmp_path, one_task, "finetune")
+    first, second = open_shipped("small"), open_run(run)
+    both = together(first, second)
+    assert names(both) == ["a", "b", "a, before", "discs, after"]
+    for place, (opened, own) in enumerate(((first, 0), (first, 1), (second, 0), (second, 1))):
+        drawn = mixing.draw(both, Z, mixing.Recipe(mixing.alone(place, 4)))
+        assert (drawn == alone(opened, own)).all()
+    mix = mixing.draw(both, Z, mixing.Recipe((0, 1, 0, 1)))
+    assert all((mix != alone(*each)).any() for each in ((first, 1), (second, 1)))
+
+
+def test_a_generator_with_itself_has_its_own_parts_once(shelf: None) -> None:
+    opened = open_shipped("small")
+    assert together(opened, opened) == opened.parts
+
+
+def test_parts_of_one_name_are_told_apart_by_whose_they_are(
+    shelf: None, tmp_path: Path, one_task: Dataset
+) -> None:
+    run = trained(tmp_path, one_task, "finetune")
+    packed = export(run, tmp_path / "here")
+    copy = shutil.copytree(tmp_path / "here", tmp_path / "there") / packed.name
+    one, other = open_checkpoint(packed), open_checkpoint(copy)
+    name = f"discs · {packed.stem}"
+    assert names(together(one, other)) == [name, f"{name} 2"]
+    tasks = {"tasks": ("a", "discs")}
+    write_small_checkpoint(tmp_path / "mine", **tasks)
+    mine = open_checkpoint(tmp_path / "mine")
+    assert names(together(mine, one)) == ["a", "discs · mine", f"discs · {packed.stem}"]
+
+
+def test_each_kind_of_place_is_opened_by_its_text(
+    shelf: None, tmp_path: Path, one_task: Dataset, home: Path
+) -> None:
+    run = trained(tmp_path, one_task, "finetune")
+    shutil.copytree(run.path, home / "runs" / run.id)
+    packed = export(run, tmp_path)
+    for text, parts in (
+        ("small", ["a", "b"]),
+        (str(tmp_path / "shelf" / "small"), ["a", "b"]),
+        (run.id, ["a, before", "discs, after"]),
+        (str(run.path), ["a, before", "discs, after"]),
+        (str(packed), ["discs"]),
+    ):
+        assert names(open_named(text).parts) == parts
+    with pytest.raises(ValueError, match="nowhere is neither small"):
+        open_named("nowhere")
