@@ -24,6 +24,7 @@ from tqdm import tqdm
 from ganlab import (
     __version__,
     bench,
+    cli_blend,
     contest,
     device,
     heads_command,
@@ -118,8 +119,10 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument("--task", help="one of the model's tasks (default: all in turn)")
     sample.add_argument("--step", type=int, help="a run's snapshot (default: the best)")
     sample.add_argument(
-        "--out", type=Path, required=True, help="FILE.npz, or a folder for PNG files"
+        "--out", type=Path, required=True, help="FILE.npz, GRID.png, or a folder for PNG files"
     )
+
+    cli_blend.add_parser(commands)
 
     judge = commands.add_parser("evaluate", help="measure a run or a checkpoint against pictures")
     judge.set_defaults(command=_evaluate)
@@ -403,13 +406,7 @@ def _sample(args: argparse.Namespace) -> int:
     z = sampling.latents(args.n, config.z_dim, args.seed)
     generator.to(plan.device, memory_format=plan.memory_format)
     images = sampling.sample(generator, z, tasks)
-    if args.out.suffix == ".npz":
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(args.out, images=images, task_ids=tasks.numpy(), tasks=np.array(config.tasks))
-    else:
-        args.out.mkdir(parents=True, exist_ok=True)
-        for number, pixels in enumerate(images):
-            sampling.to_image(pixels).save(args.out / f"{number:06d}.png")
+    sampling.save(images, args.out, task_ids=tasks.numpy(), tasks=np.array(config.tasks))
     print(f"{args.n} pictures of {config.size}x{config.size} in {args.out}")
     return 0
 

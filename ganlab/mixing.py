@@ -82,7 +82,7 @@ def shares_from_text(text: str, names: Sequence[str]) -> tuple[float, ...]:
     """
     shares = dict.fromkeys(names, 0.0)
     seen = set()
-    for entry in filter(str.strip, text.split(",")):
+    for entry in _entries(text):
         name, equals, number = (word.strip() for word in entry.rpartition("="))
         if not equals or name not in shares:
             raise ValueError(
@@ -98,6 +98,36 @@ def shares_from_text(text: str, names: Sequence[str]) -> tuple[float, ...]:
             raise ValueError(f"the share of {name} is {number!r}: give a number") from None
     task_weights(list(shares.values()))
     return tuple(shares.values())
+
+
+def _entries(text: str) -> Iterator[str]:
+    """What lies between the commas, but for commas within names ("robots, before=1")."""
+    name = ""
+    for piece in text.split(","):
+        name = f"{name}, {piece.strip()}" if name else piece.strip()
+        if "=" in name:
+            yield name
+            name = ""
+    if name:
+        yield name
+
+
+def parts_from_text(text: str, names: Sequence[str]) -> list[int]:
+    """The places of parts that are named with commas between them, in that order.
+
+    Raises:
+        ValueError: no such part.
+    """
+    pieces, places = [piece.strip() for piece in text.split(",")], []
+    while pieces:
+        for n in range(len(pieces), 0, -1):  # names may have commas themselves
+            if (name := ", ".join(pieces[:n])) in names:
+                break
+        else:
+            raise ValueError(f"there is no part {pieces[0]!r}: choose from {', '.join(names)}")
+        places.append(list(names).index(name))
+        del pieces[:n]
+    return places
 
 
 def alone(place: int, n: int) -> tuple[float, ...]:

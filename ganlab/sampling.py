@@ -1,7 +1,9 @@
 """From a generator to pictures: seeded latents, batches of samples, grids."""
 
 import io
+import math
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -67,6 +69,11 @@ def grid(images: np.ndarray, columns: int) -> np.ndarray:
     return full.reshape(rows, columns, h, w, c).swapaxes(1, 2).reshape(rows * h, columns * w, c)
 
 
+def columns_of(n: int) -> int:
+    """Of a grid of n pictures that is about as wide as high."""
+    return math.ceil(n**0.5)
+
+
 def to_image(pixels: np.ndarray) -> Image.Image:
     """(H, W, 1 or 3) uint8."""
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
@@ -77,3 +84,22 @@ def to_jpeg(pixels: np.ndarray, quality: int = 92) -> bytes:
     buffer = io.BytesIO()
     to_image(pixels).save(buffer, "JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()
+
+
+def save(images: np.ndarray, out: Path, **arrays: np.ndarray) -> None:
+    """Pictures (N, H, W, C) uint8 to a file or folder, which is made.
+
+    Args:
+        out: a .npz, which holds them as `images`; a .png, a grid as wide as high; anything else is
+            a folder for a PNG file each.
+        arrays: what else the .npz holds.
+    """
+    folder = out.parent if out.suffix in (".npz", ".png") else out
+    folder.mkdir(parents=True, exist_ok=True)
+    if out.suffix == ".npz":
+        np.savez(out, images=images, **arrays)
+    elif out.suffix == ".png":
+        to_image(grid(images, columns_of(len(images)))).save(out)
+    else:
+        for number, pixels in enumerate(images):
+            to_image(pixels).save(out / f"{number:06d}.png")
