@@ -16,7 +16,6 @@ from ganlab.mixing import Recipe
 from ganlab.opened import Opened, open_named, together
 
 MOST_FRAMES = 10_000
-MOST_FPS = 60
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -107,8 +106,8 @@ def _check(args: argparse.Namespace) -> None:
     if args.film.suffix[1:] not in films.KINDS:
         kinds = ", ".join(f".{kind}" for kind in films.KINDS)
         raise ValueError(f"--film is {args.film}: give it one of the endings {kinds}")
-    if not 1 <= args.fps <= MOST_FPS:
-        raise ValueError(f"--fps is {args.fps}: choose between 1 and {MOST_FPS}")
+    if not 1 <= args.fps <= films.MOST_FPS:
+        raise ValueError(f"--fps is {args.fps}: choose between 1 and {films.MOST_FPS}")
     if not 2 <= args.seconds * args.fps <= MOST_FRAMES:
         raise ValueError(
             f"--seconds is {args.seconds:g}: at {args.fps} frames in a second, choose between "

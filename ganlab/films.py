@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 
 import av
 import numpy as np
@@ -12,6 +12,7 @@ from ganlab import sampling
 
 KINDS = {"mp4": "MP4", "webp": "WebP", "gif": "GIF"}
 SMALLEST = "smallest"
+MOST_FPS = 50  # a frame of a GIF that lasts a hundredth of a second is shown for ten
 
 
 def encode(
@@ -26,13 +27,18 @@ def encode(
 
     Args:
         kind: one of `KINDS`, or `SMALLEST`, which tries all.
+        fps: frames in a second, up to `MOST_FPS`.
         zoom: how many pixels each becomes per side.
 
     Raises:
-        ValueError: no such kind.
+        ValueError: no such kind, no frames, or too many in a second.
     """
     if kind not in (*KINDS, SMALLEST):
         raise ValueError(f"the film is to be {kind!r}: choose {', '.join(KINDS)} or {SMALLEST}")
+    if len(pictures) == 0:
+        raise ValueError("a film needs at least one frame")
+    if not 1 <= fps <= MOST_FPS:
+        raise ValueError(f"{fps} frames in a second: choose between 1 and {MOST_FPS}")
     kinds = list(KINDS) if kind == SMALLEST else [kind]
 
     def frames(done: int) -> Iterator[Image.Image]:
@@ -41,11 +47,13 @@ def encode(
             image = sampling.to_image(pixels).convert("RGB")
             yield image.resize((image.width * zoom, image.height * zoom), Image.Resampling.BICUBIC)
 
-    films = {kind: _ENCODERS[kind](frames(done), fps) for done, kind in enumerate(kinds)}
+    films = {
+        kind: _ENCODERS[kind](frames(done), fps, len(pictures)) for done, kind in enumerate(kinds)
+    }
     return min(films.items(), key=lambda item: len(item[1]))
 
 
-def _mp4(frames: Iterator[Image.Image], fps: int) -> bytes:
+def _mp4(frames: Iterator[Image.Image], fps: int, n: int) -> bytes:
     """H.264 in YUV 4:2:0, the one that every browser and phone plays; its sides are even."""
     buffer = io.BytesIO()
     first = next(frames)
@@ -59,28 +67,32 @@ def _mp4(frames: Iterator[Image.Image], fps: int) -> bytes:
     return buffer.getvalue()
 
 
-def _animation(frames: Iterator[Image.Image], fps: int, **settings: object) -> bytes:
+def _animation(
+    frames: Iterator[Image.Image], fps: int, n: int, unit: int, **settings: object
+) -> bytes:
+    """`unit` is that of the format's clock, in milliseconds: rounding must not add up."""
+    ends = [unit * round(1000 * i / (fps * unit)) for i in range(n + 1)]
     buffer = io.BytesIO()
     next(frames).save(
         buffer,
         save_all=True,
         append_images=frames,
-        duration=round(1000 / fps),
+        duration=[end - start for start, end in pairwise(ends)],
         loop=0,
         **settings,
     )
     return buffer.getvalue()
 
 
-def _webp(frames: Iterator[Image.Image], fps: int) -> bytes:
-    return _animation(frames, fps, format="WEBP", quality=80, method=0)
+def _webp(frames: Iterator[Image.Image], fps: int, n: int) -> bytes:
+    return _animation(frames, fps, n, 1, format="WEBP", quality=80, method=0)
 
 
-def _gif(frames: Iterator[Image.Image], fps: int) -> bytes:
-    """Counts in hundredths of a second. Each frame has its own 256 colours, undithered."""
+def _gif(frames: Iterator[Image.Image], fps: int, n: int) -> bytes:
+    """Each frame has its own 256 colours, undithered."""
     octree = Image.Quantize.FASTOCTREE  # of the others, one took ten times as long
     flat = (image.quantize(256, octree, dither=Image.Dither.NONE) for image in frames)
-    return _animation(flat, fps, format="GIF")
+    return _animation(flat, fps, n, 10, format="GIF")
 
 
 _ENCODERS = {"mp4": _mp4, "webp": _webp, "gif": _gif}

@@ -185,7 +185,7 @@ def between(first: Recipe, last: Recipe, share: float) -> Recipe:
 
 def strip(parts: Sequence[Part], z: Tensor, first: Recipe, last: Recipe, steps: int) -> np.ndarray:
     """(N * steps, H, W, C): a row for each latent (N, z_dim), from the one recipe to the other."""
-    columns = [draw(parts, z, between(first, last, i / (steps - 1))) for i in range(steps)]
+    columns = [draw(parts, z, between(first, last, i / max(steps - 1, 1))) for i in range(steps)]
     return np.stack(columns, 1).reshape(-1, *columns[0].shape[1:])
 
 

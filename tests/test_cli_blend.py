@@ -173,7 +173,7 @@ def test_relatives_mix_by_folder_id_and_zip(small, tmp_path, home, one_task: Dat
         (["--film", "a.gif", "--via", "a,z"], "--via: there is no part 'z': choose from a, b"),
         (["--film", "a.gif", "--via", "a"], "--via names one part: a film needs two or more to go "
          "between"),
-        (["--film", "a.gif", "--fps", 0], "--fps is 0: choose between 1 and 60"),
+        (["--film", "a.gif", "--fps", 0], "--fps is 0: choose between 1 and 50"),
         (["--film", "a.gif", "--seconds", 0], "--seconds is 0: at 24 frames in a second, choose "
          "between 0.083 and 416.667"),
         (["--film", "a.gif", "--seconds", "nan"], "--seconds is nan: at 24 frames in a second, "
