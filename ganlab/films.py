@@ -53,7 +53,7 @@ def encode(
     return min(films.items(), key=lambda item: len(item[1]))
 
 
-def _mp4(frames: Iterator[Image.Image], fps: int, n: int) -> bytes:
+def _mp4(frames: Iterator[Image.Image], fps: int, _n: int) -> bytes:
     """H.264 in YUV 4:2:0, the one that every browser and phone plays; its sides are even."""
     buffer = io.BytesIO()
     first = next(frames)

@@ -46,7 +46,7 @@ def of_weights(parts: list[Part], weights: torch.Tensor, z: torch.Tensor = Z) ->
         ({"structure": (1.0, 0.0), "texture": (1.0,)}, "give texture as many shares as structure"),
         ({"structure": (1.0,), "mode": "magic"}, "the mode is 'magic': choose one of parameters"),
         ({"structure": (1.0, 0.0), "texture": (0.0, 1.0), "mode": PIXELS}, "only parameters have"),
-        ({"structure": (1.0, 0.0), "texture": (0.0, 1.0), "mode": FEATURES}, "only parameters have"),
+        ({"structure": (1.0,), "texture": (2.0,), "mode": FEATURES}, "only parameters have"),
         ({"structure": (1.0,), "at": -1.0}, "at is -1.0: give a number of blocks"),
         ({"structure": (1.0,), "at": float("nan")}, "at is nan"),
         ({"structure": (1.0,), "softness": float("inf")}, "softness is inf"),
