@@ -24,6 +24,7 @@ from tqdm import tqdm
 from ganlab import (
     __version__,
     bench,
+    bench_blends,
     cli_blend,
     contest,
     device,
@@ -144,9 +145,10 @@ def parser() -> argparse.ArgumentParser:
     measure.set_defaults(command=_bench)
     measure.add_argument(
         "what",
-        choices=["speed", "recipes", "tasks"],
+        choices=["speed", "recipes", "tasks", "blends"],
         help="speed: images/s of every preset; recipes: how good each recipe gets how fast; "
-        "tasks: how good each head gets by its depth and how conflicts are dealt with",
+        "tasks: how good each head gets by its depth and how conflicts are dealt with; blends: how "
+        "good each mode of mixing is between heads",
     )
     measure.add_argument("--data", default="avatars", help="a catalogue name, a folder or a zip")
     measure.add_argument(
@@ -165,6 +167,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     measure.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     measure.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    bench_blends.add_arguments(measure)
     for command in (train, resume, move, sample, judge, measure):
         group = command.add_argument_group("Machine, instead of what the timing chose")
         for name, help_text in MACHINE_FLAGS.items():
@@ -447,6 +450,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
+    if args.what == "blends":
+        return bench_blends.bench_blends(args)
     entry = catalog.CATALOG.get(args.data)
     tasks = args.tasks or (entry.suggested if entry else None)
     dataset = catalog.load(args.data, tasks=tasks)
