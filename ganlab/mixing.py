@@ -171,7 +171,8 @@ def family(parts: Sequence[Part], z: Tensor) -> np.ndarray:
 
 
 def between(first: Recipe, last: Recipe, share: float) -> Recipe:
-    """The recipe so far on the way from one to another, of the same mode."""
+    """The recipe so far on the way from one to another, of the same mode and, if both have texture
+    apart, of the same blocks."""
 
     def mixed(a: Sequence[float], b: Sequence[float]) -> tuple[float, ...]:
         return tuple(torch.lerp(task_weights(a), task_weights(b), share).tolist())
@@ -180,7 +181,9 @@ def between(first: Recipe, last: Recipe, share: float) -> Recipe:
     if first.texture or last.texture:
         texture = mixed(first.texture or first.structure, last.texture or last.structure)
     structure = mixed(first.structure, last.structure)
-    return replace(last, structure=structure, texture=texture)
+    of_blocks = last if last.texture else first
+    at, softness = of_blocks.at, of_blocks.softness
+    return replace(last, structure=structure, texture=texture, at=at, softness=softness)
 
 
 def strip(parts: Sequence[Part], z: Tensor, first: Recipe, last: Recipe, steps: int) -> np.ndarray:

@@ -194,6 +194,14 @@ def test_the_ends_of_the_way_are_exact(share: float) -> None:
     assert torch.equal(between(first, last, share).weights(3), end.weights(3))
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_blocks_are_those_of_the_end_whose_texture_is_apart(share: float) -> None:
+    apart, plain = Recipe((1, 0), (0, 1), at=1, softness=0), Recipe((0, 1))
+    for ends in ((apart, plain), (plain, apart)):
+        end = ends[int(share)]
+        assert torch.equal(between(*ends, share).weights(4), end.weights(4))
+
+
 STOPS = [Recipe(alone(place, 3)) for place in (0, 1, 2)]
 
 
