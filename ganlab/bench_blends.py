@@ -26,7 +26,7 @@ def add_arguments(measure: argparse.ArgumentParser) -> None:
         help="a shipped checkpoint, a run (folder or id), a checkpoint folder or a zip",
     )
     group.add_argument(
-        "--n", type=int, default=150, help="pictures half-way, of every pair (default: 150)"
+        "--n", type=int, default=100, help="pictures half-way, of every pair (default: 100)"
     )
     group.add_argument("--pairs", action="store_true", help="a row for every pair, too")
 

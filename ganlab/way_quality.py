@@ -20,8 +20,8 @@ from ganlab.mixing import Recipe
 from ganlab.models import features
 
 STEPS = 8  # of a way from one head to the other; even, so that one ends half-way
-FEWEST = 8  # latents of which a mean can be told
-WALKED = 16  # latents whose whole way is drawn: it costs seven pictures where half-way costs one
+FEWEST = 8  # pictures of which KID and means can be told
+WALKED = 8  # latents whose whole way is drawn: it costs seven pictures where half-way costs one
 
 
 class Path(NamedTuple):
@@ -160,49 +160,57 @@ def measure(
             f"{', '.join(part.name for part in parts)}: it takes two in common"
         )
     z = sampling.latents(n, parts[0].generator.z_dim, quality.LATENT_SEED)
-    few = min(n, WALKED)
-    reals, ends = [], []
-    for part in known:
-        own = dataset.subset(quality.parts(part.name, dataset))
-        reals.append(extract(quality.choose(own, n)))
-        drawn = mixing.draw([part], z, Recipe((1.0,)))
-        ends.append((drawn, extract(_nchw(drawn))))
-    pairs, modes, ways = list(combinations(range(len(known)), 2)), list(modes), []
-    for i, j in pairs:
-        pair, least = [known[i], known[j]], min(len(reals[i]), len(reals[j]))
-        real = torch.cat([reals[i][:least], reals[j][:least]])
-        (first, its), (last, others) = ends[i], ends[j]
-        heads_kid = metrics.kid(real, torch.cat([its[: n // 2], others[n // 2 :]])).value
-        for mode in modes:
-            on_progress(len(ways) / (len(pairs) * len(modes)))
-            middle = _between(pair, z, (first, last), 0.5, mode)
-            half_way = extract(_nchw(middle))
-            steps = {0: its[:few], STEPS // 2: half_way[:few], STEPS: others[:few]}
-            for step in set(range(STEPS)) - set(steps):
-                drawn = _between(pair, z[:few], (first, last), step / STEPS, mode)
-                steps[step] = extract(_nchw(drawn))
-            ways.append(
-                Way(
-                    mode,
-                    pair[0].name,
-                    pair[1].name,
-                    metrics.kid(real, half_way).value,
-                    heads_kid,
-                    *path(torch.stack([steps[step] for step in sorted(steps)])),
-                    ghosting(middle, first, last),
-                )
-            )
+    heads = [_head(part, z, dataset, extract) for part in known]
+    plan = [(*pair, mode) for pair in combinations(heads, 2) for mode in modes]
+    ways = []
+    for first, last, mode in plan:
+        on_progress(len(ways) / len(plan))
+        ways.append(_way(first, last, z, mode, extract))
     return ways
 
 
-def _between(
-    pair: Sequence[Part], z: Tensor, ends: tuple[np.ndarray, np.ndarray], share: float, mode: str
-) -> np.ndarray:
-    """Pictures (N, H, W, C) of latents (N, z_dim), so far on the way between the ends'."""
+class _Head(NamedTuple):
+    """A part with what its domain has and what it draws of the same latents as all others."""
+
+    part: Part
+    real: Tensor  # features (up to N, D)
+    drawn: np.ndarray  # (N, H, W, C)
+    features: Tensor  # (N, D)
+
+
+def _head(part: Part, z: Tensor, dataset: Dataset, extract: quality.Features) -> _Head:
+    own = dataset.subset(quality.parts(part.name, dataset))
+    drawn = mixing.draw([part], z, Recipe((1.0,)))
+    return _Head(part, extract(quality.choose(own, len(z))), drawn, extract(_nchw(drawn)))
+
+
+def _way(first: _Head, last: _Head, z: Tensor, mode: str, extract: quality.Features) -> Way:
+    n, few = len(z), min(len(z), WALKED)
+    least = min(len(first.real), len(last.real))
+    real = torch.cat([first.real[:least], last.real[:least]])
+    middle = _between(first, last, z, 0.5, mode)
+    half_way = extract(_nchw(middle))
+    steps = {0: first.features[:few], STEPS // 2: half_way[:few], STEPS: last.features[:few]}
+    for step in set(range(STEPS)) - set(steps):
+        steps[step] = extract(_nchw(_between(first, last, z[:few], step / STEPS, mode)))
+    ends = torch.cat([first.features[: n // 2], last.features[n // 2 :]])
+    return Way(
+        mode,
+        first.part.name,
+        last.part.name,
+        metrics.kid(real, half_way).value,
+        metrics.kid(real, ends).value,
+        *path(torch.stack([steps[step] for step in sorted(steps)])),
+        ghosting(middle, first.drawn, last.drawn),
+    )
+
+
+def _between(first: _Head, last: _Head, z: Tensor, share: float, mode: str) -> np.ndarray:
+    """Pictures (N, H, W, C) of latents (N, z_dim), so far on the way from head to head."""
     if mode == PIXELS:  # of what has been drawn already; off by one level at most
-        first, last = (end[: len(z)] for end in ends)
-        return ((1 - share) * first + share * last).round().astype(np.uint8)
-    return mixing.draw(pair, z, Recipe((1 - share, share), mode=mode))
+        one, other = (head.drawn[: len(z)] for head in (first, last))
+        return ((1 - share) * one + share * other).round().astype(np.uint8)
+    return mixing.draw([first.part, last.part], z, Recipe((1 - share, share), mode=mode))
 
 
 def _nchw(pictures: np.ndarray) -> Tensor:
