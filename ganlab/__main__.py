@@ -25,7 +25,7 @@ from ganlab import (
     __version__,
     bench,
     bench_blends,
-    cli_blend,
+    blend_command,
     contest,
     device,
     heads_command,
@@ -123,7 +123,7 @@ def parser() -> argparse.ArgumentParser:
         "--out", type=Path, required=True, help="FILE.npz, GRID.png, or a folder for PNG files"
     )
 
-    cli_blend.add_parser(commands)
+    blend_command.add_command(commands)
 
     judge = commands.add_parser("evaluate", help="measure a run or a checkpoint against pictures")
     judge.set_defaults(command=_evaluate)

@@ -32,6 +32,7 @@ def add_arguments(measure: argparse.ArgumentParser) -> None:
 
 
 def bench_blends(args: argparse.Namespace) -> int:
+    """Measures and prints; gives the exit status."""
     device.plan().apply_threads()
     opened = open_named(args.source)
     dataset = catalog.load(args.data, tasks=args.tasks, size=opened.config.size)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import tiny
 from sources import small_source, tiny_transfer, write_small_checkpoint
+from test_main import ganlab
 
 from ganlab import checkpoints, contest, kinship, transfer
 from ganlab.data.dataset import Dataset
@@ -113,6 +114,17 @@ def test_laps_of_a_race_are_kin_if_they_began_from_its_source(
         assert not are_kin(each["scratch"], open_shipped("small"))
         assert not are_kin(each["scratch"], each["freezed"])
     assert are_kin(laps["finetune"], taken["freezed"])
+
+
+def test_edited_heads_are_kin_of_what_was_edited_and_of_its_kin(learn, tmp_path: Path) -> None:
+    words = ["heads", "small", "--add", "half=a:1,b:1", "--out", tmp_path / "edited"]
+    assert ganlab(*words) == 0
+    run = Run(tmp_path / "edited")
+    for each in (open_run(run), open_checkpoint(export(run, tmp_path / "zips"))):
+        assert are_kin(each, open_shipped("small"))
+        assert are_kin(each, open_run(learn("small")))
+        assert not are_kin(each, open_shipped("other"))
+    assert are_kin(open_run(learn(run.path)), open_shipped("small"))
 
 
 # Runs that go on --------------------------------------------------------------------------------

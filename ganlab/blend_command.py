@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -18,14 +19,15 @@ from ganlab.opened import Opened, open_named, together
 MOST_FRAMES = 10_000
 
 
-def add_parser(commands: argparse._SubParsersAction) -> None:
+def add_command(commands: Any) -> None:
+    """The parser of `blend`; `blend_pictures` runs what it reads."""
     blend = commands.add_parser(
         "blend",
         help="mix a generator's heads, or generators that are related",
         description="Mixes heads of a generator, or of two that are related, for the same latents. "
         "PARTS is name=share,name=share,… of any scale.",
     )
-    blend.set_defaults(command=_blend)
+    blend.set_defaults(command=blend_pictures)
     blend.add_argument(
         "source", help="a shipped checkpoint, a run (folder or id), a checkpoint folder or a zip"
     )
@@ -66,7 +68,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     blend.add_argument("--json", action="store_true", help="print one JSON line")
 
 
-def _blend(args: argparse.Namespace) -> int:
+def blend_pictures(args: argparse.Namespace) -> int:
+    """Draws what the flags ask for; gives the exit status."""
     _check(args)
     device.plan().apply_threads()
     opened = open_named(args.source)
