@@ -24,7 +24,7 @@ from tqdm import tqdm
 from ganlab import (
     __version__,
     bench,
-    bench_blends,
+    blend_bench,
     blend_command,
     contest,
     device,
@@ -167,7 +167,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     measure.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     measure.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    bench_blends.add_arguments(measure)
+    blend_bench.add_arguments(measure)
     for command in (train, resume, move, sample, judge, measure):
         group = command.add_argument_group("Machine, instead of what the timing chose")
         for name, help_text in MACHINE_FLAGS.items():
@@ -451,7 +451,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _bench(args: argparse.Namespace) -> int:
     if args.what == "blends":
-        return bench_blends.bench_blends(args)
+        return blend_bench.bench_blends(args)
     entry = catalog.CATALOG.get(args.data)
     tasks = args.tasks or (entry.suggested if entry else None)
     dataset = catalog.load(args.data, tasks=tasks)

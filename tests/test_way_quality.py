@@ -11,7 +11,7 @@ from sources import write_small_checkpoint
 from test_blending import heads, three_heads
 from test_main import ganlab
 
-from ganlab import bench_blends, metrics, mixing, quality, sampling, way_quality
+from ganlab import blend_bench, metrics, mixing, quality, sampling, way_quality
 from ganlab.blending import FEATURES, MODES, PARAMETERS, PIXELS
 from ganlab.mixing import Recipe
 from ganlab.way_quality import Way, ghosting, measure, path
@@ -236,7 +236,7 @@ WAYS = [
 
 
 def test_the_table_has_a_row_for_each_mode_with_the_mean_of_all_pairs() -> None:
-    assert bench_blends.table(WAYS) == [
+    assert blend_bench.table(WAYS) == [
         "| mode | KID half-way | path length | largest step | ghosting |",
         "| --- | --- | --- | --- | --- |",
         "| the heads themselves | 0.50 |  |  |  |",
@@ -246,7 +246,7 @@ def test_the_table_has_a_row_for_each_mode_with_the_mean_of_all_pairs() -> None:
 
 
 def test_with_pairs_it_has_a_row_for_each_of_them_too() -> None:
-    lines = bench_blends.table(WAYS, pairs=True)
+    lines = blend_bench.table(WAYS, pairs=True)
     assert lines[0].startswith("| mode | pair |")
     assert lines[2:5] == [
         "| the heads themselves | a, b | 0.25 |  |  |  |",
