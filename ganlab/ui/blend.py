@@ -1,6 +1,5 @@
 """The Blend tab: a generator's heads, or relatives, mixed by a pad and sliders."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -24,6 +23,7 @@ from ganlab.ui.mixer import (
     build_mixer,
     first_shares,
     mixer_value,
+    of_one,
     read_mixer,
 )
 from ganlab.ui.picker import model_choices, open_picked
@@ -306,7 +306,7 @@ def wire_blend(jobs: Jobs, blend: Blend, saved: gr.BrowserState, exports: Path) 
         z = sampling.latents(1, opened.config.z_dim, as_seed(seed))
         mixes = len(parts) > 1
         structure = mixer_value(of, parts, recipe.structure, z) if mixes else EMPTY
-        texture = {**structure, "shares": _normal(recipe.texture or recipe.structure)}
+        texture = {**structure, "shares": of_one(recipe.texture or recipe.structure)}
         blocks = parts[0].generator.n_blocks if mixes else 5
         at = blocks / 2 if recipe.at is None else recipe.at
         inputs = [name, other, of, where, recipe.mode, structure, bool(recipe.texture), texture]
@@ -352,7 +352,3 @@ def wire_blend(jobs: Jobs, blend: Blend, saved: gr.BrowserState, exports: Path) 
     wire_viewer(jobs, blend, saved, draw, blend.inputs, [*inputs, blend.seed])
     wire_heads(jobs, blend, saved, read, lambda where: where_is(where).get("width"))
     wire_more(jobs, blend, saved, read, exports)
-
-
-def _normal(shares: Sequence[float]) -> list[float]:
-    return [share / sum(shares) for share in shares]

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlencode
 
 from ganlab.blending import PARAMETERS
 from ganlab.mixing import Recipe, shares_from_text
+from ganlab.ui.mixer import DECIMALS
 from ganlab.ui.viewer import as_seed
 
 
@@ -38,7 +39,7 @@ def to_query(model: str, other: str, names: Sequence[str], recipe: Recipe, seed:
 
 def _to_text(names: Sequence[str], shares: Sequence[float]) -> str:
     pairs = zip(names, shares, strict=True)
-    return ",".join(f"{name}={share:.4g}" for name, share in pairs if share)
+    return ",".join(f"{name}={share:.{DECIMALS}f}" for name, share in pairs if share)
 
 
 def from_query(query: str) -> Linked:

@@ -17,6 +17,7 @@ from ganlab.blending import Part
 
 SCRIPT = Path(__file__).with_suffix(".js").read_text()
 MOST_PARTS = 12
+DECIMALS = 4  # of a share, as many as a link has
 EMPTY = {"names": [], "shares": [], "of": ""}
 
 
@@ -38,7 +39,6 @@ def mixer_value(of: str, parts: Sequence[Part], shares: Sequence[float], z: Tens
         of: whose parts they are; another one forgets what could be undone.
         z: a latent (1, z_dim), of which each corner shows the picture.
     """
-    total = sum(shares)
     faces = [
         "data:image/jpeg;base64," + base64.b64encode(sampling.to_jpeg(pixels, 85)).decode()
         for pixels in mixing.heads(parts, z)
@@ -46,10 +46,17 @@ def mixer_value(of: str, parts: Sequence[Part], shares: Sequence[float], z: Tens
     return {
         "of": of,
         "names": [part.name for part in parts],
-        "shares": [share / total for share in shares],
+        "shares": of_one(shares),
         "locks": [False] * len(parts),
         "faces": faces,
     }
+
+
+def of_one(shares: Sequence[float]) -> list[float]:
+    """Shares that sum to 1, but for what a link has rounded: that stays as it is, so that it gives
+    the same pictures."""
+    total = sum(shares)
+    return [share / total for share in shares] if abs(total - 1) > 1e-3 else list(shares)
 
 
 def first_shares(n: int) -> tuple[float, ...]:
@@ -67,4 +74,4 @@ def read_mixer(value: Any, n: int) -> tuple[float, ...]:
     is_list = isinstance(shares, list) and len(shares) == n
     if not is_list or not all(type(share) in (int, float) for share in shares):
         raise ValueError("The mix does not fit this generator: choose it again.")
-    return tuple(float(share) for share in shares)
+    return tuple(round(float(share), DECIMALS) for share in shares)

@@ -254,6 +254,8 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
     watch.download.click(
         prepare_download, current, watch.download_file, api_visibility="private"
     ).success(None, None, None, js=CLICK_DOWNLOAD)
+    # A head may have been saved in Blend meanwhile.
+    lab.tabs.select(lists, [current, saved], [history.picked, transfer.source], **QUICK)
     history.section.expand(refresh_history, saved, history.picked, **QUICK)
     history.picked.input(open_run, [history.picked, saved], everything, **QUICK).then(
         None, current, None, js=SHOW_RUN_IN_ADDRESS

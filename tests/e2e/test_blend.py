@@ -56,7 +56,7 @@ def test_pad_and_sliders_say_the_same_and_the_pictures_follow(
     expect_another(picture, lambda: page.locator("#mixer input").nth(4).press("End"))
     expect(picture).to_have_attribute("alt", "A blend: pixel-art 100 %")
     expect_another(picture, lambda: drag(page, 50, 50))
-    assert sum(shares(page)) in (99, 100, 101) and min(shares(page)) > 10
+    assert abs(sum(shares(page)) - 100) < 4 and min(shares(page)) > 10
     before = shares(page)
     expect_another(picture, button(page, "Random mix").click)
     assert shares(page) != before
@@ -77,7 +77,7 @@ def test_what_is_locked_keeps_its_share(page: Page):
         button(page, "Random mix").click,
     ):
         act()
-        assert shares(page)[1] == 50 and sum(shares(page)) in (99, 100, 101)
+        assert shares(page)[1] == 50 and abs(sum(shares(page)) - 100) < 4
     expect(page.locator("#mixer input").nth(1)).to_be_disabled()
     button(page, "Lock micah").click()
     drag(page, 50, 10)
