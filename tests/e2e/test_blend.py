@@ -2,11 +2,15 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from e2e.conftest import PHONE, Visitors
+from e2e.conftest import PHONE, Server, Visitors
 from e2e.test_viewers import expect_another, turn_to
 
 pytestmark = pytest.mark.browser
@@ -193,3 +197,18 @@ def test_a_mix_is_kept_as_a_head_renamed_and_brought_back(page: Page):
     page.get_by_role("tab", name="Transfer").click()
     page.get_by_role("combobox", name="A generator that can already draw").click()
     page.get_by_role("option", name=mine).wait_for()
+
+
+def test_another_program_draws_blends_by_the_named_endpoint(server: Server, tmp_path: Path):
+    client = Client(
+        server.url, analytics_enabled=False, verbose=False, download_files=str(tmp_path)
+    )
+    told = client.view_api(return_format="dict")["named_endpoints"]
+    assert list(told) == ["/blend"] and told["/blend"]["description"]
+    names = [each["parameter_name"] for each in told["/blend"]["parameters"]]
+    assert names == ["checkpoint", "weights", "structure", "texture", "mode", "seed", "n"]
+    png = client.predict("avatars64", "avataaars=1,micah=1", seed=3, n=9, api_name="/blend")
+    with Image.open(png) as image:
+        assert image.size == (3 * 64, 3 * 64)
+    with pytest.raises(AppError, match="'nobody=1' does not name a part"):
+        client.predict(weights="nobody=1", api_name="/blend")
