@@ -188,9 +188,12 @@ class TaskLinear(nn.Module):
     def forward(self, z: Tensor, weights: Tensor) -> Tensor:
         """z: (B, z_dim) to (B, outputs); weights as in `TaskBatchNorm`."""
         n_maps, outputs = self.bias.shape
-        every = F.linear(z, self.weight.flatten(0, 1), self.bias.flatten())
         if n_maps == 1:
-            return every
+            return F.linear(z, self.weight[0], self.bias[0])
+        if weights.ndim == 1:  # one blended map for the whole batch
+            weight = blend(weights, self.weight.flatten(1)).view(outputs, -1)
+            return F.linear(z, weight, blend(weights, self.bias))
+        every = F.linear(z, self.weight.flatten(0, 1), self.bias.flatten())
         return blend(weights, every.to(weights.dtype).view(len(z), n_maps, outputs))
 
 
