@@ -1,22 +1,20 @@
 """The Blend tab: a generator's heads, or relatives, mixed by a pad and sliders."""
 
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from torch import Tensor
 
-from ganlab import device, mixing, sampling
-from ganlab.blending import MODES, PARAMETERS, Part
+from ganlab import device, sampling
+from ganlab.blending import MODES, PARAMETERS
 from ganlab.jobs import Jobs
 from ganlab.mixing import Recipe
-from ganlab.opened import Opened, together
 from ganlab.ui import figures
 from ganlab.ui.blend_heads import Heads, build_heads, renewed_heads, wire_heads
 from ganlab.ui.blend_more import More, build_more, renewed, wire_more
-from ganlab.ui.link import Linked, from_query, recipe_of, to_query
+from ganlab.ui.blend_view import key_of, look, open_both, read
+from ganlab.ui.link import Linked, from_query, recipe_of
 from ganlab.ui.mixer import (
     EMPTY,
     MOST_PARTS,
@@ -24,23 +22,19 @@ from ganlab.ui.mixer import (
     first_shares,
     mixer_value,
     of_one,
-    read_mixer,
 )
-from ganlab.ui.picker import model_choices, open_picked
+from ganlab.ui.picker import model_choices
 from ganlab.ui.viewer import (
     Viewer,
-    as_seed,
     build_model,
     build_seed,
+    moved,
     refused,
     where_is,
     wire_viewer,
 )
 from ganlab.ui.visitor import QUICK, tokens_of
 
-SAMPLES = 36
-COLUMNS, COLUMNS_OF_NARROW = 9, 6
-NARROW = 744  # pixels of a page
 NOTHING_TO_MIX = (
     "It has one head, and nothing to mix it with. Mix it with a relative below, train several "
     "tasks at once, or transfer it."
@@ -91,33 +85,17 @@ class Blend(Viewer):
     @property
     def inputs(self) -> list[Any]:
         """What `read` reads, in order."""
-        of_mix = [self.mode, self.mixer, self.apart, self.texture, self.at, self.softness]
-        return [self.model, self.other, self.shown, self.where, *of_mix, self.seed]
-
-
-@dataclass(frozen=True)
-class View:
-    """What the tab shows.
-
-    Attributes:
-        of: the generators, as `Blend.shown` keeps them.
-    """
-
-    of: str
-    opened: Opened
-    parts: tuple[Part, ...]
-    recipe: Recipe
-    seed: int
-    columns: int
-    query: str
+        return [self.model, self.other, self.shown, self.where, *self.of_mix, self.seed]
 
     @property
-    def names(self) -> list[str]:
-        return [part.name for part in self.parts]
+    def of_mix(self) -> list[Any]:
+        return [self.mode, self.mixer, self.apart, self.texture, self.at, self.softness]
 
-    def latents(self, n: int = SAMPLES) -> Tensor:
-        """(n, z_dim)."""
-        return sampling.latents(n, self.opened.config.z_dim, self.seed)
+    @property
+    def chosen(self) -> list[Any]:
+        """What another generator changes, besides the note and the picture."""
+        of_parts = [*self.more.of_parts, *self.heads.of_parts]
+        return [self.other, self.shown, self.seed, *self.of_mix, self.fine, self.how, *of_parts]
 
 
 def build_blend(tab: gr.Tab) -> dict[str, Any]:
@@ -188,167 +166,109 @@ def build_blend_panel() -> dict[str, Any]:
     return {"panel": panel, "picture": picture, "more": more, "heads": heads}
 
 
-def open_both(jobs: Jobs, name: Any, other: Any) -> tuple[Opened, tuple[Part, ...]]:
-    """What was chosen, and what of it can be mixed.
-
-    Raises:
-        ValueError: nothing that could be chosen, or two that are not related.
-    """
-    opened = open_picked(jobs, name)
-    if not other or other == name:
-        return opened, opened.parts[:MOST_PARTS]
-    second = open_picked(jobs, other)
-    return opened, together(opened, second)[:MOST_PARTS]
-
-
-def key_of(name: Any, other: Any) -> str:
-    return f"{name}\n{other or ''}"
-
-
-def read(jobs: Jobs, *values: Any) -> View | None:
-    """What the inputs ask for; None = they are of another generator, which is on its way.
-
-    Raises:
-        ValueError: what cannot be shown, and why.
-    """
-    name, other, shown, where, mode, mixer, apart, texture, at, softness, seed = values
-    if shown != key_of(name, other):
-        return None
-    opened, parts = open_both(jobs, name, other)
-    number = as_seed(seed)
-    if len(parts) < 2:
-        recipe = Recipe((1.0,))
-    else:
-        is_apart = apart and mode == PARAMETERS
-        blocks = parts[0].generator.n_blocks
-        recipe = Recipe(
-            read_mixer(mixer, len(parts)),
-            read_mixer(texture, len(parts)) if is_apart else (),
-            mode,
-            min(_number(at), blocks) if is_apart else None,
-            _number(softness),
-        )
-    query = to_query(name, other or "", [part.name for part in parts], recipe, number)
-    return View(shown, opened, parts, recipe, number, columns_of(where), query)
-
-
-def _number(value: Any) -> float:
-    if type(value) not in (int, float):
-        raise ValueError("Where structure ends, and over how many blocks, are numbers.")
-    return float(value)
-
-
-def columns_of(where: Any) -> int:
-    """As many as a page of its width has room for."""
-    width = where_is(where).get("width")
-    return COLUMNS_OF_NARROW if isinstance(width, int) and width < NARROW else COLUMNS
-
-
-def look(view: View, busy: bool) -> str:
-    """The samples of a seed, each drawn by the same mix."""
-    with device.quick_threads(busy):
-        if view.parts:
-            pixels = mixing.draw(view.parts, view.latents(), view.recipe)
-        else:  # a classic, which has no heads
-            pixels = view.opened.draw(view.latents(), view.latents().new_zeros(SAMPLES).long())
-    jpeg = sampling.to_jpeg(sampling.grid(pixels, view.columns))
-    words = view.recipe.in_words(view.names) if view.parts else view.opened.name
-    figure = figures.samples_figure(
-        jpeg,
-        f"A blend: {words}",
-        f"{words} · Seed {view.seed:,} · Click a picture to see its family",
-    )
-    query = escape(view.query)
-    return f'<div data-columns="{view.columns}" data-query="{query}">{figure}</div>'
-
-
 def other_choices(jobs: Jobs, store: Any, name: Any) -> list[tuple[str, str]]:
     choices = model_choices(jobs, list(tokens_of(store)), with_heads=True)
     return [("Nothing else", ""), *(choice for choice in choices if choice[1] != name)]
 
 
+def draw(jobs: Jobs, *values: Any) -> list[Any]:
+    """Updates of the note and the picture."""
+    try:
+        view = read(jobs, *values)
+        if view is None:  # of another generator than the mixers, which is on its way
+            return [gr.skip(), gr.skip()]
+        note = ""
+        if len(view.parts) < 2:
+            note = figures.notice(NOTHING_TO_MIX)
+        elif view.n_parts > len(view.parts):
+            note = figures.notice(
+                f"Of {view.n_parts} heads, the first {len(view.parts)} are mixed."
+            )
+        return [note, look(view, jobs.is_busy)]
+    except ValueError as error:
+        return [refused(error), gr.skip()]
+
+
+def choose(jobs: Jobs, store: Any, *values: Any) -> tuple[list[Any] | None, list[Any]]:
+    """Another generator and what of it can be mixed; the same one stays as it was.
+
+    Returns:
+        updates of `Blend.chosen`, None = nothing changes there; and those of note and picture.
+    """
+    name, other, shown, where, *rest = values
+    linked = from_query(str(where_is(where).get("query", ""))) if not shown else Linked()
+    linked = linked if linked.model == name else Linked()
+    if shown and str(shown).split("\n")[0] != str(name):
+        other = ""  # the relative was another generator's
+    other = linked.other or other
+    note, seed = "", moved(rest[-1], 0)
+    try:
+        opened, every = open_both(jobs, name, other)
+        of, parts = key_of(name, other, every), every[:MOST_PARTS]
+        if shown == of:
+            return None, draw(jobs, *values)
+        recipe = Recipe(first_shares(len(parts)) or (1.0,))
+        if linked.values and len(parts) > 1:
+            try:
+                recipe, seed = recipe_of(linked, [part.name for part in parts])
+            except ValueError as error:  # an address that somebody has changed
+                note = figures.mistake(f"This link says something odd: {error}")
+    except ValueError as error:
+        return None, [refused(error), gr.skip()]
+    mixes = len(parts) > 1
+    with device.quick_threads(jobs.is_busy):
+        z = sampling.latents(1, opened.config.z_dim, seed)
+        structure = mixer_value(of, parts, recipe.structure, z) if mixes else EMPTY
+    texture = {**structure, "shares": of_one(recipe.texture or recipe.structure)}
+    blocks = parts[0].generator.n_blocks if mixes else 5
+    at, is_apart = blocks / 2 if recipe.at is None else recipe.at, bool(recipe.texture)
+    inputs = [name, other, of, where, recipe.mode, structure, is_apart, texture, at]
+    drawn = draw(jobs, *inputs, recipe.softness, seed)
+    updates = [
+        gr.Dropdown(choices=other_choices(jobs, store, name), value=other or ""),
+        of,
+        seed,
+        gr.Radio(value=recipe.mode, visible=mixes),
+        gr.HTML(value=structure),
+        gr.Checkbox(value=is_apart, visible=mixes and recipe.mode == PARAMETERS),
+        gr.HTML(value=texture),
+        gr.Slider(value=at, maximum=blocks),
+        recipe.softness,
+        gr.Column(visible=is_apart),
+        figures.notice(HOW[recipe.mode]) if mixes else "",
+        *renewed([part.name for part in parts]),
+        *renewed_heads(jobs, store, name, every),
+    ]
+    return updates, [note or drawn[0], drawn[1]]
+
+
+def turn(mode: Any, apart: Any) -> list[Any]:
+    """What belongs to a mode: updates of its explanation and of what only parameters have."""
+    has_blocks = mode == PARAMETERS
+    return [
+        figures.notice(HOW.get(str(mode), "")),
+        gr.Checkbox(visible=has_blocks),
+        gr.Column(visible=has_blocks and bool(apart)),
+    ]
+
+
 def wire_blend(jobs: Jobs, blend: Blend, saved: gr.BrowserState, exports: Path) -> None:
     """Connects the components."""
-    of_parts = [*blend.more.of_parts, *blend.heads.of_parts]
 
-    def draw(store: Any, *values: Any) -> list[Any]:
-        try:
-            view = read(jobs, *values)
-            if view is None:
-                return [gr.skip(), gr.skip()]
-            note = figures.notice(NOTHING_TO_MIX) if len(view.parts) < 2 else ""
-            return [note, look(view, jobs.is_busy)]
-        except ValueError as error:
-            return [refused(error), gr.skip()]
+    def on_choice(*values: Any) -> list[Any]:
+        updates, drawn = choose(jobs, *values)
+        return [*(updates or [gr.skip()] * len(blend.chosen)), *drawn]
 
-    def choose(store: Any, *values: Any) -> list[Any]:
-        """Another generator and what of it can be mixed; the same one stays as it was."""
-        name, other, shown, where, *rest = values
-        mixers = [blend.mode, blend.mixer, blend.apart, blend.texture, blend.at, blend.softness]
-        unchanged = [gr.skip()] * (len(mixers) + 5 + len(of_parts))
-        if shown == key_of(name, other):
-            return [*unchanged, *draw(store, *values)]
-        linked = from_query(str(where_is(where).get("query", ""))) if not shown else Linked()
-        linked = linked if linked.model == name else Linked()
-        other = linked.other or other
-        note = ""
-        try:
-            opened, parts = open_both(jobs, name, other)
-            recipe, seed = Recipe(first_shares(len(parts)) or (1.0,)), rest[-1]
-            if linked.values and len(parts) > 1:
-                try:
-                    recipe, seed = recipe_of(linked, [part.name for part in parts])
-                except ValueError as error:  # an address that somebody has changed
-                    note = figures.mistake(f"This link says something odd: {error}")
-        except ValueError as error:
-            return [*unchanged, refused(error), gr.skip()]
-        of = key_of(name, other)
-        z = sampling.latents(1, opened.config.z_dim, as_seed(seed))
-        mixes = len(parts) > 1
-        structure = mixer_value(of, parts, recipe.structure, z) if mixes else EMPTY
-        texture = {**structure, "shares": of_one(recipe.texture or recipe.structure)}
-        blocks = parts[0].generator.n_blocks if mixes else 5
-        at = blocks / 2 if recipe.at is None else recipe.at
-        inputs = [name, other, of, where, recipe.mode, structure, bool(recipe.texture), texture]
-        drawn = draw(store, *inputs, at, recipe.softness, seed)
-        return [
-            gr.Dropdown(choices=other_choices(jobs, store, name), value=other or ""),
-            of,
-            seed,
-            gr.Radio(value=recipe.mode, visible=mixes),
-            gr.HTML(value=structure),
-            gr.Checkbox(value=bool(recipe.texture), visible=mixes and recipe.mode == PARAMETERS),
-            gr.HTML(value=texture),
-            gr.Slider(value=at, maximum=blocks),
-            recipe.softness,
-            gr.Column(visible=bool(recipe.texture)),
-            figures.notice(HOW[recipe.mode]) if mixes else "",
-            *renewed([part.name for part in parts]),
-            *renewed_heads(jobs, name, parts),
-            note or drawn[0],
-            drawn[1],
-        ]
-
-    def turn(mode: Any, apart: Any) -> list[Any]:
-        """What belongs to the mode."""
-        has_blocks = mode == PARAMETERS
-        return [
-            figures.notice(HOW.get(str(mode), "")),
-            gr.Checkbox(visible=has_blocks),
-            gr.Column(visible=has_blocks and bool(apart)),
-        ]
-
-    inputs = [blend.mode, blend.mixer, blend.apart, blend.texture, blend.at, blend.softness]
     blend.chooses = {
-        "fn": choose,
+        "fn": on_choice,
         "inputs": [saved, *blend.inputs],
-        "outputs": [blend.other, blend.shown, blend.seed, *inputs, blend.fine, blend.how,
-                    *of_parts, blend.note, blend.picture],
+        "outputs": [*blend.chosen, blend.note, blend.picture],
         **QUICK,
-    }  # fmt: skip
+    }
     shows = [blend.how, blend.apart, blend.fine]
     gr.on([blend.mode.input, blend.apart.input], turn, [blend.mode, blend.apart], shows, **QUICK)
     blend.other.input(**blend.chooses)
-    wire_viewer(jobs, blend, saved, draw, blend.inputs, [*inputs, blend.seed])
+    changes = [*blend.of_mix, blend.seed]
+    wire_viewer(jobs, blend, saved, lambda _, *values: draw(jobs, *values), blend.inputs, changes)
     wire_heads(jobs, blend, saved, read, lambda where: where_is(where).get("width"))
     wire_more(jobs, blend, saved, read, exports)

@@ -10,10 +10,11 @@ import gradio as gr
 
 from ganlab import heads
 from ganlab.blending import PARAMETERS, of_one_generator
-from ganlab.jobs import Jobs, UnknownRun
+from ganlab.jobs import Jobs
 from ganlab.mixing import Recipe
 from ganlab.ui import figures
 from ganlab.ui.link import to_query
+from ganlab.ui.mixer import MOST_PARTS
 from ganlab.ui.picker import is_shipped, model_choices
 from ganlab.ui.visitor import ACT, refusal, token_of, tokens_of, with_token
 
@@ -67,16 +68,18 @@ def build_heads() -> Heads:
     return Heads(section, name, save, picked, new_name, rename, remove, story, undo)
 
 
-def renewed_heads(jobs: Jobs, name: Any, parts: Any) -> list[Any]:
-    """Updates of `Heads.of_parts`: nothing to edit where parts are not heads of one generator."""
-    has_heads = len(parts) > 1 and of_one_generator(parts)
+def renewed_heads(jobs: Jobs, store: Any, name: Any, parts: Any) -> list[Any]:
+    """Updates of `Heads.of_parts`: nothing to edit where parts are not heads of one generator, or
+    of somebody else's; of one head alone, what was done can be undone."""
+    is_own = is_shipped(name) or token_of(store, name) is not None
+    has_heads = is_own and bool(parts) and of_one_generator(parts)
     names = [part.name for part in parts]
     edits: tuple[str, ...] = ()
-    if has_heads and not is_shipped(name):
+    if is_own and not is_shipped(name):
         edits = jobs.view(name).edits
     told = "".join(f"<li>{escape(words)}</li>" for words in edits)
     return [
-        gr.Accordion(visible=has_heads),
+        gr.Accordion(visible=(has_heads and len(parts) > 1) or bool(edits)),
         gr.Dropdown(choices=names, value=names[-1] if has_heads else None),
         f'<ol class="gl-edits">{told}</ol>' if told else "",
         gr.Button(visible=bool(edits)),
@@ -128,6 +131,8 @@ def wire_heads(
             blocks = view.parts[0].generator.n_blocks
             weights = heads.weights_of_mix(view.parts, view.recipe.weights(blocks))
             name = heads.checked_name(name, view.opened.config.tasks)
+            if len(view.opened.config.tasks) >= MOST_PARTS:
+                raise ValueError(f"There are {MOST_PARTS} heads already: remove one first.")
             made = jobs.save_head(values[0], name, weights, token_of(store, values[0]))
         except ValueError as error:
             raise refusal("Cannot save it", error) from None
@@ -154,7 +159,7 @@ def wire_heads(
     def undo(store: Any, *values: Any) -> Any:
         try:
             jobs.undo_edit(values[0], token_of(store, values[0]))
-        except (UnknownRun, ValueError) as error:
+        except ValueError as error:
             raise refusal("Cannot undo", error) from None
         return done(store, values, (values[0], None), "The last change is undone.", "")
 
@@ -165,4 +170,6 @@ def wire_heads(
         (part.remove, remove, [part.picked]),
         (part.undo, undo, []),
     ):
-        button.click(act, [*more, *inputs], outputs, **ACT).success(**blend.chooses)
+        button.click(act, [*more, *inputs], outputs, concurrency_limit=1, **ACT).success(
+            **blend.chooses
+        )

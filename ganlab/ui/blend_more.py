@@ -1,6 +1,8 @@
 """What Blend shows besides the mix: one latent's family, strips, films, a matrix to take home."""
 
 import secrets
+import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,8 @@ from ganlab.blending import Part
 from ganlab.jobs import Jobs
 from ganlab.mixing import Recipe, alone
 from ganlab.ui import figures, sheets
-from ganlab.ui.visitor import ACT, QUICK, refusal
+from ganlab.ui.mixer import MOST_PARTS, is_number
+from ganlab.ui.visitor import ACT, refusal
 
 STEPS, STRIP_ROWS = 9, 4
 FPS = 24
@@ -23,6 +26,7 @@ FILM_COLUMNS = {"One picture": 1, "4 pictures": 2, "9 pictures": 3}
 FILM_SIDE = 384  # pixels, or the next multiple of its pictures' side
 FORMATS = [("The smallest", films.SMALLEST), *((t, kind) for kind, t in films.KINDS.items())]
 MOST_OF_FAMILY = 10  # parts: their pairs are a hundred pictures
+SHEETS, KEPT_SECONDS = "sheet", 600  # of a download
 PROGRESS = gr.Progress()
 CLICK_FILE = """() => {
   document.querySelector("#blend-file a, a#blend-file, #blend-file")?.click();
@@ -56,7 +60,8 @@ class More:
     def of_parts(self) -> list[Any]:
         """What other parts change: updates are `renewed`."""
         return [self.strip_from, self.strip_to, self.strip, self.strip_section, self.film_route,
-                self.film_seconds, self.film, self.film_section, self.family]  # fmt: skip
+                self.film_seconds, self.film, self.film_section, self.family,
+                self.take_matrix]  # fmt: skip
 
 
 def renewed(names: Sequence[str]) -> list[Any]:
@@ -70,11 +75,12 @@ def renewed(names: Sequence[str]) -> list[Any]:
         gr.Dropdown(choices=list(names), value=second),
         "",
         section,
-        gr.Dropdown(choices=list(names), value=list(names)),
+        gr.Dropdown(choices=list(names), value=list(names), multiselect=True),
         gr.Slider(value=seconds),
         "",
         section,
         "",
+        gr.Button(visible=several),
     ]
 
 
@@ -158,7 +164,13 @@ def strip_figure(view: Any, first: int, last: int) -> str:
 
 
 def film_of(
-    view: Any, stops: Sequence[int], seconds: int, columns: int, kind: str, progress: Callable
+    jobs: Jobs,
+    view: Any,
+    stops: Sequence[int],
+    seconds: int,
+    columns: int,
+    kind: str,
+    progress: Callable,
 ) -> str:
     """A loop through the stops and back to the first."""
     n, mode = len(view.parts), view.recipe.mode
@@ -167,7 +179,9 @@ def film_of(
     total = seconds * FPS
     for frame, recipe in enumerate(mixing.way(round_trip, total)):
         progress(0.8 * frame / total, desc=f"Drawing picture {frame + 1} of {total}")
-        pictures.append(sampling.grid(mixing.draw(view.parts, z, recipe), columns))
+        with device.quick_threads(jobs.is_busy):
+            pixels = mixing.draw(view.parts, z, recipe)
+        pictures.append(sampling.grid(pixels, columns))
     zoom = -(-FILM_SIDE // pictures[0].shape[0])
     kind, content = films.encode(
         pictures,
@@ -180,8 +194,11 @@ def film_of(
 
 
 def as_file(pixels: Any, columns: int, folder: Path, name: str) -> str:
-    """A sheet as a PNG file in a folder of its own; its path."""
-    path = folder / secrets.token_hex(8) / name
+    """A sheet as a PNG file in a folder of its own; its path. What is old has been fetched."""
+    for old in folder.glob(f"{SHEETS}-*"):
+        if time.time() - old.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    path = folder / f"{SHEETS}-{secrets.token_hex(8)}" / name
     path.parent.mkdir(parents=True)
     sampling.to_image(sampling.grid(pixels, columns)).save(path)
     return str(path)
@@ -210,7 +227,7 @@ def wire_more(jobs: Jobs, blend: Any, saved: gr.BrowserState, read: Read, export
     def show_family(event: gr.EventData, store: Any, *values: Any) -> Any:
         try:
             view = view_of(store, values)
-            cell = event._data.get("cell")
+            cell = event._data.get("cell") if isinstance(event._data, dict) else None
             z = view.latents()
             if type(cell) is not int or not 0 <= cell < len(z):
                 raise ValueError("Click one of the pictures.")
@@ -235,33 +252,36 @@ def wire_more(jobs: Jobs, blend: Any, saved: gr.BrowserState, read: Read, export
         try:
             view = view_of(store, values)
             stops = [place(view, name) for name in route or []]
-            if len(stops) < 2:
-                raise ValueError("A film needs two stops or more.")
-            if type(seconds) not in (int, float) or not 1 <= seconds <= LONGEST_FILM:
+            if not 2 <= len(stops) <= 2 * MOST_PARTS:
+                raise ValueError(f"A film needs two stops or more, up to {2 * MOST_PARTS}.")
+            if not is_number(seconds) or not 1 <= seconds <= LONGEST_FILM:
                 raise ValueError(f"A film takes from 1 to {LONGEST_FILM} seconds.")
             columns = FILM_COLUMNS.get(pictures, 1)
-            with device.quick_threads(jobs.is_busy):
-                return film_of(view, stops, int(seconds), columns, str(kind), progress)
+            return film_of(jobs, view, stops, int(seconds), columns, str(kind), progress)
         except ValueError as error:
             raise refusal("No film", error) from None
 
     def take(which: str, store: Any, *values: Any) -> Any:
         try:
-            view = view_of(store, values)
+            view = read(jobs, *values)
+            if view is None:
+                raise ValueError("Choose a generator first.")
             if which == "grid":
-                pixels = mixing.draw(view.parts, view.latents(), view.recipe)
+                with device.quick_threads(jobs.is_busy):
+                    pixels = view.draw()
                 path = as_file(pixels, view.columns, exports, f"ganlab-blend-seed{view.seed}.png")
             else:
                 z = view.latents(view.columns)
-                pixels = mixing.heads(view.parts, z)
+                with device.quick_threads(jobs.is_busy):
+                    pixels = mixing.heads(view.parts, z)
                 path = as_file(pixels, len(z), exports, f"ganlab-heads-seed{view.seed}.png")
             return gr.DownloadButton(value=path)
         except ValueError as error:
             raise refusal("Nothing to download", error) from None
 
-    blend.picture.click(show_family, inputs, more.family, **QUICK)
+    blend.picture.click(show_family, inputs, more.family, concurrency_limit=2, **ACT)
     strips = {"fn": show_strip, "inputs": [more.strip_from, more.strip_to, *inputs],
-              "outputs": more.strip, **QUICK}  # fmt: skip
+              "outputs": more.strip, "concurrency_limit": 2, **ACT}  # fmt: skip
     gr.on([more.strip_from.input, more.strip_to.input, more.strip_section.expand], **strips)
     more.make_film.click(
         show_film,

@@ -9,6 +9,8 @@ from ganlab.mixing import Recipe, shares_from_text
 from ganlab.ui.mixer import DECIMALS
 from ganlab.ui.viewer import as_seed
 
+LONGEST = 20_000  # characters of an address: twelve long names, twice, in percent-signs
+
 
 @dataclass(frozen=True)
 class Linked:
@@ -44,7 +46,9 @@ def _to_text(names: Sequence[str], shares: Sequence[float]) -> str:
 
 def from_query(query: str) -> Linked:
     """What an address asks for; at worst, nothing."""
-    found = {key: values[0] for key, values in parse_qs(query.lstrip("?")[:4000]).items()}
+    if len(query) > LONGEST:
+        return Linked()
+    found = {key: values[0] for key, values in parse_qs(query.lstrip("?")).items()}
     if found.pop("tab", "") != "blend":
         return Linked()
     model, other = found.pop("model", ""), found.pop("with", "")

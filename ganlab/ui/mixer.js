@@ -2,7 +2,7 @@
 // props.value always sum to 1; what is locked keeps its share, and the others make room.
 const SVG = "http://www.w3.org/2000/svg";
 const root = element.querySelector(".gl-mixer");
-let corners = [], rows = [], point = null, past = [], moving = false;
+let corners = [], rows = [], point = null, past = [];
 
 const names = () => props.value?.names ?? [];
 const shares = () => props.value?.shares ?? [];
@@ -74,7 +74,7 @@ function slide(place, wanted) {
   const share = Math.min(Math.max(wanted, 0), room);
   const others = now.map((s, i) => (i === place || held[i] ? 0 : s));
   const open = now.filter((_, i) => i !== place && !held[i]).length;
-  if (!open) return;
+  if (!open) return show();
   const rest = room - share, total = sum(others);
   set(now.map((s, i) =>
     i === place ? share : held[i] ? s : total > 1e-9 ? (others[i] * rest) / total : rest / open));
@@ -96,7 +96,14 @@ function random() {
   const chosen = order.slice(0, 2 + (Math.random() < 0.5)).map(([, i]) => i);
   set(fitted(names().map((_, i) => (chosen.includes(i) ? 0.1 - Math.log(Math.random()) : 0))));
 }
-function undo() { if (past.length) set(past.pop()); }
+function undo() {
+  const differs = (values) => values.some((s, i) => Math.abs(s - shares()[i]) > 1e-6);
+  while (past.length) {
+    const values = past.pop();
+    if (differs(values)) return set(values);
+  }
+  show();
+}
 
 function place(x, y) {
   const box = root.querySelector("svg").getBoundingClientRect();
@@ -149,9 +156,8 @@ function buildPad() {
 
 function buildRow(name, i) {
   const range = make("input", {type: "range", min: 0, max: 100, step: 1, "aria-label": name});
-  range.addEventListener("pointerdown", () => { begin(); moving = true; });
-  range.addEventListener("keydown", (event) => event.key.startsWith("Arrow") && begin());
-  range.addEventListener("change", () => { moving = false; });
+  range.addEventListener("pointerdown", begin);
+  range.addEventListener("keydown", (event) => /^(Arrow|Page|Home|End)/.test(event.key) && begin());
   range.addEventListener("input", () => slide(i, range.value / 100));
   const lock = make("button", {type: "button", class: "gl-lock", title: `Lock ${name}`,
     "aria-label": `Lock ${name}`});

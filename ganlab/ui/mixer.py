@@ -37,7 +37,8 @@ def mixer_value(of: str, parts: Sequence[Part], shares: Sequence[float], z: Tens
 
     Args:
         of: whose parts they are; another one forgets what could be undone.
-        z: a latent (1, z_dim), of which each corner shows the picture.
+        z: a latent (1, z_dim), of which each corner shows the picture, for as long as these parts
+            are chosen.
     """
     faces = [
         "data:image/jpeg;base64," + base64.b64encode(sampling.to_jpeg(pixels, 85)).decode()
@@ -59,6 +60,11 @@ def of_one(shares: Sequence[float]) -> list[float]:
     return [share / total for share in shares] if abs(total - 1) > 1e-3 else list(shares)
 
 
+def is_number(value: Any) -> bool:
+    """Finite and of a size that makes sense, whatever the page sends."""
+    return type(value) in (int, float) and abs(value) <= 1e9
+
+
 def first_shares(n: int) -> tuple[float, ...]:
     """What is mixed at first: two parts to the same amount."""
     return tuple(float(i < 2) for i in range(n))
@@ -72,6 +78,6 @@ def read_mixer(value: Any, n: int) -> tuple[float, ...]:
     """
     shares = value.get("shares") if isinstance(value, dict) else None
     is_list = isinstance(shares, list) and len(shares) == n
-    if not is_list or not all(type(share) in (int, float) for share in shares):
+    if not is_list or not all(map(is_number, shares)):
         raise ValueError("The mix does not fit this generator: choose it again.")
     return tuple(round(float(share), DECIMALS) for share in shares)

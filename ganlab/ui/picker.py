@@ -25,21 +25,23 @@ def model_choices(
         heads = f"{len(config.tasks)} heads" if len(config.tasks) > 1 else "one head"
         choices.append((f"{folder.name}: {heads}, {config.size} px", folder.name))
     for run_id in reversed(run_ids):
-        try:
-            view = jobs.view(run_id)
-        except UnknownRun:
-            continue
-        if view.has_snapshot and (view.config.architecture == "multihead" or not with_heads):
+        if _is_offered(jobs, run_id, with_heads=with_heads):
             choices.append((f"Your run: {_title(jobs, run_id)}", run_id))
     return choices
 
 
-def title_of(jobs: Jobs, run_id: str) -> str:
-    """Of a run that somebody has linked to; "" if it is not here, or has learnt nothing yet."""
+def linked_choice(jobs: Jobs, run_id: str, *, with_heads: bool = False) -> list[tuple[str, str]]:
+    """A run that somebody has linked to; nothing if it is not here or could not be chosen."""
+    is_there = _is_offered(jobs, run_id, with_heads=with_heads)
+    return [(f"Linked run: {_title(jobs, run_id)}", run_id)] if is_there else []
+
+
+def _is_offered(jobs: Jobs, run_id: str, *, with_heads: bool) -> bool:
     try:
-        return f"Linked run: {_title(jobs, run_id)}" if jobs.view(run_id).has_snapshot else ""
+        view = jobs.view(run_id)
     except UnknownRun:
-        return ""
+        return False
+    return view.has_snapshot and (view.config.architecture == "multihead" or not with_heads)
 
 
 def _title(jobs: Jobs, run_id: str) -> str:

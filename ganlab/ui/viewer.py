@@ -14,7 +14,7 @@ import gradio as gr
 from ganlab import checkpoints
 from ganlab.jobs import Jobs
 from ganlab.ui import figures
-from ganlab.ui.picker import model_choices, title_of
+from ganlab.ui.picker import linked_choice, model_choices
 from ganlab.ui.visitor import QUICK, tokens_of
 
 COLUMNS = 8
@@ -149,8 +149,8 @@ def offered(jobs: Jobs, viewer: Viewer, store: Any, name: Any, where: Any) -> li
     choices = model_choices(jobs, list(tokens_of(store)), with_heads=viewer.with_heads)
     query = parse_qs(str(where_is(where).get("query", "")).lstrip("?"))
     linked = query.get("model", [""])[0]
-    if linked and (title := title_of(jobs, linked)) and linked not in [each for _, each in choices]:
-        choices.append((title, linked))
+    if linked not in [each for _, each in choices]:
+        choices += linked_choice(jobs, linked, with_heads=viewer.with_heads)
     names = [each for _, each in choices]
     picked = next((each for each in (name, linked) if each in names), next(iter(names), None))
     return [gr.Dropdown(choices=choices, value=picked), where]

@@ -15,10 +15,11 @@ from sources import own_run
 from ganlab import mixing, sampling
 from ganlab.blending import FEATURES, PARAMETERS, PIXELS
 from ganlab.mixing import Recipe
-from ganlab.ui import blend, blend_more, sheets
+from ganlab.ui import blend, blend_more, blend_view, sheets
 from ganlab.ui.link import from_query, recipe_of, to_query
 from ganlab.ui.mixer import mixer_value, read_mixer
 from ganlab.ui.picker import open_picked
+from ganlab.ui.visitor import with_token
 
 WIDE = json.dumps({"query": "", "width": 1440})
 
@@ -28,7 +29,7 @@ def inputs(name: str = "small", **changes) -> list:
     values = {
         "model": name,
         "other": "",
-        "shown": blend.key_of(name, changes.get("other", "")),
+        "shown": "",
         "where": WIDE,
         "mode": PARAMETERS,
         "mixer": {"shares": [0.75, 0.25]},
@@ -41,6 +42,11 @@ def inputs(name: str = "small", **changes) -> list:
     return list({**values, **changes}.values())
 
 
+def shown_of(jobs, name: str = "small", other: str = "") -> str:
+    """As the page keeps it once that was chosen."""
+    return blend_view.key_of(name, other, blend_view.open_both(jobs, name, other)[1])
+
+
 def pixels_of(figure: str) -> np.ndarray:
     content = base64.b64decode(re.search(r"<img src=\"data:[^,]*,([^\"]+)", figure)[1])
     with Image.open(io.BytesIO(content)) as image:
@@ -48,12 +54,17 @@ def pixels_of(figure: str) -> np.ndarray:
 
 
 def view(jobs, name: str = "small", **changes):
-    return blend.read(jobs, *inputs(name, **changes))
+    if "shown" not in changes:
+        try:
+            changes["shown"] = shown_of(jobs, name, changes.get("other", ""))
+        except ValueError:  # it could not have been chosen: all else is as if
+            changes["shown"] = f"{name}\n{changes.get('other', '')}"
+    return blend_view.read(jobs, *inputs(name, **changes))
 
 
 def test_a_mix_is_drawn_and_said_in_words(jobs):
     seen = view(jobs)
-    figure = blend.look(seen, busy=False)
+    figure = blend_view.look(seen, busy=False)
     assert "a 75 %, b 25 % · Seed 2" in figure
     assert pixels_of(figure).shape == (4 * 32, 9 * 32, 3)
     parts = open_picked(jobs, "small").parts
@@ -63,7 +74,11 @@ def test_a_mix_is_drawn_and_said_in_words(jobs):
 
 def test_a_narrow_page_gets_fewer_columns(jobs):
     narrow = json.dumps({"width": 390})
-    assert pixels_of(blend.look(view(jobs, where=narrow), busy=True)).shape == (6 * 32, 6 * 32, 3)
+    assert pixels_of(blend_view.look(view(jobs, where=narrow), busy=True)).shape == (
+        6 * 32,
+        6 * 32,
+        3,
+    )
     for rubbish in (None, "x", "[]", '{"width": "x"}'):
         assert view(jobs, where=rubbish).columns == 9
 
@@ -81,12 +96,12 @@ def test_what_belongs_to_another_generator_is_not_drawn(jobs):
 
 def test_one_head_is_drawn_as_it_is_whatever_the_mixer_says(jobs):
     seen = view(jobs, "grey", mixer=None)
-    assert "ink 100 %" in blend.look(seen, busy=False)
+    assert "ink 100 %" in blend_view.look(seen, busy=False)
 
 
 def test_a_classic_without_heads_is_drawn_too(jobs):
     run_id, _ = own_run(jobs)
-    figure = blend.look(view(jobs, run_id), busy=False)
+    figure = blend_view.look(view(jobs, run_id), busy=False)
     assert pixels_of(figure).any()
 
 
@@ -99,15 +114,17 @@ def test_a_classic_without_heads_is_drawn_too(jobs):
         ({"mixer": {"shares": [True, 1.0]}}, "does not fit this generator"),
         ({"mixer": {"shares": [0, 0]}}, "above zero"),
         ({"mixer": {"shares": [-1, 2]}}, "from 0 upwards"),
-        ({"mixer": {"shares": [math.nan, 2]}}, "from 0 upwards"),
+        ({"mixer": {"shares": [math.nan, 2]}}, "does not fit this generator"),
         ({"mode": "magic"}, "choose one of"),
         ({"seed": -1}, "whole number"),
         ({"softness": "x"}, "are numbers"),
-        ({"softness": math.inf}, "a number of blocks"),
+        ({"softness": math.inf}, "are numbers"),
         ({"apart": True, "at": None}, "are numbers"),
         ({"apart": True, "at": -2}, "a number of blocks"),
         ({"apart": True, "texture": 7}, "does not fit this generator"),
-        ({"model": "../small", "shown": "../small\n"}, "Choose a generator"),
+        ({"shown": "small\n\na\nx"}, "have changed meanwhile: reload"),
+        ({"mixer": {"shares": [10**400, 1]}}, "does not fit this generator"),
+        ({"softness": 10**400}, "are numbers"),
     ],
 )
 def test_what_cannot_be_mixed_is_refused_in_words(jobs, changes, reason):
@@ -142,16 +159,18 @@ def test_a_mixer_shows_a_face_at_each_corner_and_shares_that_sum_to_one(jobs):
     ],
 )
 def test_a_link_gives_the_same_view_again(recipe: Recipe):
-    names = ["a, b & c=d", "größer"]
-    query = to_query("small", "grey", names[1:] + names[1:], Recipe((1.0, 0.0)), 1)
+    names = ["a b & <c>'\"", "größer"]
+    query = to_query("small", "grey", names, Recipe((1.0, 0.0)), 1)
     assert from_query(query).model == "small" and from_query("?" + query).other == "grey"
-    names = ["a b", "größer"]
     linked = from_query(to_query("small", "", names, recipe, 77))
     assert (linked.model, linked.other) == ("small", "")
     assert recipe_of(linked, names) == (recipe, 77)
 
 
-@pytest.mark.parametrize("query", ["", "?", "?tab=train&model=small", "model=x", "x" * 9000, "%%%"])
+@pytest.mark.parametrize(
+    "query",
+    ["", "?", "?tab=train&model=small", "model=x", "tab=blend&model=x&mix=" + "x" * 20_000, "%%%"],
+)
 def test_an_address_that_asks_for_nothing(query: str):
     assert from_query(query).model == ""
 
@@ -188,7 +207,7 @@ def test_a_strip_goes_from_one_head_to_another(jobs):
 def test_a_film_goes_round_and_tells_how_far_it_is(jobs, kind: str):
     told = []
     figure = blend_more.film_of(
-        view(jobs), [0, 1], 1, 1, kind, lambda share, desc: told.append(share)
+        jobs, view(jobs), [0, 1], 1, 1, kind, lambda share, desc: told.append(share)
     )
     assert told == sorted(told) and told[-1] <= 1
     assert f'download="ganlab-blend.{kind}"' in figure
@@ -201,3 +220,96 @@ def test_names_reach_the_page_escaped():
         heads=["<s>"],
     )  # fmt: skip
     assert not re.search("<[bius]>", figure.replace("<b>&lt;b&gt;</b>", ""))
+
+
+# What a page is told when a generator is chosen.
+
+
+def chosen(jobs, store=None, name: str = "small", **changes) -> dict:
+    """Updates by the component's place in `Blend.chosen`, and note and picture."""
+    updates, (note, picture) = blend.choose(jobs, store or {}, *inputs(name, **changes))
+    names = ["other", "shown", "seed", "mode", "mixer", "apart", "texture", "at", "softness"]
+    told = dict(zip(names, updates or [], strict=False))
+    if updates:
+        told["section"], told["undo"] = updates[-4], updates[-1]
+    return {**told, "note": note, "picture": picture}
+
+
+def test_a_first_choice_mixes_two_heads(jobs):
+    told = chosen(jobs)
+    assert told["mixer"].value["shares"] == [0.5, 0.5] and told["shown"] == shown_of(jobs)
+    assert "a 50 %, b 50 %" in told["picture"] and told["note"] == ""
+
+
+def test_the_same_generator_again_stays_as_it_was(jobs):
+    updates, drawn = blend.choose(jobs, {}, *inputs(shown=shown_of(jobs)))
+    assert updates is None and "a 75 %, b 25 %" in drawn[1]
+
+
+def test_an_empty_seed_does_not_stand_in_the_way_of_another_generator(jobs):
+    told = chosen(jobs, seed=None, shown=shown_of(jobs, "grey"))
+    assert told["seed"] == 1 and "Seed 1" in told["picture"]
+
+
+def test_a_relative_goes_with_the_generator_that_it_was_a_relative_of(jobs):
+    told = chosen(jobs, name="grey", other="small", shown=shown_of(jobs))
+    assert told["other"].value == "" and "ink 100 %" in told["picture"]
+
+
+def test_a_stranger_is_refused_and_what_is_shown_stays(jobs):
+    stranger, _ = own_run(jobs)
+    told = chosen(jobs, other=stranger, shown=shown_of(jobs))
+    assert "no common ancestor" in told["note"] and "mixer" not in told
+
+
+@pytest.mark.parametrize(
+    ("query", "note", "words"),
+    [
+        ("tab=blend&model=small&mix=b=1&seed=9", "", "b 100 % · Seed 9"),
+        ("tab=blend&model=small&mix=zz=1", "This link says something odd", "a 50 %, b 50 %"),
+        ("tab=blend&model=grey&mix=b=1", "", "a 50 %, b 50 %"),
+    ],
+)
+def test_a_link_is_followed_at_first(jobs, query: str, note: str, words: str):
+    told = chosen(jobs, where=json.dumps({"query": query, "width": 1440}))
+    assert note in told["note"] and words in told["picture"]
+    assert bool(note) == bool(told["note"])
+
+
+def test_more_heads_than_a_mixer_has_room_for_are_told(jobs, monkeypatch):
+    monkeypatch.setattr(blend_view, "MOST_PARTS", 1)
+    assert len(view(jobs).parts) == 1 and view(jobs).n_parts == 2
+
+
+def edited(jobs, store: dict, name: str = "half") -> tuple[str, dict]:
+    """A run of edited heads, and the store with its token."""
+    run_id, token = jobs.save_head("small", name, torch.tensor([0.5, 0.5]), None)
+    return run_id, with_token(store, run_id, token)
+
+
+def test_heads_that_change_elsewhere_are_not_mixed_by_place(jobs):
+    run_id, store = edited(jobs, {})
+    before = shown_of(jobs, run_id)
+    token = store["tokens"][run_id]
+    jobs.rename_head(run_id, "a", "z", token)
+    with pytest.raises(ValueError, match="reload the page"):
+        view(jobs, run_id, shown=before, mixer={"shares": [1, 0, 0]})
+    assert chosen(jobs, store, run_id, shown=before)["mixer"].value["names"] == ["z", "b", "half"]
+
+
+def test_what_was_removed_can_be_brought_back_from_a_single_head(jobs):
+    run_id, store = edited(jobs, {})
+    token = store["tokens"][run_id]
+    for name in ("a", "b"):
+        jobs.remove_head(run_id, name, token)
+    told = chosen(jobs, store, run_id)
+    assert told["section"].visible and told["undo"].visible
+    guest = chosen(jobs, {}, run_id)
+    assert not guest["section"].visible and not guest["undo"].visible
+
+
+def test_a_saved_head_is_linked_to_whatever_its_name(jobs):
+    run_id, store = edited(jobs, {}, "cats <&> 'dogs'")
+    query = to_query(run_id, "", ["cats <&> 'dogs'"], Recipe((1.0,)), 3)
+    told = chosen(jobs, store, run_id, where=json.dumps({"query": query}))
+    assert told["note"] == "" and told["mixer"].value["shares"] == [0, 0, 1]

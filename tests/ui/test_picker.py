@@ -4,7 +4,7 @@ import pytest
 import torch
 from sources import own_run
 
-from ganlab.ui.picker import model_choices, open_picked, title_of, when_begun
+from ganlab.ui.picker import linked_choice, model_choices, open_picked, when_begun
 
 
 def test_the_shelf_and_the_visitors_own_runs_are_offered_the_newest_first(jobs):
@@ -38,10 +38,13 @@ def test_a_shipped_generator_can_be_opened_by_everybody(jobs):
 def test_a_run_is_opened_by_its_id_as_by_a_link_to_it(jobs):
     run_id, _ = own_run(jobs)
     assert open_picked(jobs, run_id).config.tasks == ("a", "b")
-    title = title_of(jobs, run_id)
+    [(title, value)] = linked_choice(jobs, run_id)
     assert title.startswith("Linked run: ") and title.endswith(when_begun(jobs.run(run_id)))
-    assert title_of(jobs, own_run(jobs, snapshot=False)[0]) == ""
-    assert title_of(jobs, "c" * 16) == ""
+    assert value == run_id
+    classic, _ = own_run(jobs, preset="dcgan")
+    assert linked_choice(jobs, classic) and not linked_choice(jobs, classic, with_heads=True)
+    for nothing in (own_run(jobs, snapshot=False)[0], "c" * 16, "", "../x"):
+        assert linked_choice(jobs, nothing) == []
 
 
 @pytest.mark.parametrize("rubbish", [None, "", 7, [], {}, "SMALL", "../small", "small/", "\ud800"])

@@ -1,0 +1,134 @@
+"""What the Blend tab shows, read from what a page sends, and drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganlab import device, mixing, sampling
+from ganlab.blending import PARAMETERS, Part
+from ganlab.jobs import Jobs
+from ganlab.mixing import Recipe
+from ganlab.opened import Opened, together
+from ganlab.ui import figures
+from ganlab.ui.link import to_query
+from ganlab.ui.mixer import MOST_PARTS, is_number, read_mixer
+from ganlab.ui.picker import open_picked
+from ganlab.ui.viewer import as_seed, where_is
+
+SAMPLES = 36
+COLUMNS, COLUMNS_OF_NARROW = 9, 6
+NARROW = 744  # pixels of a page
+
+
+@dataclass(frozen=True)
+class View:
+    """What the tab shows.
+
+    Attributes:
+        n_parts: how many there are, of which `parts` are those that a mixer has room for.
+    """
+
+    opened: Opened
+    parts: tuple[Part, ...]
+    n_parts: int
+    recipe: Recipe
+    seed: int
+    columns: int
+    query: str
+
+    @property
+    def names(self) -> list[str]:
+        return [part.name for part in self.parts]
+
+    def latents(self, n: int = SAMPLES) -> Tensor:
+        """(n, z_dim)."""
+        return sampling.latents(n, self.opened.config.z_dim, self.seed)
+
+    def draw(self) -> np.ndarray:
+        """The samples (36, H, W, C)."""
+        if self.parts:
+            return mixing.draw(self.parts, self.latents(), self.recipe)
+        ids = torch.zeros(SAMPLES, dtype=torch.long)  # of a classic, which has no heads
+        return self.opened.draw(self.latents(), ids)
+
+
+def open_both(jobs: Jobs, name: Any, other: Any) -> tuple[Opened, tuple[Part, ...]]:
+    """What was chosen, and what of it can be mixed.
+
+    Raises:
+        ValueError: nothing that could be chosen, or two that are not related.
+    """
+    opened = open_picked(jobs, name)
+    if not other or other == name:
+        return opened, opened.parts
+    return opened, together(opened, open_picked(jobs, other))
+
+
+def key_of(name: Any, other: Any, parts: Sequence[Part]) -> str:
+    """Whose shares the mixers hold. Heads of edited runs change, so their names belong to it."""
+    return "\n".join([str(name), str(other or ""), *(part.name for part in parts)])
+
+
+def is_same(shown: Any, name: Any, other: Any) -> bool:
+    """Whether what is shown is of these generators, whatever their heads are by now."""
+    return str(shown).split("\n")[:2] == [str(name), str(other or "")]
+
+
+def read(jobs: Jobs, *values: Any) -> View | None:
+    """What the inputs ask for; None = they are of another generator, which is on its way.
+
+    Raises:
+        ValueError: what cannot be shown, and why.
+    """
+    name, other, shown, where, mode, mixer, apart, texture, at, softness, seed = values
+    if not is_same(shown, name, other):
+        return None
+    opened, every = open_both(jobs, name, other)
+    if shown != key_of(name, other, every):
+        raise ValueError("The heads of this generator have changed meanwhile: reload the page.")
+    parts, number = every[:MOST_PARTS], as_seed(seed)
+    if len(parts) < 2:
+        recipe = Recipe((1.0,))
+    else:
+        is_apart = apart and mode == PARAMETERS
+        blocks = parts[0].generator.n_blocks
+        recipe = Recipe(
+            read_mixer(mixer, len(parts)),
+            read_mixer(texture, len(parts)) if is_apart else (),
+            mode,
+            min(_number(at), blocks) if is_apart else None,
+            _number(softness),
+        )
+    query = to_query(name, other or "", [part.name for part in parts], recipe, number)
+    return View(opened, parts, len(every), recipe, number, columns_of(where), query)
+
+
+def _number(value: Any) -> float:
+    if not is_number(value):
+        raise ValueError("Where structure ends, and over how many blocks, are numbers.")
+    return float(value)
+
+
+def columns_of(where: Any) -> int:
+    """As many as a page of its width has room for."""
+    width = where_is(where).get("width")
+    return COLUMNS_OF_NARROW if isinstance(width, int) and width < NARROW else COLUMNS
+
+
+def look(view: View, busy: bool) -> str:
+    """The samples of a seed, each drawn by the same mix."""
+    with device.quick_threads(busy):
+        pixels = view.draw()
+    jpeg = sampling.to_jpeg(sampling.grid(pixels, view.columns))
+    words = view.recipe.in_words(view.names) if view.parts else view.opened.name
+    more = " · Click a picture to see its family" if len(view.parts) > 1 else ""
+    figure = figures.samples_figure(
+        jpeg, f"A blend: {words}", f"{words} · Seed {view.seed:,}{more}"
+    )
+    query = escape(view.query)
+    return f'<div data-columns="{view.columns}" data-query="{query}">{figure}</div>'
