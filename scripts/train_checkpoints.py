@@ -60,7 +60,9 @@ FAULTS = {  # as seen in grids of 64 samples per head
     "avatars64": "in one picture of ten (pixel-art: of five) two background colours run into each "
     "other; hair and clothes of avataaars, in about one picture of six, go from one colour to "
     "another, and hats, long hair, sunglasses and one eye of a pair are then undecided between two "
-    "kinds; a few hairstyles of micah and open-peeps are torn at the edge.",
+    "kinds; a few hairstyles of micah and open-peeps are torn at the edge. Half-way between two "
+    "heads: with pixel-art hazy, most so with open-peeps; of avataaars and open-peeps one in three "
+    "has no mouth; even mixes of four and five heads are pale, often without features.",
     "fashion32": "in about one picture of ten a print, or a whole bag or coat, is speckled; straps "
     "of some sandals come loose.",
 }
