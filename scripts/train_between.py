@@ -2,6 +2,7 @@
 
     python -m scripts.train_between train avatars64     an hour and a half
     python -m scripts.train_between export avatars64    measures the heads, writes the checkpoint
+    python -m scripts.train_between race avatars64      800 steps with blends, and 800 without
 
 The training goes on where it was broken off. All heads and the discriminator start from what ships
 (see `blending.drawn_between`). The last snapshot is what ships: the run's own looks measure the
@@ -9,20 +10,25 @@ heads alone.
 """
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from statistics import fmean
 
 import torch
 
-from ganlab import checkpoints, sampling, transfer
+from ganlab import checkpoints, sampling, transfer, way_quality
+from ganlab.blending import PARAMETERS, Part
 from ganlab.checkpoints import read_model_json, write_checkpoint
 from ganlab.data import catalog
+from ganlab.opened import open_shipped
 from ganlab.perform import perform
+from ganlab.runs import Run
 from ganlab.source import read_source
 from ganlab.state import discriminator_bytes
 from ganlab.transfer_config import TransferConfig
 from scripts.model_card import card
 from scripts.train_checkpoints import COLUMNS, FAULTS, measured, opened, run_of
 
+RACE_STEPS, RACE_SAMPLES = 800, 250
 DATA = {"avatars64": "avatars", "fashion32": "fashion"}
 SETTINGS = {
     "avatars64": {"seconds": 5400.0, "batch_size": 20},
@@ -46,10 +52,31 @@ def config_of(name: str) -> TransferConfig:
 
 
 def train(name: str) -> None:
-    run = run_of(name, "between")
+    go_on(run_of(name, "between"), config_of(name))
+
+
+def race(name: str) -> None:
+    """What the blends do: the same steps from the same weights with them and without."""
+    dataset = catalog.load(DATA[name])
+    entries = {"as it ships": open_shipped(name)}
+    for title, blends in (("heads alone", 0.0), ("between them", 0.4)):
+        config = replace(config_of(name), steps=RACE_STEPS, seconds=None, blends=blends)
+        run = run_of(name, "race", title.replace(" ", "-"))
+        go_on(run, config)
+        given = {"mean_shift": entries["as it ships"].config.mean_shift}
+        generator, model = opened(run, run.snapshot_steps()[-1], given)
+        parts = tuple(Part(task, model, generator, i) for i, task in enumerate(model.tasks))
+        entries[title] = replace(entries["as it ships"], generator=generator, parts=parts)
+    for title, entry in entries.items():
+        ways = way_quality.measure(entry.parts, dataset, n=RACE_SAMPLES, modes=[PARAMETERS])
+        print(f"{title}: KID of the heads {fmean(way.ends_kid for way in ways):.2f}, "
+              f"half-way {fmean(way.kid for way in ways):.2f}")  # fmt: skip
+
+
+def go_on(run: Run, config: TransferConfig) -> None:
+    """Trains a run to its end, from wherever it stands."""
     if not (run.path / "run.json").exists():
-        source = read_source(checkpoints.SHIPPED / name)
-        config = config_of(name)
+        source = read_source(checkpoints.SHIPPED / config.source)
         run, _ = transfer.create(config, catalog.load(config.data), source, path=run.path)
     elif run.status.state in ("running", "stopping"):
         with run.held():  # nobody trains it, so it was broken off
@@ -96,10 +123,10 @@ def export(name: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=["train", "export"])
+    parser.add_argument("part", choices=["train", "export", "race"])
     parser.add_argument("name", choices=list(DATA))
     args = parser.parse_args()
-    {"train": train, "export": export}[args.part](args.name)
+    {"train": train, "export": export, "race": race}[args.part](args.name)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,59 @@
+"""The script that trains a shipped checkpoint on between its heads."""
+
+import json
+
+import pytest
+import torch
+from test_train_checkpoints import call, script  # noqa: F401
+
+from ganlab import checkpoints
+from scripts import train_between, train_checkpoints
+
+
+def test_a_checkpoint_trains_on_between_its_heads_and_is_written_again(
+    script,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    call(script, monkeypatch, "train", "tiny")
+    call(script, monkeypatch, "export", "tiny")
+    folder = checkpoints.SHIPPED / "tiny"
+    before = checkpoints.read_tensors(folder, "generator.safetensors")
+    model = checkpoints.read_model_json(folder)[0]
+    monkeypatch.setattr(train_between, "DATA", {"tiny": "drawings"})
+    few = {"steps": 4, "seconds": None, "precision": "fp32", "batch_size": 8}
+    monkeypatch.setattr(train_between, "SETTINGS", {"tiny": few})
+    monkeypatch.setattr(train_checkpoints, "SAMPLES", 12)
+
+    train_between.train("tiny")
+    train_between.train("tiny")  # once is enough
+    assert "is finished" in capsys.readouterr().out
+    train_between.export("tiny")
+    now = checkpoints.read_tensors(folder, "generator.safetensors")
+    assert any(not torch.equal(now[name], before[name]) for name in before)
+    told = json.loads((folder / "model.json").read_text())
+    story = told["lineage"]["between"]
+    assert story["step"] == 4 and story["trained_with"]["blends"] == 0.4
+    assert set(story["kid_before"]) == set(told["metrics"]) == set(model.tasks)
+    assert checkpoints.read_model_json(folder)[0] == model
+    assert "Then between its heads: 32 pictures" in (folder / "README.md").read_text()
+
+
+def test_the_race_trains_from_the_same_weights_with_blends_and_without(
+    script,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    call(script, monkeypatch, "train", "tiny")
+    call(script, monkeypatch, "export", "tiny")
+    monkeypatch.setattr(train_between, "DATA", {"tiny": "drawings"})
+    settings = {"tiny": {"precision": "fp32", "batch_size": 8}}
+    monkeypatch.setattr(train_between, "SETTINGS", settings)
+    monkeypatch.setattr(train_between, "RACE_STEPS", 3)
+    monkeypatch.setattr(train_between, "RACE_SAMPLES", 12)
+    capsys.readouterr()
+    train_between.race("tiny")
+    lines = capsys.readouterr().out.splitlines()
+    starts = [line.split(":")[0] for line in lines if "half-way" in line]
+    assert starts == ["as it ships", "heads alone", "between them"]
+    assert len({line.split(":")[1] for line in lines if "half-way" in line}) == 3
