@@ -207,8 +207,9 @@ class Run:
         self._append("agreement", values)
 
     def agreement(self) -> list[dict[str, Any]]:
-        """How far the tasks agreed on the average so far, by step: `moments` in that average, and
-        `cosines`, a row for each task."""
+        """How far the tasks agreed on the average so far, by step: `moments` in that average,
+        how often each pair was `seen` in these (not in an older run's), and `cosines`, both with a
+        row for each task."""
         return self.lines("agreement")
 
     def _append(self, name: str, values: Mapping[str, Any]) -> None:
