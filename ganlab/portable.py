@@ -25,11 +25,10 @@ from ganlab.data.entries import CATALOG
 from ganlab.data.saved import LONGEST_FOLDER, read_saved
 from ganlab.files import read_json, write_json
 from ganlab.heads import edited
-from ganlab.kinship import fingerprint
+from ganlab.kinship import fingerprint, hidden
 from ganlab.runs import (
     KEPT_SNAPSHOTS,
     LINES,
-    RUN_ID,
     SOURCE_FOLDER,
     UNDER_WAY,
     Run,
@@ -79,8 +78,8 @@ def without_ids(story: Any) -> Any:
     if not isinstance(story, dict):
         return story
     return {
-        key: fingerprint(value)
-        if key in ("run", "source") and isinstance(value, str) and RUN_ID.fullmatch(value)
+        key: hidden(value)
+        if key in ("run", "source") and isinstance(value, str)
         else without_ids(value)
         for key, value in story.items()
     }
