@@ -118,7 +118,7 @@ def test_laps_of_a_race_are_kin_if_they_began_from_its_source(
 
 
 def test_edited_heads_are_kin_of_what_was_edited_and_of_its_kin(learn, tmp_path: Path) -> None:
-    words = ["heads", "small", "--add", "half=a:1,b:1", "--out", tmp_path / "edited"]
+    words = ["heads", "small", "--add", "half", "a=1,b=1", "--out", tmp_path / "edited"]
     assert ganlab(*words) == 0
     run = Run(tmp_path / "edited")
     for each in (open_run(run), open_checkpoint(export(run, tmp_path / "zips"))):
