@@ -23,7 +23,9 @@ FORMS = {  # of each kind of edit, and what it does
 class _Ask(argparse.Action):
     """Notes an edit, of whatever kind, among those before: their order counts."""
 
-    def __call__(self, _parser: Any, args: argparse.Namespace, words: Any, _flag: Any = None):
+    def __call__(
+        self, _parser: Any, args: argparse.Namespace, words: Any, _flag: Any = None
+    ) -> None:
         args.edits = [*args.edits, (self.const, *words)]
 
 
