@@ -25,33 +25,42 @@ class Agreement:
 
     Attributes:
         average: (n_tasks, n_tasks), symmetric, with a diagonal of 1; 0 for pairs not yet seen.
-        moments: how many are in it.
+        seen: how many moments are in it of each pair, (n_tasks, n_tasks): a batch may lack a task.
+        moments: how many were taken in.
     """
 
     average: Tensor
+    seen: Tensor
     moments: int = 0
 
     @classmethod
     def fresh(cls, n_tasks: int) -> "Agreement":
-        return cls(torch.eye(n_tasks))
+        return cls(torch.eye(n_tasks), torch.zeros(n_tasks, n_tasks))
 
     @classmethod
     def of_lines(cls, lines: Sequence[dict[str, Any]], n_tasks: int) -> "Agreement":
         """As the last line of a run has it, or a fresh one."""
         if not lines:
             return cls.fresh(n_tasks)
-        return cls(torch.tensor(lines[-1]["cosines"]), int(lines[-1]["moments"]))
+        line = lines[-1]
+        average, moments = torch.tensor(line["cosines"], dtype=torch.float32), int(line["moments"])
+        if "seen" in line:
+            seen = torch.tensor(line["seen"], dtype=torch.float32)
+        else:  # of an older run, which did not count by pair
+            seen = moments * (average != 0).float()
+        return cls(average, seen, moments)
 
     def add(self, gradients: Tensor) -> None:
         """Takes in a moment: the tasks' gradients (n_tasks, P)."""
         now = conflicts.cosines(gradients)
+        known = now.isfinite()
         self.moments += 1
-        weight = max(1 / self.moments, 1 - MEMORY)
-        mixed = self.average.lerp(now, weight)
-        self.average = torch.where(now.isfinite(), mixed, self.average)
+        self.seen = self.seen + known
+        weight = (1 / self.seen.clamp(min=1)).clamp(min=1 - MEMORY)
+        self.average = torch.where(known, self.average.lerp(now, weight), self.average)
 
     def line(self) -> dict[str, Any]:
         """What is written down of it."""
         rows = self.average.double().tolist()
         assert all(math.isfinite(value) for row in rows for value in row)
-        return {"moments": self.moments, "cosines": rows}
+        return {"moments": self.moments, "seen": self.seen.int().tolist(), "cosines": rows}

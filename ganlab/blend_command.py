@@ -80,6 +80,8 @@ def blend_pictures(args: argparse.Namespace) -> int:
     # Whatever can be wrong is, before anything is drawn.
     recipe = _recipe(args, names) if args.out else None
     stops = _stops(args, names) if args.film else []
+    if stops:
+        _check_memory(args, opened.config.size)
     if recipe:
         weights = recipe.weights(parts[0].generator.n_blocks)
         pictures = mixing.draw(parts, z, recipe)
@@ -120,6 +122,16 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f"--zoom is {args.zoom}: choose between 1 and 16")
     if not args.out and (args.weights or args.structure or args.texture):
         raise ValueError("a film goes --via parts: shares are for pictures, so give --out, too")
+
+
+def _check_memory(args: argparse.Namespace, size: int) -> None:
+    columns = sampling.columns_of(args.n)
+    rows, side = -(-args.n // columns), size * args.zoom
+    kind, frames = args.film.suffix[1:], round(args.seconds * args.fps)
+    try:
+        films.need_memory(kind, frames, columns * side, rows * side)
+    except ValueError as error:
+        raise ValueError(f"--film: {error}") from None
 
 
 def _parts(opened: Opened, second: Opened | None) -> tuple[Part, ...]:

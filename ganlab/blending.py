@@ -19,6 +19,7 @@ from ganlab.config import ModelConfig
 from ganlab.models import belongs_to_task, build_generator, with_deeper_heads
 from ganlab.models.generator import Generator
 
+STEP = 1e-6  # of a block: what is softer than that is divided by, and less would overflow
 PARAMETERS, FEATURES, PIXELS = "parameters", "features", "pixels"
 MODES = {PARAMETERS: "Parameters", FEATURES: "Features", PIXELS: "Pixels"}
 
@@ -66,11 +67,11 @@ def by_block(
 
     Args:
         at: how many blocks are coarse, 0 to n_blocks; None = half of them.
-        softness: over how many blocks the change extends; 0 is a step. With 1 a block in the middle
-            lies between.
+        softness: over how many blocks the change extends; below `STEP` it is a step. With 1 a block
+            in the middle lies between.
     """
     place = torch.arange(n_blocks) + 0.5 - (n_blocks / 2 if at is None else at)
-    fine = (place / softness + 0.5).clamp(0, 1) if softness > 0 else (place > 0).float()
+    fine = (place / softness + 0.5).clamp(0, 1) if softness >= STEP else (place > 0).float()
     return torch.lerp(structure, texture, fine.view(-1, *[1] * structure.ndim))
 
 
@@ -196,7 +197,10 @@ class Mix(nn.Module):
         """
         super().__init__()
         self.mode, self.z_dim = mode, parts[0].generator.z_dim
-        self.generator, self.tasks = mixed(parts, weights)
+        if mode == PIXELS:  # each part draws for itself, so that no network is mixed for it
+            self.generator, self.tasks = parts[0].generator, one_hot(parts[0])
+        else:
+            self.generator, self.tasks = mixed(parts, weights)
         shares = weights[-1].tolist()
         self.used = [(part, share) for part, share in zip(parts, shares, strict=True) if share]
         self.eval()

@@ -34,6 +34,10 @@ class CheckpointError(ValueError):
     """A file that is not a ganlab model, said in a sentence."""
 
 
+class MissingPart(CheckpointError):
+    """A file that a checkpoint lacks, perhaps because its run has just replaced it."""
+
+
 def state_bytes(module: nn.Module) -> bytes:
     """A module's parameters and buffers. Contiguous copies, so that memory formats do not leak."""
     return tensors_to_bytes({k: v.detach().contiguous() for k, v in module.state_dict().items()})
@@ -78,7 +82,7 @@ def _member(source: Path, name: str, limit: int) -> bytes:
         with zipfile.ZipFile(source) as archive, archive.open(name) as file:
             content = file.read(limit + 1)
     except (FileNotFoundError, KeyError):
-        raise CheckpointError(f"{source.name} holds no {name}: it is not a ganlab model") from None
+        raise MissingPart(f"{source.name} holds no {name}: it is not a ganlab model") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
         raise CheckpointError(f"{source.name} cannot be read: {error}") from None
     if len(content) > limit:

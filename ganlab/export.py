@@ -140,7 +140,9 @@ def _card_of_heads(
 ) -> str:
     """The model card of edited heads."""
     picture = "\n![samples](preview.jpg)\n" if has_preview else ""
-    rename, origin = shlex.quote(f"{model.tasks[-1]}=another name"), lineage["goes_on_from"]
+    last, origin = model.tasks[-1], lineage["goes_on_from"]
+    # A dash in front would be a flag; the command overlooks the space.
+    rename = shlex.join([f" {last}" if last.startswith("-") else last, "another name"])
     before = origin.get("checkpoint") or f"run {origin['run']} at its step {origin['step']}"
     edits = "\n".join(f"- {edit['words']}" for edit in lineage["edits"]) or "- all were undone"
     return f"""# Edited heads of a generator, made with ganlab {__version__}

@@ -12,6 +12,7 @@ from ganlab import sampling
 
 KINDS = {"mp4": "MP4", "webp": "WebP", "gif": "GIF"}
 SMALLEST = "smallest"
+MOST_PIXELS_HELD = 500_000_000  # of all frames of an animation, which are in memory at once
 MOST_FPS = 50  # a frame of a GIF that lasts a hundredth of a second is shown for ten
 
 
@@ -51,6 +52,15 @@ def encode(
         kind: _ENCODERS[kind](frames(done), fps, len(pictures)) for done, kind in enumerate(kinds)
     }
     return min(films.items(), key=lambda item: len(item[1]))
+
+
+def need_memory(kind: str, frames: int, width: int, height: int) -> None:
+    """Raises ValueError if a film would fill the memory. An MP4 holds one frame at a time."""
+    if kind != "mp4" and frames * width * height > MOST_PIXELS_HELD:
+        raise ValueError(
+            f"{frames} frames of {width} × {height} pixels are more than a .{kind} can hold, which "
+            "is in memory as a whole: make it shorter or smaller, or an .mp4"
+        )
 
 
 def _mp4(frames: Iterator[Image.Image], fps: int, _n: int) -> bytes:

@@ -2,16 +2,31 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ganlab import derived
 from ganlab.blending import task_weights
 from ganlab.heads import ADD, REMOVE, RENAME, Edit
+from ganlab.mixing import shares_from_text
 from ganlab.runs import Run
 from ganlab.source import Source, find_source, read_source
 
-Asked = tuple[str, str, Any]  # kind, name, and what it is made of or called
+FORMS = {  # of each kind of edit, and what it does
+    ADD: (("NAME", "HEAD=SHARE,…"), "a blend as a new head; shares of any scale"),
+    RENAME: (("OLD", "NEW"), "a head's new name"),
+    REMOVE: (("NAME",), "a head that goes"),
+}
+
+
+class _Ask(argparse.Action):
+    """Notes an edit, of whatever kind, among those before: their order counts."""
+
+    def __call__(
+        self, _parser: Any, args: argparse.Namespace, words: Any, _flag: Any = None
+    ) -> None:
+        args.edits = [*args.edits, (self.const, *words)]
 
 
 def add_command(commands: Any) -> None:
@@ -20,18 +35,14 @@ def add_command(commands: Any) -> None:
         "heads",
         help="save blends as heads, rename and remove heads",
         description="Makes a run of the edited heads of a trained generator, which stays as it is. "
-        "Edits are made in the order in which they are given.",
+        "Edits are made in the order in which they are given. Before a name that begins with a "
+        "dash, put a space.",
     )
     parser.set_defaults(command=edit_heads, edits=[])
     parser.add_argument("source", help="a shipped checkpoint, a run (folder or id), or a zip")
-    flags = {
-        "--add": (_blend, "NAME=HEAD:SHARE,…", "a blend as a new head; shares of any scale"),
-        "--rename": (_new_name, "OLD=NEW", "a head's new name"),
-        "--remove": (lambda text: (REMOVE, text, ""), "NAME", "a head that goes"),
-    }
-    for flag, (read, metavar, help_text) in flags.items():
+    for kind, (form, help_text) in FORMS.items():
         parser.add_argument(
-            flag, action="append", dest="edits", type=read, metavar=metavar, help=help_text
+            f"--{kind}", action=_Ask, const=kind, nargs=len(form), metavar=form, help=help_text
         )
     parser.add_argument("--out", type=Path, required=True, help="the new run's folder")
     parser.add_argument("--json", action="store_true", help="print one JSON line at the end")
@@ -40,13 +51,12 @@ def add_command(commands: Any) -> None:
 def edit_heads(args: argparse.Namespace) -> int:
     """Runs the command; gives the exit status."""
     if not args.edits:
-        raise ValueError(
-            "say what to edit: --add NAME=HEAD:SHARE,…, --rename OLD=NEW, --remove NAME"
-        )
+        forms = (" ".join((f"--{kind}", *form)) for kind, (form, _) in FORMS.items())
+        raise ValueError(f"say what to edit: {', '.join(forms)}")
     source = _open(args.source)
     edits, now = [], source
-    for kind, name, more in args.edits:
-        edit = _adding(now, name, more) if kind == ADD else Edit(kind, name, more)
+    for kind, *words in args.edits:
+        edit = _edit(now.config.tasks, kind, words)
         now = edit.apply(now)
         edits.append(edit)
     run, _ = derived.create(source, edits, path=args.out)
@@ -65,31 +75,14 @@ def _open(text: str) -> Source:
     return derived.origin_of_run(Run(path)) if is_run else read_source(path)
 
 
-def _blend(text: str) -> Asked:
-    name, separator, recipe = text.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=HEAD:SHARE,HEAD:SHARE")
-    shares: dict[str, float] = {}
-    for part in recipe.split(","):
-        head, separator, share = part.rpartition(":")
+def _edit(tasks: Sequence[str], kind: str, words: Sequence[str]) -> Edit:
+    """One that was asked for, of a generator with these heads."""
+    if kind == ADD:
+        name, recipe = words
         try:
-            amount = float(share) if separator else 1.0
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{share!r} in {part!r} is no share") from None
-        head = head if separator else part
-        shares[head] = shares.get(head, 0.0) + amount
-    return ADD, name, shares
-
-
-def _new_name(text: str) -> Asked:
-    old, separator, new = text.partition("=")
-    if not separator:
-        raise argparse.ArgumentTypeError(f"{text!r} is not OLD=NEW")
-    return RENAME, old, new
-
-
-def _adding(source: Source, name: str, shares: dict[str, float]) -> Edit:
-    tasks = source.config.tasks
-    if unknown := [head for head in shares if head not in tasks]:
-        raise ValueError(f"There is no head {unknown[0]!r}: choose one of {', '.join(tasks)}.")
-    return Edit.adding(tasks, name, task_weights([shares.get(task, 0.0) for task in tasks]))
+            shares = shares_from_text(recipe, tasks)
+        except ValueError as error:
+            raise ValueError(f"--add {name}: {error}") from None
+        return Edit.adding(tasks, name, task_weights(shares))
+    head, *new = words
+    return Edit(kind, head if head in tasks else head.strip(), *new)

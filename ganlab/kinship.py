@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ganlab import checkpoints
-from ganlab.runs import RUN_ID, SOURCE_FOLDER, Run
+from ganlab.runs import FINGERPRINT, RUN_ID, SOURCE_FOLDER, Run
 from ganlab.strategies import STRATEGIES
 from ganlab.transfer_config import RACE, TransferConfig
 
@@ -17,6 +17,12 @@ def fingerprint(run_id: str) -> str:
     return hashlib.sha256(run_id.encode()).hexdigest()[:16]
 
 
+def hidden(run: str) -> str:
+    """A run as it may be told to others: the fingerprint of an id, anything else as it is."""
+    is_id = RUN_ID.fullmatch(run) and not FINGERPRINT.fullmatch(run)
+    return fingerprint(run) if is_id else run
+
+
 def of_run(run: Run) -> list[str]:
     """A run itself, what it went on from, and the source that it kept, with that one's ancestors:
     names of checkpoints, fingerprints of runs."""
@@ -24,8 +30,8 @@ def of_run(run: Run) -> list[str]:
     kin = [_own(run), *_listed(about)]
     for key in ("imported", "lineage"):
         origin = about.get(key, {})
-        if "run" in origin and "lap" not in origin:  # laps of a race began apart
-            kin.append(_hidden(origin["run"]))
+        if "lap" not in origin:  # laps of a race began apart
+            kin.append(_unique(origin.get("run")))
     is_transfer = isinstance(config, TransferConfig) and config.strategy != RACE
     if "edits" in about or (is_transfer and STRATEGIES[config.strategy].keeps):
         source = checkpoints.read_model_json(run.path / SOURCE_FOLDER)[1]
@@ -40,7 +46,7 @@ def of_checkpoint(name: str, about: Mapping[str, Any]) -> list[str]:
         return ancestors
     lineage = about.get("lineage", {})
     origin = lineage.get("run", "") if isinstance(lineage, dict) else ""
-    known = [name, _hidden(origin)]
+    known = [name, _unique(origin)]
     return [each for each in dict.fromkeys(known) if isinstance(each, str) and each]
 
 
@@ -57,6 +63,7 @@ def _listed(about: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(each for each in every if isinstance(each, str) and each))
 
 
-def _hidden(run: Any) -> str:
-    """A run as it may be told to others, given its id or that already."""
-    return fingerprint(run) if isinstance(run, str) and RUN_ID.fullmatch(run) else str(run)
+def _unique(run: Any) -> str:
+    """The fingerprint of a run that is told by its id or by that already. By a folder's name it is
+    not told apart from others, and so is nobody's kin: ""."""
+    return hidden(run) if isinstance(run, str) and RUN_ID.fullmatch(run) else ""

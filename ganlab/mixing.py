@@ -5,6 +5,7 @@ shell and over the API.
 """
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -75,23 +76,31 @@ def _in_words(shares: Sequence[float], names: Sequence[str]) -> str:
 
 
 def shares_from_text(text: str, names: Sequence[str]) -> tuple[float, ...]:
-    """Shares by part from `name=number,…`; those not named have none.
+    """Shares by part from `name=number,…`; those not named have none. Names may hold anything, also
+    commas and equals signs: of those that fit, the longest is meant.
 
     Raises:
         ValueError: an unknown name, one named twice, or no number.
     """
     shares = dict.fromkeys(names, 0.0)
-    seen = set()
-    for entry in _entries(text):
-        name, equals, number = (word.strip() for word in entry.rpartition("="))
-        if not equals or name not in shares:
+    seen: set[str] = set()
+    while text.strip():
+        found = _first(text, names, r"=(?P<number>[^,=]*)")
+        if not found:
+            entry, _, text = text.partition(",")
+            if not entry.strip():
+                continue
+            hint = ",".join(f"{name}=0.5" for name in dict.fromkeys((names[0], names[-1])))
             raise ValueError(
-                f"{entry.strip()!r} does not name a part and its share: write "
-                f"{names[0]}=0.5,{names[-1]}=0.5, of {', '.join(names)}"
+                f"{entry.strip()!r} does not name a part and its share: write {hint}, of "
+                f"{', '.join(names)}"
             )
+        name, match = found
+        text = text[match.end() :]
         if name in seen:
             raise ValueError(f"{name} is named twice")
         seen.add(name)
+        number = match["number"].strip()
         try:
             shares[name] = float(number)
         except ValueError:
@@ -100,16 +109,19 @@ def shares_from_text(text: str, names: Sequence[str]) -> tuple[float, ...]:
     return tuple(shares.values())
 
 
-def _entries(text: str) -> Iterator[str]:
-    """What lies between the commas, but for commas within names ("robots, before=1")."""
-    name = ""
-    for piece in text.split(","):
-        name = f"{name}, {piece.strip()}" if name else piece.strip()
-        if "=" in name:
-            yield name
-            name = ""
-    if name:
-        yield name
+def _first(text: str, names: Sequence[str], rest: str) -> tuple[str, re.Match[str]] | None:
+    """The longest name with which an entry begins, if `rest` and then a comma or the end follow. As
+    it is written comes first, then with other spaces around its commas."""
+    longest = sorted(names, key=len, reverse=True)
+    exact = [(name, re.escape(name)) for name in longest]
+    loose = [
+        (name, r"\s*,\s*".join(re.escape(piece.strip()) for piece in name.split(",")))
+        for name in longest
+    ]
+    for name, pattern in exact + loose:
+        if match := re.match(rf"\s*{pattern}\s*{rest}\s*(?P<end>,|\Z)", text):
+            return name, match
+    return None
 
 
 def parts_from_text(text: str, names: Sequence[str]) -> list[int]:
@@ -118,15 +130,15 @@ def parts_from_text(text: str, names: Sequence[str]) -> list[int]:
     Raises:
         ValueError: no such part.
     """
-    pieces, places = [piece.strip() for piece in text.split(",")], []
-    while pieces:
-        for n in range(len(pieces), 0, -1):  # names may have commas themselves
-            if (name := ", ".join(pieces[:n])) in names:
-                break
-        else:
-            raise ValueError(f"there is no part {pieces[0]!r}: choose from {', '.join(names)}")
+    places, is_more = [], True
+    while is_more:
+        found = _first(text, names, "")
+        if not found:
+            entry = text.partition(",")[0].strip()
+            raise ValueError(f"there is no part {entry!r}: choose from {', '.join(names)}")
+        name, match = found
         places.append(list(names).index(name))
-        del pieces[:n]
+        text, is_more = text[match.end() :], match["end"] == ","
     return places
 
 

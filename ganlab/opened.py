@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ganlab import checkpoints, kinship, sampling, transfer
 from ganlab.blending import Part
+from ganlab.checkpoints import MissingPart
 from ganlab.config import ModelConfig
 from ganlab.models import HAS_HEADS
 from ganlab.runs import NoSuchSnapshot, Run
@@ -105,8 +106,8 @@ def open_run(run: Run) -> Opened:
     for _ in range(TRIES - 1):
         try:
             return _open_snapshot(run.path, int(run.snapshot(run.best_step()).name))
-        except (FileNotFoundError, NoSuchSnapshot):  # its training has just replaced that one
-            time.sleep(0.1)
+        except (FileNotFoundError, MissingPart, NoSuchSnapshot):
+            time.sleep(0.1)  # its training has just replaced that one
     return _open_snapshot(run.path, int(run.snapshot(run.best_step()).name))
 
 

@@ -25,11 +25,10 @@ from ganlab.data.entries import CATALOG
 from ganlab.data.saved import LONGEST_FOLDER, read_saved
 from ganlab.files import read_json, write_json
 from ganlab.heads import edited
-from ganlab.kinship import fingerprint
+from ganlab.kinship import fingerprint, hidden
 from ganlab.runs import (
     KEPT_SNAPSHOTS,
     LINES,
-    RUN_ID,
     SOURCE_FOLDER,
     UNDER_WAY,
     Run,
@@ -37,7 +36,7 @@ from ganlab.runs import (
     new_id,
     new_owner,
 )
-from ganlab.source import read_source
+from ganlab.source import Source, read_source
 from ganlab.transfer_config import TransferConfig
 from ganlab.vetting import need
 from ganlab.zips import unpack
@@ -79,8 +78,8 @@ def without_ids(story: Any) -> Any:
     if not isinstance(story, dict):
         return story
     return {
-        key: fingerprint(value)
-        if key in ("run", "source") and isinstance(value, str) and RUN_ID.fullmatch(value)
+        key: hidden(value)
+        if key in ("run", "source") and isinstance(value, str)
         else without_ids(value)
         for key, value in story.items()
     }
@@ -218,8 +217,9 @@ def _vetted(scratch: Path, names: Sequence[str], *, any_data: bool) -> Path:
         config = run.config
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"its settings cannot be taken: {error}") from None
+    made = None
     if run.is_derived:
-        _vet_edits(run, config, model)
+        made = _vet_edits(run, config, model)
     elif isinstance(config, TransferConfig):
         _vet_transfer(run, config, model)
     need(vetting.text(config.data), "its data set has a name that cannot be shown")
@@ -231,6 +231,8 @@ def _vetted(scratch: Path, names: Sequence[str], *, any_data: bool) -> Path:
         if (run.snapshot(step) / "discriminator.safetensors").exists():
             need(run.is_derived, "it has a discriminator where a training state belongs")
             vetting_weights.discriminator(model, run.snapshot(step))
+    if made is not None:
+        vetting_weights.made(made, run.snapshot())
     newest = run.snapshot() / "training.safetensors"
     need(
         run.is_derived != newest.exists(), "its newest snapshot has no training state to go on from"
@@ -249,9 +251,10 @@ def _vet_transfer(run: Run, config: TransferConfig, model: ModelConfig) -> None:
     need(vetting.text(config.source, 200), "its source has a name that cannot be shown")
 
 
-def _vet_edits(run: Run, config: TrainConfig, model: ModelConfig) -> None:
-    """That edited heads are what their edits make of what they began with. Completes what can be
-    told from these, so that it is not as somebody else put it."""
+def _vet_edits(run: Run, config: TrainConfig, model: ModelConfig) -> Source:
+    """That edits lead from what edited heads began with to such heads; gives what they make of it,
+    to be compared. Completes what can be told from these, so that it is not as somebody else put
+    it."""
     need(not isinstance(config, TransferConfig), "edited heads have the settings of no transfer")
     need(
         (run.path / SOURCE_FOLDER).is_dir(), "edited heads need the folder source, which is missing"
@@ -267,6 +270,7 @@ def _vet_edits(run: Run, config: TrainConfig, model: ModelConfig) -> None:
     run.describe(edits=[edit.to_dict() for edit in edits])
     status = Status("finished", run.snapshot_steps()[-1])
     write_json(run.path / "status.json", asdict(status))
+    return now
 
 
 def _forget_paths(config: dict[str, Any]) -> None:

@@ -207,8 +207,9 @@ class Run:
         self._append("agreement", values)
 
     def agreement(self) -> list[dict[str, Any]]:
-        """How far the tasks agreed on the average so far, by step: `moments` in that average, and
-        `cosines`, a row for each task."""
+        """How far the tasks agreed on the average so far, by step: `moments` in that average,
+        how often each pair was `seen` in these (not in an older run's), and `cosines`, both with a
+        row for each task."""
         return self.lines("agreement")
 
     def _append(self, name: str, values: Mapping[str, Any]) -> None:
@@ -364,11 +365,15 @@ def _rounded(value: Any) -> Any:
 
 
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{16}")
+FINGERPRINT = re.compile(r"[0-9a-f]{16}")  # of a run, as `kinship` makes it; no id looks like one
 
 
 def new_id() -> str:
     """Of a run, unguessable. Without dashes: one in front would be a flag in the shell."""
-    return secrets.token_urlsafe(12).replace("-", "_")
+    # One in billions would be taken for a fingerprint, and so be told to others.
+    while FINGERPRINT.fullmatch(made := secrets.token_urlsafe(12).replace("-", "_")):
+        pass
+    return made
 
 
 def new_owner(folder: Path) -> str:

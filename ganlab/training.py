@@ -79,6 +79,7 @@ class Agreed:
     step: int
     seconds: float
     moments: int
+    seen: list[list[int]]
     cosines: list[list[float]]
 
 

@@ -214,9 +214,14 @@ def _of_tasks(key: str, value: object) -> bool:
 def agreement(path: Path, n_tasks: int) -> None:
     """Lines of cosines between the tasks' gradients, each of a later step."""
     for name, values in _lines(path):
-        rows = values.get("cosines")
+        rows, seen = values.get("cosines"), values.get("seen")
+        counted = "seen" not in values or (  # as in an older run's
+            _is_square(seen, n_tasks)
+            and all(number(count, 0, MAX_STEP) for row in seen for count in row)
+        )
         need(
-            set(values) == {"step", "seconds", "moments", "cosines"}
+            set(values) - {"seen"} == {"step", "seconds", "moments", "cosines"}
+            and counted
             and number(values["seconds"], *_BOUNDS["seconds"])
             and number(values["moments"], 1, MAX_STEP)
             and _is_square(rows, n_tasks)

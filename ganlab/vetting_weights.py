@@ -13,6 +13,7 @@ from ganlab.checkpoints import CheckpointError, read_model_json, read_tensors, r
 from ganlab.config import ModelConfig, TrainConfig
 from ganlab.device import Plan
 from ganlab.models import build_discriminator, build_generator
+from ganlab.source import Source
 from ganlab.state import fresh_state, unpack
 from ganlab.vetting import MAX_STEP, model_of, need, text
 
@@ -103,6 +104,26 @@ def discriminator(model: ModelConfig, folder: Path) -> None:
     for name, tensor in expected.items():
         _need_alike(tensors, name, tensor, where)
     _need_finite(tensors, folder)
+
+
+def made(expected: Source, folder: Path) -> None:
+    """That the networks in a folder, which were vetted, are those that edits of heads make."""
+    parts = {"generator": expected.generator, "discriminator": expected.discriminator}
+    for name, tensors in parts.items():
+        file, what = f"{name}.safetensors", f"its {name} is not what its edits make"
+        need((folder / file).exists() == (tensors is not None), what)
+        if tensors is not None:
+            found = read_tensors(folder, file)
+            need(found.keys() == tensors.keys(), what)
+            for key, tensor in tensors.items():
+                need(_are_close(found[key], tensor), f"{what}: {key} differs")
+
+
+def _are_close(one: Tensor, other: Tensor) -> bool:
+    """But for how another machine rounds when it adds up."""
+    if one.shape != other.shape:
+        return False
+    return torch.allclose(one.double(), other.double(), rtol=1e-4, atol=1e-5)
 
 
 def _networks(model: ModelConfig) -> tuple[nn.Module, nn.Module]:

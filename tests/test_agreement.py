@@ -51,11 +51,33 @@ def test_a_task_that_was_not_drawn_or_explodes_leaves_what_was_known_of_it() -> 
     assert not torch.equal(agreement.average[0], before[0])
 
 
+def test_a_pair_that_is_met_late_begins_with_what_it_shows() -> None:
+    agreement = Agreement.fresh(3)
+    absent = torch.tensor([[1.0, 0], [0, 1], [0, 0]])
+    for _ in range(30):
+        agreement.add(absent)
+    agreement.add(torch.tensor([[1.0, 0], [0, 1], [1, 0]]))
+    assert float(agreement.average[0, 2]) == pytest.approx(1)
+    agreement.add(torch.tensor([[1.0, 0], [0, 1], [-1, 0]]))
+    assert float(agreement.average[0, 2]) == pytest.approx(0)  # two moments count alike
+    assert agreement.moments == 32 and agreement.seen[0].tolist() == [32, 32, 2]
+
+
+def test_a_line_of_an_older_run_counts_what_it_saw_in_every_moment() -> None:
+    old = {"moments": 4.0, "cosines": [[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]]}
+    agreement = Agreement.of_lines([old], 3)
+    assert agreement.seen.tolist() == [[4, 4, 0], [4, 4, 0], [0, 0, 4]]
+    agreement.add(torch.tensor([[1.0, 0], [1, 0], [1, 0]]))
+    torch.testing.assert_close(agreement.average[0], torch.tensor([1, 0.6, 1]))
+
+
 def test_it_goes_on_from_what_was_written_down() -> None:
     whole, parts = Agreement.fresh(3), Agreement.fresh(3)
     for seed in range(5):
-        whole.add(moment(seed))
-        parts.add(moment(seed))
+        now = moment(seed)
+        now[2] *= seed > 3  # a pair that was met late stays one
+        whole.add(now)
+        parts.add(now)
     parts = Agreement.of_lines([{}, json.loads(json.dumps(parts.line()))], 3)
     for agreement in (whole, parts):
         agreement.add(moment(9))

@@ -12,7 +12,7 @@ from PIL import Image
 from sources import small_source, tiny_transfer, write_small_checkpoint
 from test_main import ganlab
 
-from ganlab import checkpoints, sampling, transfer
+from ganlab import checkpoints, films, sampling, transfer
 from ganlab.config import ModelConfig
 from ganlab.data.dataset import Dataset
 from ganlab.export import export
@@ -178,6 +178,12 @@ def test_relatives_mix_by_folder_id_and_zip(small, tmp_path, home, one_task: Dat
          "between 0.083 and 416.667"),
         (["--film", "a.gif", "--seconds", "nan"], "--seconds is nan: at 24 frames in a second, "
          "choose between 0.083 and 416.667"),
+        (["--film", "a.gif", "--n", 7, "--seconds", 400, "--zoom", 16], "--film: 9600 frames of "
+         "1536 × 1536 pixels are more than a .gif can hold, which is in memory as a whole: make it "
+         "shorter or smaller, or an .mp4"),
+        (["--film", "a.webp", "--n", 3, "--seconds", 400, "--zoom", 16], "--film: 9600 frames of "
+         "1024 × 1024 pixels are more than a .webp can hold, which is in memory as a whole: make "
+         "it shorter or smaller, or an .mp4"),
         (["--film", "a.gif", "--zoom", 0], "--zoom is 0: choose between 1 and 16"),
     ],
 )  # fmt: skip
@@ -185,6 +191,15 @@ def test_a_mistake_is_one_line_that_says_what_to_do(small, tmp_path, capfd, word
     assert ganlab("blend", "small", *words, "--out", tmp_path / "a.png") == 2
     assert capfd.readouterr() == ("", f"ganlab: {message}\n")
     assert not (tmp_path / "a.png").exists()
+
+
+def test_only_films_that_are_in_memory_as_a_whole_are_bounded() -> None:
+    frames = films.MOST_PIXELS_HELD // 100**2
+    for kind in ("gif", "webp"):
+        films.need_memory(kind, frames, 100, 100)
+        with pytest.raises(ValueError, match=f"more than a .{kind} can hold"):
+            films.need_memory(kind, frames + 1, 100, 100)
+    films.need_memory("mp4", 10**6, 1000, 1000)
 
 
 def test_something_has_to_be_asked_for(small, capfd) -> None:

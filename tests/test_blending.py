@@ -7,7 +7,7 @@ import pytest
 import torch
 from sources import small_source
 
-from ganlab import sampling
+from ganlab import blending, sampling
 from ganlab.blending import (
     FEATURES,
     MODES,
@@ -164,6 +164,16 @@ def test_pixels_are_the_plain_cross_fade() -> None:
     torch.testing.assert_close(picture(parts, MIX, PIXELS), expected)
 
 
+def test_no_network_is_mixed_for_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, calls = relatives(), []
+    monkeypatch.setattr(blending, "mixed", lambda *args: calls.append(1) or mixed(*args))
+    expected = sum(float(w) * alone(part) for w, part in zip(MIX, parts, strict=True))
+    torch.testing.assert_close(picture(parts, MIX, PIXELS), expected)
+    assert not calls
+    picture(parts, MIX, FEATURES)
+    assert calls
+
+
 def test_features_are_mixed_before_a_last_layer_that_is_mixed_too() -> None:
     parts = heads(three_heads())
     network = parts[0].generator
@@ -221,6 +231,16 @@ def test_a_soft_swap_goes_over_in_equal_steps() -> None:
     ):
         weights = by_block(*ends, n_blocks=4, at=at, softness=softness)
         assert weights[:, 1].tolist() == expected
+
+
+@pytest.mark.parametrize("softness", [5e-324, 1e-300, 1e-40, 1e-7])
+def test_a_change_over_next_to_nothing_is_a_step(softness: float) -> None:
+    """A block in the very middle would be 0 / 0."""
+    ends = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
+    for blocks in (4, 5):
+        weights = by_block(*ends, n_blocks=blocks, softness=softness)
+        assert torch.equal(weights, by_block(*ends, n_blocks=blocks, softness=0))
+        assert weights.isfinite().all()
 
 
 def test_structure_leads_coarse_blocks_and_texture_fine_ones() -> None:

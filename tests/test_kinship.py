@@ -16,7 +16,8 @@ from ganlab.kinship import fingerprint
 from ganlab.opened import Opened, open_checkpoint, open_named, open_run, open_shipped, together
 from ganlab.perform import perform
 from ganlab.portable import open_run as open_download
-from ganlab.runs import Run
+from ganlab.portable import without_ids
+from ganlab.runs import Run, new_id
 from ganlab.source import open_source
 
 
@@ -117,7 +118,7 @@ def test_laps_of_a_race_are_kin_if_they_began_from_its_source(
 
 
 def test_edited_heads_are_kin_of_what_was_edited_and_of_its_kin(learn, tmp_path: Path) -> None:
-    words = ["heads", "small", "--add", "half=a:1,b:1", "--out", tmp_path / "edited"]
+    words = ["heads", "small", "--add", "half", "a=1,b=1", "--out", tmp_path / "edited"]
     assert ganlab(*words) == 0
     run = Run(tmp_path / "edited")
     for each in (open_run(run), open_checkpoint(export(run, tmp_path / "zips"))):
@@ -182,6 +183,47 @@ def test_a_download_of_a_download_is_kin_of_the_first_run(trained: Run, tmp_path
     assert are_kin(open_run(third), open_run(trained))
 
 
+def test_a_fingerprint_stays_what_it_is_however_often_it_is_told() -> None:
+    run_id = new_id()
+    known = fingerprint(run_id)
+    assert kinship.hidden(run_id) == known == kinship.hidden(known)
+    assert kinship.hidden("out") == "out"
+    story = {"lineage": {"run": run_id}, "sources": [{"source": run_id}, {"source": "small"}]}
+    once = without_ids(story)
+    expected = {"lineage": {"run": known}, "sources": [{"source": known}, {"source": "small"}]}
+    assert once == expected == without_ids(once)
+
+
+def test_no_id_looks_like_a_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = iter(["0123456789abcdef", "0123456789abcdeF"])
+    monkeypatch.setattr("ganlab.runs.secrets.token_urlsafe", lambda n: next(made))
+    assert new_id() == "0123456789abcdeF"
+
+
+def test_a_download_of_a_download_names_the_first_run_by_its_fingerprint(
+    trained: Run, tmp_path: Path
+) -> None:
+    branch, _ = trained.branch(tiny(data=trained.config.data, steps=3), tmp_path / "runs", 2)
+    perform(branch)
+    second, _ = open_download(export(branch, tmp_path / "1"), runs=tmp_path / "there")
+    assert set(kinship.of_run(second)) >= set(kinship.of_run(branch))
+    third, _ = open_download(export(second, tmp_path / "2"), runs=tmp_path / "there")
+    assert third.about["lineage"]["run"] == fingerprint(trained.id)
+    assert third.about["imported"]["run"] == fingerprint(second.id)
+    kin = {fingerprint(each.id) for each in (trained, branch, second, third)}
+    assert set(kinship.of_run(third)) == kin
+
+
+def test_an_older_download_without_ancestors_is_kin_by_its_fingerprints(
+    trained: Run, tmp_path: Path
+) -> None:
+    second, _ = open_download(export(trained, tmp_path / "1"), runs=tmp_path / "there")
+    about = second.about
+    del about["ancestors"]
+    (second.path / "run.json").write_text(json.dumps(about))
+    assert are_kin(open_run(second), open_run(trained))
+
+
 def test_what_learns_from_a_download_is_kin_of_the_run_behind_it(
     learn, trained: Run, tmp_path: Path
 ) -> None:
@@ -230,6 +272,21 @@ def test_children_of_folders_of_the_same_name_are_no_kin(learn, tmp_path: Path) 
         children.append(learn(parent.path))
         assert are_kin(open_run(children[-1]), open_run(parent))
     assert not are_kin(*map(open_run, children))
+
+
+def test_the_name_of_a_folder_makes_nobody_kin(trained: Run) -> None:
+    """Of a run at the shell it is its id, and many are called out."""
+    for name in ("out", "", 7, None):
+        about = {"lineage": {"run": name, "step": 2}}
+        assert kinship.of_checkpoint("small", about) == ["small"]
+        trained.describe(**about, imported={"run": name})
+        assert kinship.of_run(trained) == [fingerprint(trained.id)]
+    parent = new_id()
+    for told in (parent, fingerprint(parent)):
+        about = {"lineage": {"run": told, "step": 2}}
+        assert kinship.of_checkpoint("small", about) == ["small", fingerprint(parent)]
+        trained.describe(**about, imported={})
+        assert kinship.of_run(trained) == [fingerprint(trained.id), fingerprint(parent)]
 
 
 def test_unrelated_ones_are_refused_with_the_reason() -> None:

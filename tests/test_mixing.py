@@ -1,5 +1,8 @@
 """Recipes, and what is drawn of a mix: heads, families, strips, the way of a film."""
 
+import re
+from urllib.parse import parse_qsl
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +23,7 @@ from ganlab.mixing import (
     strip,
     way,
 )
+from ganlab.ui.link import to_query
 
 Z = sampling.latents(4, 8, 1)
 NAMES = ("a", "b", "c")
@@ -90,7 +94,7 @@ def test_shares_are_read_from_text(text: str, shares: tuple[float, ...]) -> None
     [
         ("d=1", "'d=1' does not name a part and its share: write a=0.5,c=0.5, of a, b, c"),
         ("a", "'a' does not name a part and its share"),
-        ("0.5,0.5", "'0.5, 0.5' does not name a part"),
+        ("0.5,0.5", "'0.5' does not name a part"),
         ("a=1,a=1", "a is named twice"),
         ("a=much", "the share of a is 'much': give a number"),
         ("a=-1", "from 0 upwards"),
@@ -110,6 +114,63 @@ def test_names_may_hold_commas_and_equals_signs() -> None:
     assert shares_from_text("robots, before=1,discs,after=3,x=y=2", names) == (1, 3, 2)
     assert parts_from_text("robots, before,discs,after , x=y,robots, before", names) == [0, 1, 2, 0]
     assert parts_from_text("a, b, a", ("a", "a, b")) == [1, 0]
+
+
+ODD = (
+    ("a", "b", "a,b"),
+    ("1", "2", "1,2", "1, 2"),
+    ("a", "a,  b", "b"),
+    ("x=1, y", "x", "z"),
+    ("a=b, c", "a", "a=b", "c"),
+    ("a=1", "a", "a=1=1", "1=1"),
+    ("robots, before", "discs, after", "before"),
+    (" a", "a", "a "),
+    (",", "=", "=,", ",=", "=1"),
+    ('"x"', "'", "a & b", "<i>", "%3D", "\\d+", "a.c", "(", "*"),
+    ("猫", "猫、犬", "猫,犬", "犬=猫", "é", "a\u3000b"),
+    ("only",),
+)
+
+
+@pytest.mark.parametrize("names", ODD, ids=str)
+def test_shares_of_any_names_are_read_back(names: tuple[str, ...]) -> None:
+    """As the link of a view writes them, and a mistake's hint."""
+    for seed in range(20):
+        drawn = np.random.default_rng(seed).integers(0, 3, len(names)) / 2
+        drawn[seed % len(names)] = 1
+        mix = tuple(drawn.tolist())
+        linked = dict(parse_qsl(to_query("", "", names, Recipe(mix), 1)))["mix"]
+        assert shares_from_text(linked, names) == mix
+        assert shares_from_text(f"{linked} , ", names) == mix
+        if not any(name != name.strip() for name in names):
+            assert shares_from_text(f" \n{linked}", names) == mix
+    with pytest.raises(ValueError, match="does not name a part") as caught:
+        shares_from_text("?", names)
+    hint = str(caught.value).partition("write ")[2].rpartition(", of ")[0]
+    while ", of " in hint:  # the names follow
+        hint = hint.rpartition(", of ")[0]
+    shares = shares_from_text(hint, names)
+    assert {name for name, share in zip(names, shares, strict=True) if share} == {
+        names[0], names[-1],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("names", ODD, ids=str)
+def test_each_odd_name_is_a_stop_of_a_way(names: tuple[str, ...]) -> None:
+    for place, name in enumerate(names):
+        assert parts_from_text(name, names) == [place]
+
+
+def test_what_is_wrong_among_odd_names_is_one_sentence() -> None:
+    for text, reason in (
+        ("a=b=", "the share of a=b is '': give a number"),
+        ("a=x", "the share of a is 'x': give a number"),
+        ("a=1,a=b=1,a=2", "a is named twice"),
+        ("a=1=2", "'a=1=2' does not name a part and its share: write a=0.5,a=b=0.5, of a, a=b"),
+        ("a=1,,c,d=1", "'c' does not name a part"),
+    ):
+        with pytest.raises(ValueError, match=f"^{re.escape(reason)}"):
+            shares_from_text(text, ("a", "a=b"))
 
 
 def test_a_way_is_read_from_text() -> None:

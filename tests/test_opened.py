@@ -109,6 +109,33 @@ def test_what_trains_on_is_opened_anew(tmp_path: Path, one_task: Dataset) -> Non
     assert open_run(run) is not before or run.best_step() == int(newest.name)
 
 
+def test_a_snapshot_that_is_replaced_in_mid_read_is_read_anew(
+    tmp_path: Path, one_task: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained(tmp_path, one_task, "scratch")
+    old, read, seen = run.snapshot(), checkpoints.restore_generator, []
+
+    def replaced_first(config: ModelConfig, folder: Path):
+        if not seen:
+            old.rename(old.with_name(f"{int(old.name) + 1:06d}"))
+        seen.append(folder)
+        return read(config, folder)
+
+    monkeypatch.setattr(checkpoints, "restore_generator", replaced_first)
+    assert names(open_run(run).parts) == list(one_task.tasks)
+    assert seen == [old, run.snapshot()]
+
+
+def test_a_snapshot_without_a_generator_is_refused_in_the_end(
+    tmp_path: Path, one_task: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganlab.opened.time.sleep", lambda seconds: None)
+    run = trained(tmp_path, one_task, "scratch")
+    (run.snapshot() / "generator.safetensors").unlink()
+    with pytest.raises(checkpoints.CheckpointError, match=r"holds no generator\.safetensors"):
+        open_run(run)
+
+
 # Two together -----------------------------------------------------------------------------------
 
 

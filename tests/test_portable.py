@@ -689,11 +689,14 @@ def agreement(**changes) -> bytes:
     [b"{}\n", b"7\n", agreement()[:-1], agreement() + agreement(), agreement(cosines=[[1]]),
      agreement(cosines=[[1, 2], [2, 1]]), agreement(cosines=[[1, "x"], [0, 1]]),
      agreement(cosines=7), agreement(cosines=[1, 1]), agreement(moments=0), agreement(step=0.5),
-     agreement(seconds=-1), agreement(more=1)],
+     agreement(seconds=-1), agreement(more=1), agreement(seen=[[1, 1]]), agreement(seen=7),
+     agreement(seen=[[1, -1], [1, 1]]), agreement(seen=[[1, "x"], [1, 1]]), agreement(seen=None)],
 )  # fmt: skip
 def test_an_agreement_of_other_tasks_or_none_at_all_is_refused(tmp_path, content):
     path = tmp_path / "agreement.jsonl"
     path.write_bytes(agreement())
+    vetting.agreement(path, 2)  # an older run's
+    path.write_bytes(agreement(seen=[[1, 0.0], [0.0, 1]]))
     vetting.agreement(path, 2)
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"agreement\.jsonl"):

@@ -263,6 +263,29 @@ def test_a_discriminator_of_another_kind_is_refused(damaged, tmp_path, change):
     refused(damaged({name: content}), tmp_path / "there")
 
 
+@pytest.mark.parametrize("name", ["generator", "discriminator"])
+def test_weights_that_the_edits_do_not_make_are_refused(damaged, tmp_path, name):
+    """One number is enough; what rounding changes is not."""
+    top = "generator.safetensors"
+    file = top if name == "generator" else f"run/snapshots/000002/{name}.safetensors"
+    for change, is_taken in ((1.0, False), (1e-3, False), (1e-7, True)):
+        tensors = load(members(damaged())[file])
+        for key in [key for key, value in tensors.items() if value.is_floating_point()][-1:]:
+            tensors[key].view(-1)[-1] += change
+        path = damaged({file: save(tensors)})
+        if is_taken:
+            assert open_run(path, runs=tmp_path / "taken")[0].is_derived
+        else:
+            refused(path, tmp_path / "there", f"its {name} is not what its edits make: ")
+
+
+def test_a_discriminator_is_there_if_the_edits_make_one(damaged, tmp_path):
+    file = "run/snapshots/000002/discriminator.safetensors"
+    match = "its discriminator is not what its edits make"
+    refused(damaged({file: None}), tmp_path / "there", match)
+    refused(damaged({"run/source/discriminator.safetensors": None}), tmp_path / "there", match)
+
+
 def test_a_training_state_has_no_place_among_edited_heads(damaged, tmp_path):
     name = "run/snapshots/000002/training.safetensors"
     refused(damaged({name: save({"rng": torch.zeros(1)})}), tmp_path / "there")
