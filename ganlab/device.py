@@ -11,12 +11,14 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from ganlab.files import read_json, write_json
 from ganlab.paths import cache_dir
@@ -219,6 +221,18 @@ def warm_up() -> None:
     """Loads what PyTorch leaves to a process's first optimiser: its compiler, a second or two of
     imports, which else the first visitor waits for."""
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+
+
+_HANDS = ThreadPoolExecutor(available_cores(), "ganlab-draws", lambda: torch.set_num_threads(1))
+
+
+def side_by_side(draw: Callable[[Tensor], np.ndarray], z: Tensor, busy: bool) -> np.ndarray:
+    """What `draw` makes of latents (N, z_dim), a part of them on each core; all on one if something
+    trains. Threads within an operation would wait for each other after every one of them, and where
+    a browser has the same cores, that took half as long again.
+    """
+    parts = 1 if busy else min(plan().threads, len(z))
+    return np.concatenate(list(_HANDS.map(draw, z.tensor_split(parts))))
 
 
 @contextmanager

@@ -21,11 +21,17 @@ from scripts.measure_page import REPOSITORY, wait_for
 
 MOVE = """async (value) => {
   const slider = document.querySelector("#mixer input[type=range]");
-  const image = () => document.querySelector("#blend-picture img");
+  const place = document.querySelector("#blend-picture"), image = () => place.querySelector("img");
   const before = image().src, began = performance.now();
+  const changed = new Promise((go) => {
+    const watcher = new MutationObserver(() => {
+      if (image() && image().src !== before) { watcher.disconnect(); go(); }
+    });
+    watcher.observe(place, {subtree: true, childList: true, attributes: true});
+  });
   slider.value = value;
   slider.dispatchEvent(new Event("input", {bubbles: true}));
-  while (image().src === before) await new Promise((go) => setTimeout(go, 1));
+  await changed;
   await image().decode();
   return performance.now() - began;
 }"""
@@ -43,7 +49,8 @@ def main() -> None:
         app = subprocess.Popen([sys.executable, "app.py"], cwd=REPOSITORY, env=env)
         try:
             wait_for(url)
-            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            flags = ["--no-sandbox", "--disable-gpu"]
+            browser = playwright.chromium.launch(executable_path=chromium, args=flags)
             page = open_blend(browser.new_page(), url)
             tell("idle", times(page, args.moves))
             trainer = browser.new_page()

@@ -1,6 +1,7 @@
 """The Blend tab: a generator's heads, or relatives, mixed by a pad and sliders."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,17 @@ element.addEventListener("click", (event) => {
     + Math.floor((event.clientX - box.left) / side);
   trigger("click", {cell});
 });
-watch("value", () => {
+let settled = 0;
+const showInAddress = () => {
   const query = element.querySelector("[data-query]")?.dataset.query;
   if (!query || !element.offsetParent) return;  // another tab is looked at
   const run = new URL(window.location).searchParams.get("run");
   const kept = run ? `&run=${encodeURIComponent(run)}` : "";
   window.history.replaceState({}, "", `?${query}${kept}`);
+};
+watch("value", () => {  // not with each picture of a drag: browsers limit and charge for it
+  clearTimeout(settled);
+  settled = setTimeout(showInAddress, 300);
 });
 """
 
@@ -269,6 +275,6 @@ def wire_blend(jobs: Jobs, blend: Blend, saved: gr.BrowserState, exports: Path) 
     gr.on([blend.mode.input, blend.apart.input], turn, [blend.mode, blend.apart], shows, **QUICK)
     blend.other.input(**blend.chooses)
     changes = [*blend.of_mix, blend.seed]
-    wire_viewer(jobs, blend, saved, lambda _, *values: draw(jobs, *values), blend.inputs, changes)
+    wire_viewer(jobs, blend, saved, partial(draw, jobs), blend.inputs, changes)
     wire_heads(jobs, blend, saved, read, lambda where: where_is(where).get("width"))
     wire_more(jobs, blend, saved, read, exports)

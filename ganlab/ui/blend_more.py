@@ -267,8 +267,7 @@ def wire_more(jobs: Jobs, blend: Any, saved: gr.BrowserState, read: Read, export
             if view is None:
                 raise ValueError("Choose a generator first.")
             if which == "grid":
-                with device.quick_threads(jobs.is_busy):
-                    pixels = view.draw()
+                pixels = view.draw(jobs.is_busy)
                 path = as_file(pixels, view.columns, exports, f"ganlab-blend-seed{view.seed}.png")
             else:
                 z = view.latents(view.columns)

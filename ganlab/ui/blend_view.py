@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab import device, mixing, sampling
-from ganlab.blending import PARAMETERS, Part
+from ganlab import device, sampling
+from ganlab.blending import PARAMETERS, Mix, Part
 from ganlab.jobs import Jobs
 from ganlab.mixing import Recipe
 from ganlab.opened import Opened, together
@@ -23,6 +23,7 @@ from ganlab.ui.viewer import as_seed, where_is
 SAMPLES = 36
 COLUMNS, COLUMNS_OF_NARROW = 9, 6
 NARROW = 744  # pixels of a page
+QUALITY = 86  # of a JPEG that lives for a moment
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,16 @@ class View:
         """(n, z_dim)."""
         return sampling.latents(n, self.opened.config.z_dim, self.seed)
 
-    def draw(self) -> np.ndarray:
+    def draw(self, busy: bool) -> np.ndarray:
         """The samples (36, H, W, C)."""
         if self.parts:
-            return mixing.draw(self.parts, self.latents(), self.recipe)
-        ids = torch.zeros(SAMPLES, dtype=torch.long)  # of a classic, which has no heads
-        return self.opened.draw(self.latents(), ids)
+            weights = self.recipe.weights(self.parts[0].generator.n_blocks)
+            network, tasks = Mix(self.parts, weights, self.recipe.mode), weights
+        else:  # a classic, which has no heads
+            network, tasks = self.opened.generator, torch.ones(1)
+        return device.side_by_side(
+            lambda z: sampling.sample(network, z, tasks), self.latents(), busy
+        )
 
 
 def open_both(jobs: Jobs, name: Any, other: Any) -> tuple[Opened, tuple[Part, ...]]:
@@ -122,9 +127,8 @@ def columns_of(where: Any) -> int:
 
 def look(view: View, busy: bool) -> str:
     """The samples of a seed, each drawn by the same mix."""
-    with device.quick_threads(busy):
-        pixels = view.draw()
-    jpeg = sampling.to_jpeg(sampling.grid(pixels, view.columns))
+    pixels = view.draw(busy)
+    jpeg = sampling.to_jpeg(sampling.grid(pixels, view.columns), QUALITY)
     words = view.recipe.in_words(view.names) if view.parts else view.opened.name
     more = " · Click a picture to see its family" if len(view.parts) > 1 else ""
     figure = figures.samples_figure(

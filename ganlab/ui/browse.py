@@ -91,24 +91,24 @@ def look(opened: Opened, head: Any, seed: Any, truncation: Any) -> str:
 def wire_browse(jobs: Jobs, browse: Browse, saved: gr.BrowserState) -> None:
     """Connects the components."""
 
-    def draw(store: Any, name: Any, head: Any, seed: Any, truncation: Any) -> Any:
+    def draw(name: Any, head: Any, seed: Any, truncation: Any) -> Any:
         try:
             opened = open_picked(jobs, name)
             return ["", look(opened, head, seed, truncation)]
         except ValueError as error:
             return [refused(error), gr.skip()]
 
-    def choose(store: Any, name: Any, shown: Any, head: Any, seed: Any, truncation: Any) -> Any:
+    def choose(_: Any, name: Any, shown: Any, head: Any, seed: Any, truncation: Any) -> Any:
         """Another generator and its heads; the same one stays as it was."""
         if name == shown:
-            return [gr.skip(), gr.skip(), *draw(store, name, head, seed, truncation)]
+            return [gr.skip(), gr.skip(), *draw(name, head, seed, truncation)]
         try:
             heads = head_choices(open_picked(jobs, name))
         except ValueError as error:
             return [gr.skip(), gr.skip(), refused(error), gr.skip()]
         first = heads[0][1]
         updates = [name, gr.Dropdown(choices=heads, value=first)]
-        return [*updates, *draw(store, name, first, seed, truncation)]
+        return [*updates, *draw(name, first, seed, truncation)]
 
     inputs = [browse.head, browse.seed, browse.truncation]
     browse.chooses = {

@@ -2,7 +2,7 @@
 // props.value always sum to 1; what is locked keeps its share, and the others make room.
 const SVG = "http://www.w3.org/2000/svg";
 const root = element.querySelector(".gl-mixer");
-let corners = [], rows = [], point = null, past = [];
+let corners = [], rows = [], point = null, past = [], faces = [];
 
 const names = () => props.value?.names ?? [];
 const shares = () => props.value?.shares ?? [];
@@ -123,7 +123,7 @@ function buildPad() {
   svg.append(draw("polygon", {points: corners.join(" "), class: "gl-area"}));
   names().forEach((name, i) => {
     const [x, y] = corners[i], corner = draw("g", {class: "gl-corner"});
-    const face = props.value.faces?.[i], side = n > 5 ? 30 : 40;
+    const face = faces[i], side = n > 5 ? 30 : 40;
     if (face) corner.append(draw("image", {href: face, x: x - side / 2, y: y - side / 2,
       width: side, height: side}));
     corner.append(draw("rect", {x: x - side / 2, y: y - side / 2, width: side, height: side, rx: 8}));
@@ -198,6 +198,12 @@ function show() {
 }
 
 function renew() {
+  if (props.value?.faces) {  // kept here, or each move of a slider would send them back
+    const {faces: pictures, ...rest} = props.value;
+    faces = pictures;
+    root.dataset.names = "";
+    props.value = rest;
+  }
   if (root.dataset.names !== JSON.stringify(names()) || root.dataset.of !== props.value?.of) build();
   root.dataset.of = props.value?.of ?? "";
   show();

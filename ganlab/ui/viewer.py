@@ -109,12 +109,12 @@ def wire_viewer(
     """Connects what every viewer has.
 
     Args:
-        draw: gives note and picture, of what `saved` and `inputs` hold.
+        draw: gives note and picture, of what `inputs` hold.
         changes: those of the inputs by which a visitor changes the picture of a model.
     """
     draws = {
         "fn": draw,
-        "inputs": [saved, *inputs],
+        "inputs": [*inputs],  # without what is saved, which takes its time to decipher
         "outputs": [viewer.note, viewer.picture],
         **QUICK,
     }

@@ -17,11 +17,17 @@ pytestmark = pytest.mark.browser
 
 MOVE = """async (value) => {
   const slider = document.querySelector("#mixer input[type=range]");
-  const image = () => document.querySelector("#blend-picture img");
+  const place = document.querySelector("#blend-picture"), image = () => place.querySelector("img");
   const before = image().src, began = performance.now();
+  const changed = new Promise((go) => {
+    const watcher = new MutationObserver(() => {
+      if (image() && image().src !== before) { watcher.disconnect(); go(); }
+    });
+    watcher.observe(place, {subtree: true, childList: true, attributes: true});
+  });
   slider.value = value;
   slider.dispatchEvent(new Event("input", {bubbles: true}));
-  while (image().src === before) await new Promise((go) => setTimeout(go, 1));
+  await changed;
   await image().decode();
   return performance.now() - began;
 }"""
