@@ -45,7 +45,7 @@ HOW = {
     "features": "Each head runs apart up to its last layer, where what they drew is mixed.",
     "pixels": "Finished pictures are cross-faded, to see why the others are better.",
 }
-# A click on a picture tells which; the address follows what is shown.
+# Shows the figure, says which picture is clicked, and lets the address follow.
 CLICKS = """
 element.addEventListener("click", (event) => {
   const image = event.target.closest("img"), figure = element.querySelector("[data-columns]");
@@ -64,8 +64,10 @@ const showInAddress = () => {
   const kept = run ? `&run=${encodeURIComponent(run)}` : "";
   window.history.replaceState({}, "", `?${query}${kept}`);
 };
-watch("value", () => {  // not with each picture of a drag: browsers limit and charge for it
-  clearTimeout(settled);
+const place = element.querySelector(".gl-live");
+watch("value", () => {
+  place.innerHTML = props.value ?? "";
+  clearTimeout(settled);  // not with each picture of a drag: browsers limit and charge for it
   settled = setTimeout(showInAddress, 300);
 });
 """
@@ -165,7 +167,12 @@ def build_blend_panel() -> dict[str, Any]:
     """The right side."""
     with gr.Column(visible=False, elem_id="blend-panel") as panel:
         with gr.Column(elem_classes="gl-card", elem_id="blend-stage"):
-            picture = gr.HTML(elem_id="blend-picture", elem_classes="gl-html", js_on_load=CLICKS)
+            picture = gr.HTML(
+                html_template='<div class="gl-live"></div>',  # filled by the script: faster
+                js_on_load=CLICKS,
+                elem_id="blend-picture",
+                elem_classes="gl-html",
+            )
         with gr.Column(elem_classes="gl-card", elem_id="blend-more"):
             more = build_more()
             heads = build_heads()
