@@ -1,6 +1,7 @@
 """The script that trains a shipped checkpoint on between its heads."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,17 +13,23 @@ from scripts import train_between, train_checkpoints
 PARTS = ("heads-alone", "between-them")
 
 
-def test_a_checkpoint_trains_on_between_its_heads_and_is_written_again(
+@pytest.fixture
+def shipped(
     script,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+) -> Path:
+    """The folder of a tiny checkpoint that the script can train on."""
     call(script, monkeypatch, "train", "tiny")
     call(script, monkeypatch, "export", "tiny")
-    folder = checkpoints.SHIPPED / "tiny"
-    before = checkpoints.read_tensors(folder, "generator.safetensors")
-    model = checkpoints.read_model_json(folder)[0]
     monkeypatch.setattr(train_between, "DATA", {"tiny": "drawings"})
+    return checkpoints.SHIPPED / "tiny"
+
+
+def test_a_checkpoint_trains_on_between_its_heads_and_is_written_again(
+    shipped: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = checkpoints.read_tensors(shipped, "generator.safetensors")
+    model = checkpoints.read_model_json(shipped)[0]
     few = {"steps": 4, "seconds": None, "precision": "fp32", "batch_size": 8}
     monkeypatch.setattr(train_between, "SETTINGS", {"tiny": few})
     monkeypatch.setattr(train_checkpoints, "SAMPLES", 12)
@@ -31,24 +38,19 @@ def test_a_checkpoint_trains_on_between_its_heads_and_is_written_again(
     train_between.train("tiny")  # once is enough
     assert "is finished" in capsys.readouterr().out
     train_between.export("tiny")
-    now = checkpoints.read_tensors(folder, "generator.safetensors")
+    now = checkpoints.read_tensors(shipped, "generator.safetensors")
     assert any(not torch.equal(now[name], before[name]) for name in before)
-    told = json.loads((folder / "model.json").read_text())
+    told = json.loads((shipped / "model.json").read_text())
     story = told["lineage"]["between"]
     assert story["step"] == 4 and story["trained_with"]["blends"] == 0.4
     assert set(story["kid_before"]) == set(told["metrics"]) == set(model.tasks)
-    assert checkpoints.read_model_json(folder)[0] == model
-    assert "Then between its heads: 32 pictures" in (folder / "README.md").read_text()
+    assert checkpoints.read_model_json(shipped)[0] == model
+    assert "Then between its heads: 32 pictures" in (shipped / "README.md").read_text()
 
 
 def test_the_race_trains_from_the_same_weights_with_blends_and_without(
-    script,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    shipped: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    call(script, monkeypatch, "train", "tiny")
-    call(script, monkeypatch, "export", "tiny")
-    monkeypatch.setattr(train_between, "DATA", {"tiny": "drawings"})
     settings = {"tiny": {"precision": "fp32", "batch_size": 8}}
     monkeypatch.setattr(train_between, "SETTINGS", settings)
     monkeypatch.setattr(train_between, "RACE_STEPS", 3)

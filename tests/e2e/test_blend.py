@@ -12,25 +12,9 @@ from playwright.sync_api import Locator, Page, expect
 
 from e2e.conftest import PHONE, Server, Visitors
 from e2e.test_viewers import expect_another, turn_to
+from scripts.measure_blend import MOVE
 
 pytestmark = pytest.mark.browser
-
-MOVE = """async (value) => {
-  const slider = document.querySelector("#mixer input[type=range]");
-  const place = document.querySelector("#blend-picture"), image = () => place.querySelector("img");
-  const before = image().src, began = performance.now();
-  const changed = new Promise((go) => {
-    const watcher = new MutationObserver(() => {
-      if (image() && image().src !== before) { watcher.disconnect(); go(); }
-    });
-    watcher.observe(place, {subtree: true, childList: true, attributes: true});
-  });
-  slider.value = value;
-  slider.dispatchEvent(new Event("input", {bubbles: true}));
-  await changed;
-  await image().decode();
-  return performance.now() - began;
-}"""
 
 
 def shares(page: Page, mixer: str = "#mixer") -> list[int]:
