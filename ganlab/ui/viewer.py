@@ -62,9 +62,7 @@ def build_seed(name: str) -> dict[str, Any]:
         1,
         label="Seed",
         info="The same number gives the same pictures again.",
-        precision=0,
-        minimum=0,
-        maximum=LAST_SEED,
+        precision=0,  # without limits, of which gradio would say nothing but "Error"
         elem_id=f"{name}-seed",
     )
     with gr.Row(elem_classes="gl-tight"):

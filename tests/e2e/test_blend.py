@@ -138,6 +138,17 @@ def test_a_click_shows_the_family_and_sections_give_strips_films_and_files(page:
         assert download.value.suggested_filename.endswith("-seed1.png")
 
 
+def test_a_seed_that_is_none_is_refused_in_words(page: Page):
+    picture = turn_to(page, "Blend")
+    seed = page.locator("#blend-seed input")
+    seed.fill("-7")
+    seed.blur()
+    expect(page.locator("#blend-note")).to_contain_text("The seed is a whole number from 0")
+    seed.fill("5")
+    expect_another(picture, seed.blur)
+    expect(page.locator("#blend-note")).to_have_text("")
+
+
 def test_ten_heads_fit_too(page: Page):
     picture = turn_to(page, "Blend")
     page.get_by_role("combobox", name="Generator").click()
