@@ -14,7 +14,7 @@ from ganlab.mixing import Recipe
 from ganlab.ui import figures
 from ganlab.ui.blend_heads import Heads, build_heads, renewed_heads, wire_heads
 from ganlab.ui.blend_more import More, build_more, renewed, wire_more
-from ganlab.ui.blend_view import key_of, look, open_both, read
+from ganlab.ui.blend_view import follows, key_of, look, open_both, read
 from ganlab.ui.link import Linked, from_query, recipe_of
 from ganlab.ui.mixer import (
     EMPTY,
@@ -45,32 +45,7 @@ HOW = {
     "features": "Each head runs apart up to its last layer, where what they drew is mixed.",
     "pixels": "Finished pictures are cross-faded, to see why the others are better.",
 }
-# Shows the figure, says which picture is clicked, and lets the address follow.
-CLICKS = """
-element.addEventListener("click", (event) => {
-  const image = event.target.closest("img"), figure = element.querySelector("[data-columns]");
-  if (!image || !figure) return;
-  const box = image.getBoundingClientRect(), columns = Number(figure.dataset.columns);
-  const side = box.width / columns;
-  const cell = Math.floor((event.clientY - box.top) / side) * columns
-    + Math.floor((event.clientX - box.left) / side);
-  trigger("click", {cell});
-});
-let settled = 0;
-const showInAddress = () => {
-  const query = element.querySelector("[data-query]")?.dataset.query;
-  if (!query || !element.offsetParent) return;  // another tab is looked at
-  const run = new URL(window.location).searchParams.get("run");
-  const kept = run ? `&run=${encodeURIComponent(run)}` : "";
-  window.history.replaceState({}, "", `?${query}${kept}`);
-};
-const place = element.querySelector(".gl-live");
-watch("value", () => {
-  place.innerHTML = props.value ?? "";
-  clearTimeout(settled);  // not with each picture of a drag: browsers limit and charge for it
-  settled = setTimeout(showInAddress, 300);
-});
-"""
+SCRIPT = Path(__file__).with_suffix(".js").read_text()
 
 
 @dataclass
@@ -163,13 +138,14 @@ def build_blend(tab: gr.Tab) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def build_blend_panel() -> dict[str, Any]:
+def build_blend_panel(jobs: Jobs) -> dict[str, Any]:
     """The right side."""
     with gr.Column(visible=False, elem_id="blend-panel") as panel:
         with gr.Column(elem_classes="gl-card", elem_id="blend-stage"):
             picture = gr.HTML(
                 html_template='<div class="gl-live"></div>',  # filled by the script: faster
-                js_on_load=CLICKS,
+                js_on_load=SCRIPT,
+                server_functions=[follows(jobs)],
                 elem_id="blend-picture",
                 elem_classes="gl-html",
             )
@@ -281,7 +257,7 @@ def wire_blend(jobs: Jobs, blend: Blend, saved: gr.BrowserState, exports: Path) 
     shows = [blend.how, blend.apart, blend.fine]
     gr.on([blend.mode.input, blend.apart.input], turn, [blend.mode, blend.apart], shows, **QUICK)
     blend.other.input(**blend.chooses)
-    changes = [*blend.of_mix, blend.seed]
+    changes = [*blend.of_mix, blend.seed, blend.picture]
     wire_viewer(jobs, blend, saved, partial(draw, jobs), blend.inputs, changes)
     wire_heads(jobs, blend, saved, read, lambda where: where_is(where).get("width"))
     wire_more(jobs, blend, saved, read, exports)

@@ -1,7 +1,7 @@
 """What the Blend tab shows, read from what a page sends, and drawn."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -15,8 +15,8 @@ from ganlab.jobs import Jobs
 from ganlab.mixing import Recipe
 from ganlab.opened import Opened, together
 from ganlab.ui import figures
-from ganlab.ui.link import to_query
-from ganlab.ui.mixer import MOST_PARTS, is_number, read_mixer
+from ganlab.ui.link import from_query, recipe_of, to_query
+from ganlab.ui.mixer import DECIMALS, MOST_PARTS, is_number, read_mixer, shares_in
 from ganlab.ui.picker import open_picked
 from ganlab.ui.viewer import as_seed, where_is
 
@@ -103,14 +103,16 @@ def read(jobs: Jobs, *values: Any) -> View | None:
         is_apart = apart and mode == PARAMETERS
         blocks = parts[0].generator.n_blocks
         recipe = Recipe(
-            read_mixer(mixer, len(parts)),
-            read_mixer(texture, len(parts)) if is_apart else (),
+            read_mixer(shares_in(mixer), len(parts)),
+            read_mixer(shares_in(texture), len(parts)) if is_apart else (),
             mode,
             min(_number(at), blocks) if is_apart else None,
             _number(softness),
         )
     query = to_query(name, other or "", [part.name for part in parts], recipe, number)
-    return View(opened, parts, len(every), recipe, number, columns_of(where), query)
+    return View(
+        opened, parts, len(every), recipe, number, columns_of(where_is(where).get("width")), query
+    )
 
 
 def _number(value: Any) -> float:
@@ -119,9 +121,8 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def columns_of(where: Any) -> int:
-    """As many as a page of its width has room for."""
-    width = where_is(where).get("width")
+def columns_of(width: Any) -> int:
+    """As many as a page of its width has room for, whatever it says that is."""
     return COLUMNS_OF_NARROW if isinstance(width, int) and width < NARROW else COLUMNS
 
 
@@ -134,5 +135,48 @@ def look(view: View, busy: bool) -> str:
     figure = figures.samples_figure(
         jpeg, f"A blend: {words}", f"{words} · Seed {view.seed:,}{more}"
     )
-    query = escape(view.query)
-    return f'<div data-columns="{view.columns}" data-query="{query}">{figure}</div>'
+    data = {
+        "columns": view.columns,
+        "query": view.query,
+        "shares": _in_figures(view.recipe.structure),
+        "texture": _in_figures(view.recipe.texture),
+    }
+    held = " ".join(f'data-{name}="{escape(str(value))}"' for name, value in data.items())
+    return f"<div {held}>{figure}</div>"
+
+
+def _in_figures(shares: Sequence[float]) -> str:
+    return ",".join(f"{share:.{DECIMALS}f}" for share in shares)
+
+
+def follows(jobs: Jobs) -> Callable[[Any], str | None]:
+    """What the picture's script asks the server, a while quicker than by an event."""
+
+    def follow(ask: Any) -> str | None:
+        """The figure of a view that is shown already, mixed anew; None = an event would say why
+        there is none.
+
+        Args:
+            ask: the `query` of the figure that is shown, the `shares` and those of `texture` to mix
+                by, and the page's `width`.
+        """
+        try:
+            asked = ask if isinstance(ask, dict) else {}
+            linked = from_query(str(asked.get("query")))
+            opened, every = open_both(jobs, linked.model, linked.other)
+            parts = every[:MOST_PARTS]
+            names = [part.name for part in parts]
+            before, seed = recipe_of(linked, names)
+            recipe = replace(
+                before,
+                structure=read_mixer(asked.get("shares"), len(parts)),
+                texture=before.texture and read_mixer(asked.get("texture"), len(parts)),
+            )
+        except ValueError:
+            return None
+        query = to_query(linked.model, linked.other, names, recipe, seed)
+        columns = columns_of(asked.get("width"))
+        view = View(opened, parts, len(every), recipe, seed, columns, query)
+        return look(view, jobs.is_busy)
+
+    return follow

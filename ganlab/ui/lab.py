@@ -59,7 +59,7 @@ def build_lab(page: gr.Blocks, jobs: Jobs) -> None:
                 watch = build_watch()
                 build_shelf(exports)
             viewers = {
-                "blend": Blend(**blend_form, **build_blend_panel()),
+                "blend": Blend(**blend_form, **build_blend_panel(jobs)),
                 "browse": Browse(**browse_form, **build_panel("browse")),
             }
     empty = [watch.empty_text, watch.begin]

@@ -84,7 +84,9 @@ function begin() { past.push(shares()); past = past.slice(-50); }
 function set(values, more = {}) {
   props.value = {...props.value, shares: values, ...more};
   show();
-  trigger("input");
+  // Whoever can follow at once says so; else it is an event like any other.
+  const moved = new CustomEvent("gl-mix", {bubbles: true, cancelable: true});
+  if (root.dispatchEvent(moved)) trigger("input");
 }
 
 function even() { begin(); set(fitted(names().map(() => 1))); }
@@ -208,5 +210,6 @@ function renew() {
   root.dataset.of = props.value?.of ?? "";
   show();
 }
+root.shares = shares;
 renew();
 watch("value", renew);

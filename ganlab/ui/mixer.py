@@ -60,6 +60,11 @@ def of_one(shares: Sequence[float]) -> list[float]:
     return [share / total for share in shares] if abs(total - 1) > 1e-3 else list(shares)
 
 
+def shares_in(mixer: Any) -> Any:
+    """What a mixer's value says of its shares, whatever that is."""
+    return mixer.get("shares") if isinstance(mixer, dict) else None
+
+
 def is_number(value: Any) -> bool:
     """Finite and of a size that makes sense, whatever the page sends."""
     return type(value) in (int, float) and abs(value) <= 1e9
@@ -70,13 +75,12 @@ def first_shares(n: int) -> tuple[float, ...]:
     return tuple(float(i < 2) for i in range(n))
 
 
-def read_mixer(value: Any, n: int) -> tuple[float, ...]:
+def read_mixer(shares: Any, n: int) -> tuple[float, ...]:
     """The shares of so many parts, from whatever the page sends.
 
     Raises:
         ValueError: not as many numbers.
     """
-    shares = value.get("shares") if isinstance(value, dict) else None
     is_list = isinstance(shares, list) and len(shares) == n
     if not is_list or not all(map(is_number, shares)):
         raise ValueError("The mix does not fit this generator: choose it again.")

@@ -146,7 +146,7 @@ def test_a_mixer_shows_a_face_at_each_corner_and_shares_that_sum_to_one(jobs):
     value = mixer_value("small\n", parts, (3.0, 1.0), torch.zeros(1, 8))
     assert value["names"] == ["a", "b"] and value["shares"] == [0.75, 0.25]
     assert len(value["faces"]) == 2 and value["faces"][0] != value["faces"][1]
-    assert read_mixer(value, 2) == (0.75, 0.25)
+    assert read_mixer(value["shares"], 2) == (0.75, 0.25)
 
 
 @pytest.mark.parametrize(
