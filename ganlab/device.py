@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganlab.courtesy import going_first
 from ganlab.files import read_json, write_json
 from ganlab.paths import cache_dir
 
@@ -226,23 +227,24 @@ def warm_up() -> None:
 _HANDS = ThreadPoolExecutor(available_cores(), "ganlab-draws", lambda: torch.set_num_threads(1))
 
 
-def side_by_side(draw: Callable[[Tensor], np.ndarray], z: Tensor, busy: bool) -> np.ndarray:
-    """What `draw` makes of latents (N, z_dim), a part of them on each core; all on one if something
-    trains. Threads within an operation would wait for each other after every one of them, and where
-    a browser has the same cores, that took half as long again.
+def side_by_side(draw: Callable[[Tensor], np.ndarray], z: Tensor) -> np.ndarray:
+    """What `draw` makes of latents (N, z_dim), for somebody who waits for it: a part of them on
+    each core. Threads within an operation would wait for each other after every one of them, and
+    where a browser has the same cores, that took half as long again.
     """
-    parts = 1 if busy else min(plan().threads, len(z))
-    return np.concatenate(list(_HANDS.map(draw, z.tensor_split(parts))))
+    parts = z.tensor_split(min(plan().threads, len(z)))
+    with going_first():
+        return np.concatenate(list(_HANDS.map(draw, parts)))
 
 
 @contextmanager
-def quick_threads(busy: bool) -> Iterator[None]:
-    """For what somebody waits for, within this thread: as many as the machine has to offer or, if
-    something trains, one, since several would wait for each other."""
+def quick_threads() -> Iterator[None]:
+    """For what somebody waits for, within this thread: as many as the machine has to offer."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1 if busy else plan().threads)
+    torch.set_num_threads(plan().threads)
     try:
-        yield
+        with going_first():
+            yield
     finally:
         torch.set_num_threads(before)
 

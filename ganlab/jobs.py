@@ -155,11 +155,6 @@ class Jobs:
             self._known[run.id] = _Job(run)
         return run.id, token
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether something trains now."""
-        return bool(self._active)
-
     def stop(self, run_id: str, token: object) -> None:
         """Asks a run to stop and save; one that waits leaves the queue at once."""
         with self._changed:

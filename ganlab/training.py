@@ -20,6 +20,7 @@ from ganlab import agreement, device, sampling, transfer
 from ganlab.agreement import Agreement
 from ganlab.checkpoints import state_bytes
 from ganlab.config import ModelConfig, TrainConfig
+from ganlab.courtesy import let_others_first
 from ganlab.data.dataset import Dataset
 from ganlab.device import ThreadChooser
 from ganlab.models import HAS_HEADS
@@ -206,6 +207,8 @@ def train(
         progress = config.progress_at(state.step, state.seconds)
         if progress >= 1 or should_stop() or ended_early:
             break
+        waited = let_others_first()
+        began, speed_from = began + waited, speed_from + waited  # none of that is training
         set_learning_rate(state, config, progress)
 
         enough = state.step + 1 - logged >= LEAST_STEPS_PER_LOG or state.step == 0
@@ -262,7 +265,7 @@ def train(
             ended_early = schedule is not None and bool(transfer.loses_variety(looks))
         elif saving.is_due(state.seconds):
             save()
-        speed_from += time.perf_counter() - paused  # none of that is training
+        speed_from += time.perf_counter() - paused  # nor is that
 
     if state.step not in run.grid_steps():
         draw_grid()

@@ -20,6 +20,7 @@ from torch import Tensor
 from ganlab import device, quality, sampling, training
 from ganlab.checkpoints import restore_generator
 from ganlab.config import ModelConfig, TrainConfig
+from ganlab.courtesy import LONGEST, going_first
 from ganlab.data.dataset import Dataset
 from ganlab.losses import LOSSES, squared_slope
 from ganlab.quality import Gauge
@@ -213,6 +214,15 @@ def test_a_run_broken_off_before_its_first_snapshot_starts_anew(new_run, dataset
     assert differing(saved(whole), saved(broken)) == []
     assert [line["step"] for line in broken.metrics()] == [20]
     assert broken.grid_steps() == [0, 20]  # that of step 0 would be the same again
+
+
+def test_while_somebody_goes_first_the_clock_of_a_run_stands(new_run, dataset):
+    run, began = new_run(steps=4), time.perf_counter()
+    with going_first():
+        assert train(run, dataset) == "finished"
+    spent = time.perf_counter() - began
+    assert run.status.step == 4 and spent > 4 * LONGEST
+    assert run.status.seconds < spent - 4 * LONGEST
 
 
 def test_what_came_after_the_snapshot_is_forgotten_on_resume(new_run, dataset, monkeypatch):

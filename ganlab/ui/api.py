@@ -84,6 +84,6 @@ def blended(
     fine = shares_from_text(texture, names) if texture else both
     recipe = Recipe(coarse, fine if fine != coarse else (), mode)
     z = sampling.latents(int(n), opened.config.z_dim, as_seed(seed))
-    with device.quick_threads(jobs.is_busy):
+    with device.quick_threads():
         pixels = mixing.draw(opened.parts, z, recipe)
     return sampling.to_image(sampling.grid(pixels, -(-int(n) // int(int(n) ** 0.5))))

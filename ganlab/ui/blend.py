@@ -173,7 +173,7 @@ def draw(jobs: Jobs, *values: Any) -> list[Any]:
             note = figures.notice(
                 f"Of {view.n_parts} heads, the first {len(view.parts)} are mixed."
             )
-        return [note, look(view, jobs.is_busy)]
+        return [note, look(view)]
     except ValueError as error:
         return [refused(error), gr.skip()]
 
@@ -205,7 +205,7 @@ def choose(jobs: Jobs, store: Any, *values: Any) -> tuple[list[Any] | None, list
     except ValueError as error:
         return None, [refused(error), gr.skip()]
     mixes = len(parts) > 1
-    with device.quick_threads(jobs.is_busy):
+    with device.quick_threads():
         z = sampling.latents(1, opened.config.z_dim, seed)
         structure = mixer_value(of, parts, recipe.structure, z) if mixes else EMPTY
     texture = {**structure, "shares": of_one(recipe.texture or recipe.structure)}

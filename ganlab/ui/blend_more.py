@@ -164,7 +164,6 @@ def strip_figure(view: Any, first: int, last: int) -> str:
 
 
 def film_of(
-    jobs: Jobs,
     view: Any,
     stops: Sequence[int],
     seconds: int,
@@ -179,7 +178,7 @@ def film_of(
     total = seconds * FPS
     for frame, recipe in enumerate(mixing.way(round_trip, total)):
         progress(0.8 * frame / total, desc=f"Drawing picture {frame + 1} of {total}")
-        with device.quick_threads(jobs.is_busy):
+        with device.quick_threads():
             pixels = mixing.draw(view.parts, z, recipe)
         pictures.append(sampling.grid(pixels, columns))
     zoom = -(-FILM_SIDE // pictures[0].shape[0])
@@ -231,7 +230,7 @@ def wire_more(jobs: Jobs, blend: Any, saved: gr.BrowserState, read: Read, export
             z = view.latents()
             if type(cell) is not int or not 0 <= cell < len(z):
                 raise ValueError("Click one of the pictures.")
-            with device.quick_threads(jobs.is_busy):
+            with device.quick_threads():
                 return family_figure(view.parts, z[cell : cell + 1], cell + 1)
         except ValueError as error:
             return figures.mistake(str(error))
@@ -240,7 +239,7 @@ def wire_more(jobs: Jobs, blend: Any, saved: gr.BrowserState, read: Read, export
         try:
             view = view_of(store, values)
             ends = place(view, first), place(view, last)
-            with device.quick_threads(jobs.is_busy):
+            with device.quick_threads():
                 return strip_figure(view, *ends)
         except ValueError as error:
             return figures.mistake(str(error))
@@ -257,7 +256,7 @@ def wire_more(jobs: Jobs, blend: Any, saved: gr.BrowserState, read: Read, export
             if not is_number(seconds) or not 1 <= seconds <= LONGEST_FILM:
                 raise ValueError(f"A film takes from 1 to {LONGEST_FILM} seconds.")
             columns = FILM_COLUMNS.get(pictures, 1)
-            return film_of(jobs, view, stops, int(seconds), columns, str(kind), progress)
+            return film_of(view, stops, int(seconds), columns, str(kind), progress)
         except ValueError as error:
             raise refusal("No film", error) from None
 
@@ -267,11 +266,11 @@ def wire_more(jobs: Jobs, blend: Any, saved: gr.BrowserState, read: Read, export
             if view is None:
                 raise ValueError("Choose a generator first.")
             if which == "grid":
-                pixels = view.draw(jobs.is_busy)
+                pixels = view.draw()
                 path = as_file(pixels, view.columns, exports, f"ganlab-blend-seed{view.seed}.png")
             else:
                 z = view.latents(view.columns)
-                with device.quick_threads(jobs.is_busy):
+                with device.quick_threads():
                     pixels = mixing.heads(view.parts, z)
                 path = as_file(pixels, len(z), exports, f"ganlab-heads-seed{view.seed}.png")
             return gr.DownloadButton(value=path)

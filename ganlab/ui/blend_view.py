@@ -50,16 +50,14 @@ class View:
         """(n, z_dim)."""
         return sampling.latents(n, self.opened.config.z_dim, self.seed)
 
-    def draw(self, busy: bool) -> np.ndarray:
+    def draw(self) -> np.ndarray:
         """The samples (36, H, W, C)."""
         if self.parts:
             weights = self.recipe.weights(self.parts[0].generator.n_blocks)
             network, tasks = Mix(self.parts, weights, self.recipe.mode), weights
         else:  # a classic, which has no heads
             network, tasks = self.opened.generator, torch.ones(1)
-        return device.side_by_side(
-            lambda z: sampling.sample(network, z, tasks), self.latents(), busy
-        )
+        return device.side_by_side(lambda z: sampling.sample(network, z, tasks), self.latents())
 
 
 def open_both(jobs: Jobs, name: Any, other: Any) -> tuple[Opened, tuple[Part, ...]]:
@@ -126,9 +124,9 @@ def columns_of(width: Any) -> int:
     return COLUMNS_OF_NARROW if isinstance(width, int) and width < NARROW else COLUMNS
 
 
-def look(view: View, busy: bool) -> str:
+def look(view: View) -> str:
     """The samples of a seed, each drawn by the same mix."""
-    pixels = view.draw(busy)
+    pixels = view.draw()
     jpeg = sampling.to_jpeg(sampling.grid(pixels, view.columns), QUALITY)
     words = view.recipe.in_words(view.names) if view.parts else view.opened.name
     more = " · Click a picture to see its family" if len(view.parts) > 1 else ""
@@ -177,6 +175,6 @@ def follows(jobs: Jobs) -> Callable[[Any], str | None]:
         query = to_query(linked.model, linked.other, names, recipe, seed)
         columns = columns_of(asked.get("width"))
         view = View(opened, parts, len(every), recipe, seed, columns, query)
-        return look(view, jobs.is_busy)
+        return look(view)
 
     return follow

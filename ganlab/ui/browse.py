@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 import torch
 
-from ganlab import sampling
+from ganlab import device, sampling
 from ganlab.jobs import Jobs
 from ganlab.opened import Opened
 from ganlab.ui import figures
@@ -80,7 +80,8 @@ def look(opened: Opened, head: Any, seed: Any, truncation: Any) -> str:
         rows, n = tasks, COLUMNS
         ids = torch.arange(len(tasks)).repeat_interleave(COLUMNS)
     z = sampling.latents(n, opened.config.z_dim, number) * truncation
-    pixels = opened.draw(z.repeat(len(ids) // n, 1), ids)
+    with device.quick_threads():
+        pixels = opened.draw(z.repeat(len(ids) // n, 1), ids)
     jpeg = sampling.to_jpeg(sampling.grid(pixels, COLUMNS))
     each = " · Each column is one latent vector, G's random input" if rows else ""
     return figures.samples_figure(

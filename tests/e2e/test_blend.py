@@ -14,6 +14,11 @@ from e2e.conftest import PHONE, Server, Visitors
 from e2e.test_viewers import expect_another, turn_to
 from scripts.measure_blend import MOVE
 
+SLIDE = """(slider, value) => {
+  slider.value = value;
+  slider.dispatchEvent(new Event("input", {bubbles: true}));
+}"""
+
 pytestmark = pytest.mark.browser
 
 
@@ -89,6 +94,24 @@ def test_texture_follows_a_mix_of_its_own_and_modes_differ(page: Page):
     expect(page.locator("#blend-how")).to_contain_text("cross-faded")
     expect(page.locator("#texture-mixer")).to_be_hidden()
     expect(picture).to_have_attribute("alt", "A blend: avataaars 50 %, micah 50 %")
+
+
+def test_what_is_chosen_during_a_drag_does_not_undo_it(page: Page):
+    picture = turn_to(page, "Blend")
+    page.get_by_role("radio", name="Pixels").check(force=True)
+    for share in (80, 60, 30):  # while the event of the mode is on its way
+        page.locator("#mixer input").nth(0).evaluate(SLIDE, share)
+    expect(picture).to_have_attribute("alt", "A blend: avataaars 30 %, micah 70 %")
+    expect(page).to_have_url(re.compile("mode=pixels"))
+    expect(picture).to_have_attribute("alt", "A blend: avataaars 30 %, micah 70 %")
+    expect(page).to_have_url(re.compile("avataaars%3D0.3000"))
+
+
+def test_moves_that_the_short_way_cannot_follow_are_events(page: Page):
+    picture = turn_to(page, "Blend")
+    page.route("**/component_server/**", lambda route: route.fulfill(json=None))
+    expect_another(picture, lambda: page.locator("#mixer input").nth(4).press("End"))
+    expect(picture).to_have_attribute("alt", "A blend: pixel-art 100 %")
 
 
 def test_a_link_shows_the_same_view_to_somebody_else(page: Page, visit: Visitors):

@@ -64,7 +64,7 @@ def view(jobs, name: str = "small", **changes):
 
 def test_a_mix_is_drawn_and_said_in_words(jobs):
     seen = view(jobs)
-    figure = blend_view.look(seen, busy=False)
+    figure = blend_view.look(seen)
     assert "a 75 %, b 25 % · Seed 2" in figure
     assert pixels_of(figure).shape == (4 * 32, 9 * 32, 3)
     parts = open_picked(jobs, "small").parts
@@ -74,7 +74,7 @@ def test_a_mix_is_drawn_and_said_in_words(jobs):
 
 def test_a_narrow_page_gets_fewer_columns(jobs):
     narrow = json.dumps({"width": 390})
-    assert pixels_of(blend_view.look(view(jobs, where=narrow), busy=True)).shape == (
+    assert pixels_of(blend_view.look(view(jobs, where=narrow))).shape == (
         6 * 32,
         6 * 32,
         3,
@@ -96,12 +96,12 @@ def test_what_belongs_to_another_generator_is_not_drawn(jobs):
 
 def test_one_head_is_drawn_as_it_is_whatever_the_mixer_says(jobs):
     seen = view(jobs, "grey", mixer=None)
-    assert "ink 100 %" in blend_view.look(seen, busy=False)
+    assert "ink 100 %" in blend_view.look(seen)
 
 
 def test_a_classic_without_heads_is_drawn_too(jobs):
     run_id, _ = own_run(jobs)
-    figure = blend_view.look(view(jobs, run_id), busy=False)
+    figure = blend_view.look(view(jobs, run_id))
     assert pixels_of(figure).any()
 
 
@@ -130,6 +130,43 @@ def test_a_classic_without_heads_is_drawn_too(jobs):
 def test_what_cannot_be_mixed_is_refused_in_words(jobs, changes, reason):
     with pytest.raises(ValueError, match=reason):
         view(jobs, **changes)
+
+
+def follow(jobs, seen, **ask) -> str | None:
+    asked = {"query": seen.query, "shares": [0.5, 0.5], "texture": [], "width": 1440}
+    return blend_view.follows(jobs)({**asked, **ask})
+
+
+@pytest.mark.parametrize("changes", [{}, {"mode": PIXELS}, {"apart": True, "at": 1, "softness": 0}])
+def test_the_short_way_gives_what_an_event_would(jobs, changes):
+    texture = [0.25, 0.75]
+    seen = view(jobs, **changes)
+    moved = view(jobs, **changes, mixer={"shares": [0.1, 0.9]}, texture={"shares": texture})
+    followed = follow(jobs, seen, shares=[0.1, 0.9], texture=texture)
+    assert followed == blend_view.look(moved) != blend_view.look(seen)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        {"query": None},
+        {"query": "tab=blend&model=../x&mix=a=1"},
+        {"query": "tab=blend&model=small&mix=nobody=1"},
+        {"query": "tab=blend&model=small&seed=x&mix=a=1"},
+        {"shares": None},
+        {"shares": [1.0]},
+        {"shares": [0, 0]},
+        {"query": "tab=blend&model=small&mix=a=1&texture=b=1", "texture": None},
+    ],
+)
+def test_what_the_short_way_cannot_draw_is_left_to_an_event(jobs, ask):
+    assert follow(jobs, view(jobs), **ask) is None
+
+
+def test_the_short_way_takes_anything(jobs):
+    assert all(blend_view.follows(jobs)(rubbish) is None for rubbish in (None, 7, [], "x"))
+    figure = follow(jobs, view(jobs), width="x")
+    assert 'data-columns="9"' in figure
 
 
 def test_strangers_are_refused_with_the_reason_and_relatives_are_mixed(jobs):
@@ -207,7 +244,7 @@ def test_a_strip_goes_from_one_head_to_another(jobs):
 def test_a_film_goes_round_and_tells_how_far_it_is(jobs, kind: str):
     told = []
     figure = blend_more.film_of(
-        jobs, view(jobs), [0, 1], 1, 1, kind, lambda share, desc: told.append(share)
+        view(jobs), [0, 1], 1, 1, kind, lambda share, desc: told.append(share)
     )
     assert told == sorted(told) and told[-1] <= 1
     assert f'download="ganlab-blend.{kind}"' in figure
