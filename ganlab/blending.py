@@ -151,26 +151,26 @@ def drawn_between(
 ) -> Tensor:
     """Task weights (n_blocks, B, n_tasks) by which a share of a batch is drawn between heads.
 
-    A blend is judged as one of its tasks, which is any of them as likely as it has weight: so G is
-    pulled towards all, and D stays as it is. Given the judged task, weights that are uniform over
-    the simplex are Dirichlet with a 2 at it. Half of the blends are of two tasks, the others of a
-    random number; in a quarter of them structure and texture follow different weights.
+    Half of the blends are of two tasks, the others of a random number, all of the batch's: the
+    picture's own and others. Weights are Dirichlet with a 2 at each, because half-way is where
+    pictures are worst. In a quarter of them structure and texture follow different weights.
 
     Args:
-        tasks: that each picture is judged as, (B,).
+        tasks: of the real picture that each is compared with, (B,).
     """
     batch, n = len(tasks), generator.n_tasks
+    corners = F.one_hot(tasks.cpu(), n).float()
+    is_present = corners.any(0)
+    others = int(is_present.sum()) - 1
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(shape, generator=rng)
 
-    corners = F.one_hot(tasks.cpu(), n).float()
-
     def weights() -> Tensor:
-        partners = torch.where(uniform(batch) < 0.5, 1, 1 + (uniform(batch) * (n - 1)).long())
-        rank = (uniform(batch, n) - corners).argsort(1).argsort(1)  # the judged task's is 0
-        gamma = -(1 - uniform(batch, n)).log() - corners * (1 - uniform(batch, n)).log()
-        gamma = gamma * (rank <= partners.unsqueeze(1))
+        partners = torch.where(uniform(batch) < 0.5, 1, 1 + (uniform(batch) * others).long())
+        order = uniform(batch, n) - corners + ~is_present  # own first, then others, then absent
+        is_chosen = order.argsort(1).argsort(1) <= partners.clamp(max=others).unsqueeze(1)
+        gamma = -((1 - uniform(batch, n)) * (1 - uniform(batch, n))).log() * is_chosen
         return gamma / gamma.sum(1, keepdim=True)
 
     structure = weights()
@@ -182,6 +182,21 @@ def drawn_between(
         generator.n_blocks,
     )
     return of_blocks.to(tasks.device)
+
+
+def mixture_logits(scores: Tensor, weights: Tensor) -> Tensor:
+    """What D says of blends, (B,): its logits for the mixture of their tasks.
+
+    The best D's logit for a task is log p_k(x) / q(x), of its pictures and the generated ones
+    (Goodfellow et al. 2014, prop. 1), so that of the mixture sum w_k p_k is log sum w_k exp D_k(x):
+    a blend is as good as what it is nearest to, unlike under a mean of logits, where it has to
+    please all at once and ends up pale between them.
+
+    Args:
+        scores: D's logits for each task, (B, n_tasks).
+        weights: (B, n_tasks), rows summing to 1. A one-hot row gives that task's logit exactly.
+    """
+    return (weights.log() + scores).logsumexp(1)
 
 
 class Mix(nn.Module):

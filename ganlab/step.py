@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ganlab import augment, conflicts, sampling
-from ganlab.blending import drawn_between
+from ganlab.blending import drawn_between, mixture_logits
 from ganlab.config import TrainConfig
 from ganlab.data.dataset import Dataset
 from ganlab.device import Plan
@@ -27,6 +27,7 @@ class _Meeting:
     fake_copy: Tensor  # cut off from G; its gradient shows G the way
     fake_shown: Tensor  # the same as D saw it
     tasks: Tensor
+    weights: Tensor | None  # of the generated pictures, (B, n_tasks); None = there are no blends
     real_logits: Tensor
     fake_logits: Tensor
 
@@ -79,6 +80,20 @@ def train_step(
         with plan.autocast():
             return discriminator(images, tasks).float()
 
+    def judge_blends(
+        images: Tensor, tasks: Tensor, weights: Tensor | None, real_logits: Tensor
+    ) -> Tensor:
+        """D's logits as if for `tasks`, with which they are compared."""
+        if weights is None:
+            return judge(images, tasks)
+        with plan.autocast():
+            scores = discriminator.scores(images).float()
+        if not loss.shift_free:
+            return mixture_logits(scores, weights)
+        # Only differences count, so that tasks compare by how far each is from its real pictures.
+        zero = _means_by(tasks, real_logits.detach(), scores.shape[1])
+        return mixture_logits(scores - zero, weights) + zero[tasks]
+
     def meet() -> _Meeting:
         """Draws a batch and lets D judge it, so that its slope can be taken at these pictures."""
         pictures, tasks = dataset.draw(batch, rng, by=config.task_sampling)
@@ -86,14 +101,16 @@ def train_step(
         real = sampling.from_uint8(pictures, plan.memory_format)
         real = shown(augment.random_flips(real, rng) if mirrored else real).detach()
         z = torch.randn(batch, generator.z_dim, generator=rng).to(plan.device)
-        weights = drawn_between(tasks, generator, config.blends, rng) if config.blends else tasks
+        between = drawn_between(tasks, generator, config.blends, rng) if config.blends else None
+        weights = None if between is None else between.mean(0)
         with plan.autocast(), torch.set_grad_enabled(turn.g):
-            fake = generator(z, weights)
+            fake = generator(z, tasks if between is None else between)
         copy = fake.detach().float()
         real.requires_grad_(penalised and config.r1 > 0)
         copy.requires_grad_((config.simultaneous and turn.g) or (penalised and config.r2 > 0))
-        seen = shown(copy)
-        return _Meeting(fake, real, copy, seen, tasks, judge(real, tasks), judge(seen, tasks))
+        seen, real_logits = shown(copy), judge(real, tasks)
+        fake_logits = judge_blends(seen, tasks, weights, real_logits)
+        return _Meeting(fake, real, copy, seen, tasks, weights, real_logits, fake_logits)
 
     def step_d(met: _Meeting) -> Tensor:
         loss_d = objective = loss.d(met.real_logits, met.fake_logits)
@@ -133,7 +150,9 @@ def train_step(
             if loss.g_sees_real:
                 with torch.no_grad():
                     real_logits = judge(met.real.detach(), met.tasks)
-            loss_g = loss.g(real_logits, judge(shown(met.fake.float()), met.tasks))
+            seen = shown(met.fake.float())
+            fake_logits = judge_blends(seen, met.tasks, met.weights, real_logits)
+            loss_g = loss.g(real_logits, fake_logits)
             (way,) = torch.autograd.grad(loss_g, met.fake)
             for parameter in learning_d:
                 parameter.requires_grad_(True)
@@ -222,6 +241,12 @@ def _go_back(
     for place, parameter in enumerate(heads, start=len(trunk)):
         total = sum(own[place] for own in parts)
         parameter.grad = torch.empty_like(parameter).copy_(total)
+
+
+def _means_by(tasks: Tensor, values: Tensor, n_tasks: int) -> Tensor:
+    """The mean of the values (B,) of each task, (n_tasks,); 0 where there is none."""
+    total = values.new_zeros(n_tasks).index_add(0, tasks, values)
+    return total / tasks.bincount(minlength=n_tasks).clamp(min=1)
 
 
 def _learning(network: nn.Module) -> list[nn.Parameter]:

@@ -29,9 +29,10 @@ from scripts.model_card import card
 from scripts.train_checkpoints import COLUMNS, FAULTS, measured, opened, run_of
 
 RACE_STEPS, RACE_SAMPLES = 800, 250
+BLENDS = 0.6  # of the generated pictures
 DATA = {"avatars64": "avatars", "fashion32": "fashion"}
 SETTINGS = {
-    "avatars64": {"seconds": 5400.0, "batch_size": 20},
+    "avatars64": {"seconds": 4800.0, "batch_size": 20},
     "fashion32": {"seconds": 1200.0, "batch_size": 26, "r1": 0.1, "r2": 0.1},
 }
 
@@ -45,7 +46,8 @@ def config_of(name: str) -> TransferConfig:
         heads=model.tasks,
         strategy="finetune",
         learning_rate=5e-4,
-        blends=0.4,
+        blends=BLENDS,
+        lr_decay=True,
         ema_halflife_kimg=10.0,
         **SETTINGS[name],
     )
@@ -59,7 +61,7 @@ def race(name: str) -> None:
     """What the blends do: the same steps from the same weights with them and without."""
     dataset = catalog.load(DATA[name])
     entries = {"as it ships": open_shipped(name)}
-    for title, blends in (("heads alone", 0.0), ("between them", 0.4)):
+    for title, blends in (("heads alone", 0.0), ("between them", BLENDS)):
         config = replace(config_of(name), steps=RACE_STEPS, seconds=None, blends=blends)
         run = run_of(name, "race", title.replace(" ", "-"))
         go_on(run, config)

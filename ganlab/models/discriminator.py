@@ -37,6 +37,10 @@ class Discriminator(nn.Module):
                 spectrally_normalised(layer)
 
     def forward(self, x: Tensor, tasks: Tensor) -> Tensor:
+        return self.scores(x).gather(1, tasks[:, None]).squeeze(1)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """The logits for every task, (B, n_tasks)."""
         for down in self.downs:
             x = F.leaky_relu(down(x), 0.2)
-        return self.logits(x.flatten(1)).gather(1, tasks[:, None]).squeeze(1)
+        return self.logits(x.flatten(1))
