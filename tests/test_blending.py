@@ -19,6 +19,7 @@ from ganlab.blending import (
     by_block,
     drawn_between,
     mixed,
+    mixture_logits,
     one_hot,
     task_weights,
 )
@@ -269,7 +270,7 @@ def test_something_has_to_be_mixed(shares: list[float]) -> None:
         task_weights(shares)
 
 
-def test_some_pictures_are_drawn_between_the_task_they_are_judged_as_and_others() -> None:
+def test_some_pictures_are_drawn_between_their_own_task_and_others() -> None:
     generator, rng = three_heads().build(), torch.Generator().manual_seed(0)
     tasks = torch.arange(3).repeat(4000)
     weights = drawn_between(tasks, generator, 0.5, rng)
@@ -283,15 +284,45 @@ def test_some_pictures_are_drawn_between_the_task_they_are_judged_as_and_others(
     assert apart == pytest.approx(0.25, abs=0.02)
 
 
-def test_blends_are_judged_as_each_of_their_tasks_as_often_as_it_has_weight() -> None:
-    """Of all blends in which a task has about some weight, that share is judged as it."""
+def test_blends_are_most_often_half_way_and_as_often_on_either_side() -> None:
+    """Of two tasks, the weight of one is Beta(2, 2), whose deviation is 1 / sqrt(20)."""
     generator, rng = three_heads().build(), torch.Generator().manual_seed(0)
     tasks = torch.arange(3).repeat(20_000)
     weights = drawn_between(tasks, generator, 1.0, rng)[0]
-    for low in (0.1, 0.3, 0.6, 0.8):
-        near = (weights[:, 0] > low) & (weights[:, 0] < low + 0.1)
-        judged = (tasks[near] == 0).float().mean()
-        assert judged == pytest.approx(low + 0.05, abs=0.03)
+    of_two = (weights > 0).sum(1) == 2
+    assert of_two.float().mean() == pytest.approx(0.75, abs=0.01)  # half, and half of the others
+    own = weights.gather(1, tasks[:, None])[of_two, 0]
+    assert own.mean() == pytest.approx(0.5, abs=0.01)
+    assert own.std() == pytest.approx(20**-0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("tasks", [[0], [2, 2, 2], [0, 2, 2, 0]])
+def test_blends_are_of_tasks_that_the_batch_has(tasks: list[int]) -> None:
+    """Of the others, D has no real pictures to compare with."""
+    generator, rng = three_heads().build(), torch.Generator().manual_seed(0)
+    for _ in range(20):
+        weights = drawn_between(torch.tensor(tasks), generator, 1.0, rng)
+        assert set(weights.sum((0, 1)).nonzero()[:, 0].tolist()) == set(tasks)
+        torch.testing.assert_close(weights.sum(-1), torch.ones(3, len(tasks)))
+
+
+def test_a_mixture_is_judged_by_what_its_pictures_would_be() -> None:
+    """D's logits for two Gaussians against a third, and for their mixture, all known exactly."""
+    x = torch.linspace(-4, 4, 41)
+    densities = torch.stack([torch.exp(-((x - mean) ** 2) / 2) for mean in (-2.0, 2.0)], 1)
+    generated = torch.exp(-(x**2) / 8)
+    weights = torch.tensor([0.3, 0.7]).expand(41, 2)
+    told = mixture_logits((densities / generated[:, None]).log(), weights)
+    torch.testing.assert_close(told, ((densities * weights).sum(1) / generated).log())
+
+
+def test_what_is_no_blend_is_judged_exactly_as_its_task() -> None:
+    scores = torch.randn(5, 3, requires_grad=True)
+    tasks = torch.tensor([0, 1, 2, 1, 0])
+    told = mixture_logits(scores, torch.nn.functional.one_hot(tasks, 3).float())
+    assert torch.equal(told, scores.gather(1, tasks[:, None])[:, 0])
+    told.sum().backward()
+    assert torch.equal(scores.grad, torch.nn.functional.one_hot(tasks, 3).float())
 
 
 def test_all_or_none_can_be_drawn_between() -> None:

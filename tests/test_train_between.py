@@ -42,7 +42,7 @@ def test_a_checkpoint_trains_on_between_its_heads_and_is_written_again(
     assert any(not torch.equal(now[name], before[name]) for name in before)
     told = json.loads((shipped / "model.json").read_text())
     story = told["lineage"]["between"]
-    assert story["step"] == 4 and story["trained_with"]["blends"] == 0.4
+    assert story["step"] == 4 and story["trained_with"]["blends"] == train_between.BLENDS
     assert set(story["kid_before"]) == set(told["metrics"]) == set(model.tasks)
     assert checkpoints.read_model_json(shipped)[0] == model
     assert "Then between its heads: 32 pictures" in (shipped / "README.md").read_text()

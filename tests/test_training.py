@@ -492,6 +492,39 @@ def test_a_step_follows_the_gradients_of_its_formulas(
     assert metrics["grad_norm_g"] == pytest.approx(norm.item(), rel=1e-3)
 
 
+def after_a_step(state: State, config: TrainConfig, plan: device.Plan, dataset: Dataset) -> dict:
+    """G's gradients and what the curves show."""
+    metrics = train_step(state, config, plan, dataset, measure=True)
+    named = state.generator.named_parameters()
+    return {"metrics": flat(metrics), **{name: p.grad.clone() for name, p in named}}
+
+
+@pytest.mark.parametrize("simultaneous", [True, False])
+@pytest.mark.parametrize("loss", ["relativistic", "wasserstein", "hinge"])
+def test_pictures_that_are_no_blends_are_judged_as_ever(new_run, dataset, loss, simultaneous):
+    settings = {"loss": loss, "simultaneous": simultaneous}
+    alone = after_a_step(*state_of(new_run(**settings), dataset), dataset)
+    none = after_a_step(*state_of(new_run(**settings, blends=1e-12), dataset), dataset)
+    some = after_a_step(*state_of(new_run(**settings, blends=1.0), dataset), dataset)
+    assert not torch.allclose(some["start.weight"], alone["start.weight"], rtol=0.1)
+    assert none.pop("metrics") == pytest.approx(alone.pop("metrics"), rel=1e-4)
+    for name, gradient in alone.items():
+        torch.testing.assert_close(none[name], gradient, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(("loss", "is_free"), [("relativistic", True), ("non-saturating", False)])
+def test_blends_do_not_depend_on_what_d_may_add_to_a_task(new_run, dataset, loss, is_free):
+    """Where only differences count, no head of D may win by being a little higher everywhere."""
+    settings = {"loss": loss, "blends": 1.0, "r1": 0, "r2": 0}
+    before = after_a_step(*state_of(new_run(**settings), dataset), dataset)
+    state, config, plan = state_of(new_run(**settings), dataset)
+    with torch.no_grad():
+        state.discriminator.logits.bias[1] += 3
+    after = after_a_step(state, config, plan, dataset)
+    is_same = torch.allclose(after["start.weight"], before["start.weight"], rtol=1e-3, atol=1e-7)
+    assert is_same == is_free
+
+
 def test_both_networks_are_updated_by_adam(new_run, dataset):
     state, config, plan = state_of(new_run(learning_rate=1e-3, beta1=0.3, beta2=0.9), dataset)
     networks = (state.generator, state.discriminator)
