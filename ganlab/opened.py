@@ -55,14 +55,14 @@ def together(first: Opened, second: Opened) -> tuple[Part, ...]:
     """
     if not first.kin & second.kin:
         raise ValueError(
-            f"{first.name} and {second.name} have no common ancestor: they learnt apart, so the "
-            "same weight means something else in each, and a mix of both draws nothing. Choose two "
-            "of which one was transferred from the other, or both from a third."
+            f"no common ancestor: {first.name} and {second.name} learnt apart, so the same weight "
+            "means something else in each, and a mix of both draws nothing. Choose two of which "
+            "one was transferred from the other, or both from a third."
         )
     if asdict(first.config) | OF_TASKS != asdict(second.config) | OF_TASKS:
         raise ValueError(
-            f"{first.name} and {second.name} have an ancestor in common, but not the same shape "
-            "any more (as when one learnt colour and the other is grey): choose another."
+            f"no longer the same shape: {first.name} and {second.name} have an ancestor in common, "
+            "but one has changed since (as when it learnt colour). Choose another."
         )
     both = {(id(part.generator), part.task): part for part in (*first.parts, *second.parts)}
     names = [part.name for part in both.values()]

@@ -217,7 +217,7 @@ def test_who_cannot_be_mixed_says_why(small, tmp_path, capfd, new_run) -> None:
     out = ["--out", tmp_path / "a.png"]
     single = write_small_checkpoint(tmp_path / "single", tasks=("only",))
     for words, reason in (
-        (["small", "--with", stranger], "small and stranger have no common ancestor"),
+        (["small", "--with", stranger], "no common ancestor: small and stranger learnt apart"),
         (["nowhere"], "nowhere is neither small, nor a run's id, nor a folder or zip"),
         ([single], "single has one head, only, and nothing to mix it with: give a relative"),
         ([new_run().path], "this run has no snapshot yet"),

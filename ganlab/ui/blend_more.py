@@ -33,6 +33,12 @@ CLICK_FILE = """() => {
 }"""
 
 Read = Callable[..., Any]
+# On a phone what was asked for opens out of view.
+INTO_VIEW = """watch("value", () => {
+  const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+  element.querySelector("figure")?.scrollIntoView({
+    block: "nearest", behavior: still ? "auto" : "smooth"});
+});"""
 
 
 @dataclass
@@ -90,7 +96,7 @@ def build_more() -> More:
         take_matrix = _small("Download heads × latents", "take-matrix")
         copy_link = _small("Copy link", "copy-link")
     file = gr.DownloadButton(visible="hidden", elem_id="blend-file")
-    family = gr.HTML(elem_id="family", elem_classes="gl-html")
+    family = gr.HTML(js_on_load=INTO_VIEW, elem_id="family", elem_classes="gl-html")
     with gr.Accordion("A strip from one to another", open=False) as strip_section:
         with gr.Row(elem_classes="gl-tight"):
             strip_from = _choice("From", "strip-from")
