@@ -24,7 +24,7 @@ from ganlab.ui.mixer import (
     mixer_value,
     of_one,
 )
-from ganlab.ui.picker import model_choices
+from ganlab.ui.picker import linked_choice, model_choices
 from ganlab.ui.viewer import (
     Viewer,
     build_model,
@@ -155,8 +155,11 @@ def build_blend_panel(jobs: Jobs) -> dict[str, Any]:
     return {"panel": panel, "picture": picture, "more": more, "heads": heads}
 
 
-def other_choices(jobs: Jobs, store: Any, name: Any) -> list[tuple[str, str]]:
+def other_choices(jobs: Jobs, store: Any, name: Any, other: str) -> list[tuple[str, str]]:
+    """What the generator can be mixed with, and what it is mixed with, be it somebody else's."""
     choices = model_choices(jobs, list(tokens_of(store)), with_heads=True)
+    if other not in [each for _, each in choices]:
+        choices += linked_choice(jobs, other, with_heads=True)
     return [("Nothing else", ""), *(choice for choice in choices if choice[1] != name)]
 
 
@@ -214,7 +217,7 @@ def choose(jobs: Jobs, store: Any, *values: Any) -> tuple[list[Any] | None, list
     inputs = [name, other, of, where, recipe.mode, structure, is_apart, texture, at]
     drawn = draw(jobs, *inputs, recipe.softness, seed)
     updates = [
-        gr.Dropdown(choices=other_choices(jobs, store, name), value=other or ""),
+        gr.Dropdown(choices=other_choices(jobs, store, name, other or ""), value=other or ""),
         of,
         seed,
         gr.Radio(value=recipe.mode, visible=mixes),

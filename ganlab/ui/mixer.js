@@ -116,7 +116,7 @@ function place(x, y) {
 
 function buildPad() {
   const n = names().length, width = 320, height = n === 2 ? 96 : 250;
-  const middle = [width / 2, n === 3 ? 142 : height / 2], radius = n === 3 ? 108 : 92;
+  const middle = [width / 2, n === 3 ? 142 : height / 2], radius = {3: 108, 4: 114}[n] ?? 92;
   corners = n === 2 ? [[64, 40], [width - 64, 40]] : names().map((_, i) => {
     const turn = (2 * Math.PI * i) / n - Math.PI / 2 + (n === 4 ? Math.PI / 4 : 0);
     return [middle[0] + radius * Math.cos(turn), middle[1] + radius * Math.sin(turn)];
@@ -131,7 +131,7 @@ function buildPad() {
     corner.append(draw("rect", {x: x - side / 2, y: y - side / 2, width: side, height: side, rx: 8}));
     if (n <= 5) {
       const text = draw("text", {x, y: y < middle[1] - 4 && n > 2 ? y - side / 2 - 6 : y + side / 2 + 14});
-      text.textContent = name;
+      text.textContent = name.length > 20 ? `${name.slice(0, 10)}…${name.slice(-8)}` : name;
       corner.append(text);
     }
     const title = draw("title", {});
@@ -167,7 +167,7 @@ function buildRow(name, i) {
     set(shares(), {locks: locks().map((held, k) => (k === i ? !held : held))}));
   const output = make("output");
   rows.push({range, output, lock});
-  return make("li", {}, make("span", {}, name), range, output, lock);
+  return make("li", {}, make("span", {title: name}, name), range, output, lock);
 }
 
 function build() {

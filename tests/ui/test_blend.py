@@ -293,6 +293,14 @@ def test_a_relative_goes_with_the_generator_that_it_was_a_relative_of(jobs):
     assert told["other"].value == "" and "ink 100 %" in told["picture"]
 
 
+def test_a_linked_relative_of_somebody_else_is_in_the_list(jobs):
+    """Or gradio would refuse every event for a choice that it does not know."""
+    run_id, _ = edited(jobs, {})
+    told = chosen(jobs, where=json.dumps({"query": f"tab=blend&model=small&with={run_id}"}))
+    assert told["other"].value == run_id
+    assert run_id in [each for _, each in told["other"].choices]
+
+
 def test_a_stranger_is_refused_and_what_is_shown_stays(jobs):
     stranger, _ = own_run(jobs)
     told = chosen(jobs, other=stranger, shown=shown_of(jobs))
