@@ -90,8 +90,9 @@ def train_step(
             scores = discriminator.scores(images).float()
         if not loss.shift_free:
             return mixture_logits(scores, weights)
-        # Only differences count, so that tasks compare by how far each is from its real pictures.
-        zero = _means_by(tasks, real_logits.detach(), scores.shape[1])
+        # Only differences count: tasks compare by how far each is from its real pictures. Detached,
+        # the loss would not change with what D adds to a task, but push it ever on.
+        zero = _means_by(tasks, real_logits, scores.shape[1])
         return mixture_logits(scores - zero, weights) + zero[tasks]
 
     def meet() -> _Meeting:

@@ -32,7 +32,7 @@ RACE_STEPS, RACE_SAMPLES = 800, 250
 BLENDS = 0.6  # of the generated pictures
 DATA = {"avatars64": "avatars", "fashion32": "fashion"}
 SETTINGS = {
-    "avatars64": {"seconds": 4800.0, "batch_size": 20},
+    "avatars64": {"seconds": 4500.0, "batch_size": 20},
     "fashion32": {"seconds": 1200.0, "batch_size": 26, "r1": 0.1, "r2": 0.1},
 }
 
