@@ -45,7 +45,7 @@ def card(name: str, model: ModelConfig, about: dict[str, Any], faults: str) -> s
             recipe,
             f"- Trained: {images:,} pictures in {lineage['seconds'] / 60:.0f} minutes on one core "
             f"of a CPU; made with ganlab {__version__}",
-            *_between(lineage.get("between"), len(model.tasks)),
+            *_between(lineage.get("between", []), len(model.tasks)),
             f"- Known faults: {faults}",
             "",
             "## Metrics",
@@ -66,18 +66,19 @@ def card(name: str, model: ModelConfig, about: dict[str, Any], faults: str) -> s
     )
 
 
-def _between(story: dict[str, Any] | None, n_tasks: int) -> list[str]:
+def _between(stories: list[dict[str, Any]], n_tasks: int) -> list[str]:
     """What it has learnt since between its heads."""
-    if not story:
-        return []
-    config = config_from_dict(story["trained_with"])
-    images = story["step"] * config.fitted(n_tasks).batch_size
-    before = ", ".join(f"{task} {kid:.2f}" for task, kid in story["kid_before"].items())
-    return [
-        f"- Then between its heads: {images:,} pictures in {story['seconds'] / 60:.0f} minutes "
-        f"on one core, {100 * config.blends:.0f} % of the generated ones drawn by blends: "
-        f"`{config.command()}`. KID of the heads before: {before}"
-    ]
+    lines = []
+    for story in stories:
+        config = config_from_dict(story["trained_with"])
+        images = story["step"] * config.fitted(n_tasks).batch_size
+        before = ", ".join(f"{task} {kid:.2f}" for task, kid in story["kid_before"].items())
+        lines.append(
+            f"- Then between its heads: {images:,} pictures in {story['seconds'] / 60:.0f} minutes "
+            f"on one core, {100 * config.blends:.0f} % of the generated ones drawn by blends, "
+            f"{story['judged']}: `{config.command()}`. KID of the heads before: {before}"
+        )
+    return lines
 
 
 def _figures(row: Row) -> list[str]:

@@ -30,6 +30,7 @@ from scripts.train_checkpoints import COLUMNS, FAULTS, measured, opened, run_of
 
 RACE_STEPS, RACE_SAMPLES = 800, 250
 BLENDS = 0.6  # of the generated pictures
+JUDGED = "each judged as the mixture of its tasks"
 DATA = {"avatars64": "avatars", "fashion32": "fashion"}
 SETTINGS = {
     "avatars64": {"seconds": 4500.0, "batch_size": 20},
@@ -100,12 +101,14 @@ def export(name: str) -> None:
     generator, model = opened(run, step, given)
     old = {task: row["kid"] for task, row in about["metrics"].items()}
     about["metrics"] = measured(run, run.config, step, given=given)
-    about["lineage"]["between"] = between = {
+    between = {
         "trained_with": run.config.to_dict(),
+        "judged": JUDGED,
         "step": step,
         "seconds": run.status.seconds,
         "kid_before": old,
     }
+    about["lineage"].setdefault("between", []).append(between)
     tasks = torch.arange(len(model.tasks)).repeat_interleave(COLUMNS)
     z = sampling.latents(COLUMNS, model.z_dim, 0).repeat(len(model.tasks), 1)
     preview = sampling.grid(sampling.sample(generator, z, tasks), COLUMNS)

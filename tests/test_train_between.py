@@ -41,7 +41,7 @@ def test_a_checkpoint_trains_on_between_its_heads_and_is_written_again(
     now = checkpoints.read_tensors(shipped, "generator.safetensors")
     assert any(not torch.equal(now[name], before[name]) for name in before)
     told = json.loads((shipped / "model.json").read_text())
-    story = told["lineage"]["between"]
+    (story,) = told["lineage"]["between"]
     assert story["step"] == 4 and story["trained_with"]["blends"] == train_between.BLENDS
     assert set(story["kid_before"]) == set(told["metrics"]) == set(model.tasks)
     assert checkpoints.read_model_json(shipped)[0] == model
