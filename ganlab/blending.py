@@ -190,7 +190,8 @@ def mixture_logits(scores: Tensor, weights: Tensor) -> Tensor:
     The best D's logit for a task is log p_k(x) / q(x), of its pictures and the generated ones
     (Goodfellow et al. 2014, prop. 1), so that of the mixture sum w_k p_k is log sum w_k exp D_k(x):
     a blend is as good as what it is nearest to, unlike under a mean of logits, where it has to
-    please all at once and ends up pale between them.
+    please all at once and ends up pale between them. Of losses whose logits are no such logarithms
+    (hinge, Wasserstein) it is a soft maximum.
 
     Args:
         scores: D's logits for each task, (B, n_tasks).

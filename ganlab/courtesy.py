@@ -1,8 +1,7 @@
 """Whoever waits at a screen goes first: a training pauses between two steps while that is drawn.
 
 Both would have half of the cores otherwise, so that a picture of 100 ms took 300, and nobody else
-would gain by it. A training lets others go first for a limited time, so it goes on however many
-they are.
+would gain by it.
 """
 
 import threading
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 LONGEST = 0.25  # seconds that a step waits for what is drawn
+MOST_SAVED = 2.0  # seconds of waiting, after as many of work: while a hand drags, but no longer
 
 _changed = threading.Condition()
 _in_front = 0
@@ -30,11 +30,23 @@ def going_first() -> Iterator[None]:
             _changed.notify_all()
 
 
-def let_others_first(longest: float = LONGEST) -> float:
-    """Waits while somebody goes first, but no longer than that many seconds; how long it was."""
-    with _changed:
-        if not _in_front:
-            return 0.0
-        began = time.perf_counter()
-        _changed.wait_for(lambda: not _in_front, longest)
-    return time.perf_counter() - began
+class Courtesy:
+    """What one training grants: in the long run no more time than it takes for itself, so that it
+    goes on however many draw."""
+
+    def __init__(self) -> None:
+        self._saved = MOST_SAVED
+
+    def has_worked(self, seconds: float) -> None:
+        self._saved = min(self._saved + seconds, MOST_SAVED)
+
+    def let_others_first(self) -> float:
+        """Waits while somebody goes first, if there is time to grant; how many seconds it was."""
+        with _changed:
+            if not _in_front or self._saved <= 0:
+                return 0.0
+            began = time.perf_counter()
+            _changed.wait_for(lambda: not _in_front, min(LONGEST, self._saved))
+        waited = time.perf_counter() - began
+        self._saved -= waited
+        return waited

@@ -85,7 +85,7 @@ def shares_from_text(text: str, names: Sequence[str]) -> tuple[float, ...]:
     shares = dict.fromkeys(names, 0.0)
     seen: set[str] = set()
     while text.strip():
-        found = _first(text, names, r"=(?P<number>[^,=]*)")
+        found = _first(text, names, r"\s*=(?P<number>[^,=]*)")
         if not found:
             entry, _, text = text.partition(",")
             if not entry.strip():
@@ -119,7 +119,7 @@ def _first(text: str, names: Sequence[str], rest: str) -> tuple[str, re.Match[st
         for name in longest
     ]
     for name, pattern in exact + loose:
-        if match := re.match(rf"\s*{pattern}\s*{rest}\s*(?P<end>,|\Z)", text):
+        if match := re.match(rf"\s*{pattern}{rest}(?P<end>,|\Z)", text):
             return name, match
     return None
 
@@ -132,7 +132,7 @@ def parts_from_text(text: str, names: Sequence[str]) -> list[int]:
     """
     places, is_more = [], True
     while is_more:
-        found = _first(text, names, "")
+        found = _first(text, names, r"\s*")
         if not found:
             entry = text.partition(",")[0].strip()
             raise ValueError(f"there is no part {entry!r}: choose from {', '.join(names)}")

@@ -102,8 +102,10 @@ def train_step(
         real = sampling.from_uint8(pictures, plan.memory_format)
         real = shown(augment.random_flips(real, rng) if mirrored else real).detach()
         z = torch.randn(batch, generator.z_dim, generator=rng).to(plan.device)
-        between = drawn_between(tasks, generator, config.blends, rng) if config.blends else None
-        weights = None if between is None else between.mean(0)
+        between = weights = None
+        if config.blends and generator.n_tasks > 1:
+            between = drawn_between(tasks, generator, config.blends, rng)
+            weights = between.mean(0)
         with plan.autocast(), torch.set_grad_enabled(turn.g):
             fake = generator(z, tasks if between is None else between)
         copy = fake.detach().float()
@@ -148,7 +150,7 @@ def train_step(
             for parameter in learning_d:
                 parameter.requires_grad_(False)
             real_logits = met.real_logits
-            if loss.g_sees_real:
+            if loss.g_sees_real or met.weights is not None:  # or else their zero is the old D's
                 with torch.no_grad():
                     real_logits = judge(met.real.detach(), met.tasks)
             seen = shown(met.fake.float())

@@ -20,7 +20,7 @@ from ganlab import agreement, device, sampling, transfer
 from ganlab.agreement import Agreement
 from ganlab.checkpoints import state_bytes
 from ganlab.config import ModelConfig, TrainConfig
-from ganlab.courtesy import let_others_first
+from ganlab.courtesy import Courtesy
 from ganlab.data.dataset import Dataset
 from ganlab.device import ThreadChooser
 from ganlab.models import HAS_HEADS
@@ -174,6 +174,7 @@ def train(
     )
     agreed = Agreement.of_lines(run.agreement(), len(model.tasks))
     usual = float("inf")  # seconds of the fastest step so far
+    courtesy = Courtesy()
 
     def draw_grid() -> None:
         pixels = sampling.sample(state.ema, grid_z, grid_tasks, autocast=plan.autocast)
@@ -207,7 +208,7 @@ def train(
         progress = config.progress_at(state.step, state.seconds)
         if progress >= 1 or should_stop() or ended_early:
             break
-        waited = let_others_first()
+        waited = courtesy.let_others_first()
         began, speed_from = began + waited, speed_from + waited  # none of that is training
         set_learning_rate(state, config, progress)
 
@@ -228,6 +229,7 @@ def train(
             on_gradients=agreed.add if compare else None,
         )
         now = time.perf_counter()
+        courtesy.has_worked(now - stepped)
         state.seconds = before + now - began
         if compare:
             agreeing.took(now - stepped - usual)

@@ -54,8 +54,14 @@ def config_of(name: str) -> TransferConfig:
     )
 
 
+def next_run(name: str) -> Run:
+    """Of the training that comes after those that what ships has had."""
+    stories = read_model_json(checkpoints.SHIPPED / name)[1]["lineage"].get("between", [])
+    return run_of(name, f"between-{len(stories) + 1}")
+
+
 def train(name: str) -> None:
-    go_on(run_of(name, "between"), config_of(name))
+    go_on(next_run(name), config_of(name))
 
 
 def race(name: str) -> None:
@@ -93,7 +99,9 @@ def go_on(run: Run, config: TransferConfig) -> None:
 
 
 def export(name: str) -> None:
-    folder, run = checkpoints.SHIPPED / name, run_of(name, "between")
+    folder, run = checkpoints.SHIPPED / name, next_run(name)
+    if not run.path.exists():
+        raise SystemExit(f"what ships has learnt all of it: {run.id} has not been trained")
     before, about = read_model_json(folder)
     given = {"mean_shift": before.mean_shift}
     step = run.snapshot_steps()[-1]

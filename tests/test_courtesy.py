@@ -5,30 +5,49 @@ import time
 
 import pytest
 
-from ganlab.courtesy import going_first, let_others_first
+from ganlab.courtesy import LONGEST, MOST_SAVED, Courtesy, going_first
 
 
 def test_with_nobody_in_front_nothing_waits() -> None:
-    assert let_others_first() == 0
+    assert Courtesy().let_others_first() == 0
 
 
-def test_a_step_waits_until_all_have_gone_first() -> None:
+def test_a_step_waits_until_the_last_one_has_gone_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ganlab.courtesy.LONGEST", 60)
+    courtesy, second = Courtesy(), going_first()
+    courtesy.has_worked(60)
+    monkeypatch.setattr(courtesy, "_saved", 60.0)
     with going_first():
-        second = going_first()
         second.__enter__()
-        threading.Timer(0.2, lambda: second.__exit__(None, None, None)).start()
-    began = time.perf_counter()
-    waited = let_others_first(longest=60)
-    assert 0 < waited <= time.perf_counter() - began < 30
-    assert let_others_first() == 0
+    waits = threading.Thread(target=courtesy.let_others_first)
+    waits.start()
+    waits.join(0.2)
+    assert waits.is_alive()
+    second.__exit__(None, None, None)
+    waits.join(30)
+    assert not waits.is_alive()
 
 
 def test_a_step_waits_no_longer_than_it_has_to() -> None:
     with going_first():
-        assert 0.05 <= let_others_first(longest=0.05) < 5
+        assert LONGEST <= Courtesy().let_others_first() < 10 * LONGEST
+
+
+def test_a_training_waits_no_longer_than_it_has_worked() -> None:
+    courtesy = Courtesy()
+    with going_first():
+        began, waited = time.perf_counter(), 0.0
+        while granted := courtesy.let_others_first():
+            waited += granted
+        assert MOST_SAVED <= waited <= time.perf_counter() - began
+        courtesy.has_worked(0.05)
+        assert courtesy.let_others_first() < LONGEST
+    for _ in range(3):
+        courtesy.has_worked(10 * MOST_SAVED)  # more than that is not saved for later
+    assert courtesy._saved == MOST_SAVED
 
 
 def test_whoever_fails_in_front_leaves_it() -> None:
     with pytest.raises(KeyError), going_first():
         raise KeyError
-    assert let_others_first(longest=60) == 0
+    assert Courtesy().let_others_first() == 0

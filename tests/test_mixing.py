@@ -1,6 +1,7 @@
 """Recipes, and what is drawn of a mix: heads, families, strips, the way of a film."""
 
 import re
+import time
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -106,6 +107,13 @@ def test_shares_are_read_from_text(text: str, shares: tuple[float, ...]) -> None
 def test_shares_that_cannot_be_read_say_why(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         shares_from_text(text, NAMES)
+
+
+def test_a_long_text_of_a_stranger_is_refused_at_once() -> None:
+    began = time.perf_counter()
+    with pytest.raises(ValueError, match="name a part and its share"):
+        shares_from_text("a=" + " " * 20_000 + "=", ("a", "b"))
+    assert time.perf_counter() - began < 1
 
 
 def test_names_may_hold_commas_and_equals_signs() -> None:

@@ -512,10 +512,15 @@ def test_pictures_that_are_no_blends_are_judged_as_ever(new_run, dataset, loss, 
         torch.testing.assert_close(none[name], gradient, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize(("loss", "is_free"), [("relativistic", True), ("non-saturating", False)])
-def test_blends_do_not_depend_on_what_d_may_add_to_a_task(new_run, dataset, loss, is_free):
+@pytest.mark.parametrize("simultaneous", [True, False])
+@pytest.mark.parametrize(
+    ("loss", "is_free"), [("relativistic", True), ("wasserstein", True), ("non-saturating", False)]
+)
+def test_blends_do_not_depend_on_what_d_may_add_to_a_task(
+    new_run, dataset, loss, is_free, simultaneous
+):
     """Where only differences count, no head of D may win by being a little higher everywhere."""
-    settings = {"loss": loss, "blends": 1.0, "r1": 0, "r2": 0}
+    settings = {"loss": loss, "blends": 1.0, "r1": 0, "r2": 0, "simultaneous": simultaneous}
     before = after_a_step(*state_of(new_run(**settings), dataset), dataset)
     state, config, plan = state_of(new_run(**settings), dataset)
     drift = state.discriminator.logits.bias
@@ -525,6 +530,15 @@ def test_blends_do_not_depend_on_what_d_may_add_to_a_task(new_run, dataset, loss
     is_same = torch.allclose(after["start.weight"], before["start.weight"], rtol=1e-3, atol=1e-7)
     assert is_same == is_free
     assert (drift.grad.abs().max() < 1e-5) == is_free  # or it would drift ever farther
+
+
+@pytest.mark.parametrize("preset", ["dcgan", "mlp"])
+def test_a_network_without_heads_has_no_blends(new_run, grey, preset):
+    with_blends, without = (
+        after_a_step(*state_of(new_run(preset, blends=share), grey), grey) for share in (0.5, 0)
+    )
+    assert with_blends.pop("metrics") == without.pop("metrics")
+    assert differing(with_blends, without) == []
 
 
 def test_both_networks_are_updated_by_adam(new_run, dataset):

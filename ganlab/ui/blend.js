@@ -1,5 +1,6 @@
-// The picture: which cell is clicked, the address that shows it again, and a short way to the
-// server, by which it follows the mixers in half the time of an event.
+// The picture: which cell is clicked, the address that shows it again, and requests of its own, by
+// which it follows the mixers in half the time of an event.
+const PATIENCE = 8000;  // ms until a question counts as lost
 const place = element.querySelector(".gl-live");
 const figure = () => place.querySelector("[data-columns]");
 let settled = 0, isWanted = false, isAsking = false;
@@ -14,7 +15,8 @@ element.addEventListener("click", (event) => {
   trigger("click", {cell});
 });
 
-const mixOf = (id) => document.querySelector(`#${id} .gl-mixer`)?.shares() ?? [];
+const mixer = (id) => document.querySelector(`#${id} .gl-mixer`);
+const mixOf = (id) => mixer(id)?.shares() ?? [];
 const query = () => figure()?.dataset.query;
 const agrees = (id, said) => {  // whether a mixer has the shares of what is shown
   const shares = mixOf(id), shown = said.split(",").map(Number);
@@ -48,23 +50,30 @@ async function follow() {
     while (isWanted) {
       isWanted = false;
       const before = query();
-      const html = await server.follow({query: before, shares: mixOf("mixer"),
-        texture: mixOf("texture-mixer"), width: window.innerWidth});
+      const html = await Promise.race([
+        server.follow({query: before, of: mixer("mixer").dataset.of, shares: mixOf("mixer"),
+          texture: mixOf("texture-mixer"), width: window.innerWidth}),
+        new Promise((go) => setTimeout(go, PATIENCE)),
+      ]);
       if (before !== query()) isWanted = true;  // an event has changed something else meanwhile
       else if (html) show(html);
-      else { trigger("input"); return; }  // which says what is wrong
+      else { isWanted = false; askByEvent(); }  // refused or, gradio tells of it by nothing, failed
     }
-  } catch (error) {
-    console.warn("the short way failed", error);
-    trigger("input");
   } finally {
     isAsking = false;
   }
 }
 
+function askByEvent() {
+  props.value = "";  // or the same figure as that of the last event would be no news
+  trigger("input");
+}
+
 document.addEventListener("gl-mix", (event) => {
-  if (!query() || !event.target.closest("#mixer, #texture-mixer")) return;
+  const isOwn = event.target.closest("#mixer, #texture-mixer");
+  // What the note says is wrong is for an event to take back.
+  if (!isOwn || !query() || document.querySelector("#blend-note .gl-mistake")) return;
   event.preventDefault();
   follow();
 });
-watch("value", () => show(props.value ?? ""));
+watch("value", () => props.value && show(props.value));

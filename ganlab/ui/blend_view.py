@@ -155,13 +155,15 @@ def follows(jobs: Jobs) -> Callable[[Any], str | None]:
         there is none.
 
         Args:
-            ask: the `query` of the figure that is shown, the `shares` and those of `texture` to mix
-                by, and the page's `width`.
+            ask: the `query` of the figure that is shown, whose parts the mixers hold (`of`, see
+                `key_of`), the `shares` and those of `texture` to mix by, and the page's `width`.
         """
         try:
             asked = ask if isinstance(ask, dict) else {}
             linked = from_query(str(asked.get("query")))
             opened, every = open_both(jobs, linked.model, linked.other)
+            if asked.get("of") != key_of(linked.model, linked.other, every):
+                return None  # its heads have changed meanwhile
             parts = every[:MOST_PARTS]
             names = [part.name for part in parts]
             before, seed = recipe_of(linked, names)

@@ -8,7 +8,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from e2e.conftest import PHONE, Server, Visitors
 from e2e.test_viewers import expect_another, turn_to
@@ -109,9 +109,41 @@ def test_what_is_chosen_during_a_drag_does_not_undo_it(page: Page):
 
 def test_moves_that_the_short_way_cannot_follow_are_events(page: Page):
     picture = turn_to(page, "Blend")
-    page.route("**/component_server/**", lambda route: route.fulfill(json=None))
+    asked = []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) > 1:
+            route.fulfill(body="null", content_type="application/json")
+        else:
+            route.continue_()
+
+    page.route("**/component_server/**", answer)
     expect_another(picture, lambda: page.locator("#mixer input").nth(4).press("End"))
     expect(picture).to_have_attribute("alt", "A blend: pixel-art 100 %")
+    assert len(asked) == 1
+    expect_another(picture, button(page, "Undo").click)  # back to what the last event showed
+    expect(picture).to_have_attribute("alt", "A blend: avataaars 50 %, micah 50 %")
+    assert len(asked) == 2
+
+
+def test_a_drag_asks_for_pictures_alone_and_takes_a_mistake_back(page: Page):
+    turn_to(page, "Blend")
+    sent = []
+    page.on("request", lambda request: sent.append(request.url))
+    drag(page, 30, 70)
+    page.wait_for_timeout(1000)
+    assert any("component_server" in url for url in sent)
+    # The page's clock asks now and then, too: as often as in a second without a drag.
+    assert sum("/run/" in url or "queue/join" in url for url in sent) <= 3
+    seed = page.locator("#blend-seed input")
+    seed.fill("-7")
+    seed.blur()
+    expect(page.locator("#blend-note")).to_contain_text("The seed is a whole number from 0")
+    seed.fill("5")
+    drag(page, 50, 50)
+    expect(page.locator("#blend-note")).to_have_text("")
+    expect(page).to_have_url(re.compile("seed=5"))
 
 
 def test_a_link_shows_the_same_view_to_somebody_else(page: Page, visit: Visitors):

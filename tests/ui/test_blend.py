@@ -133,7 +133,13 @@ def test_what_cannot_be_mixed_is_refused_in_words(jobs, changes, reason):
 
 
 def follow(jobs, seen, **ask) -> str | None:
-    asked = {"query": seen.query, "shares": [0.5, 0.5], "texture": [], "width": 1440}
+    asked = {
+        "query": seen.query,
+        "of": shown_of(jobs),
+        "shares": [0.5, 0.5],
+        "texture": [],
+        "width": 1440,
+    }
     return blend_view.follows(jobs)({**asked, **ask})
 
 
@@ -153,6 +159,8 @@ def test_the_short_way_gives_what_an_event_would(jobs, changes):
         {"query": "tab=blend&model=../x&mix=a=1"},
         {"query": "tab=blend&model=small&mix=nobody=1"},
         {"query": "tab=blend&model=small&seed=x&mix=a=1"},
+        {"of": None},
+        {"of": "small\n\na\nx"},  # one of its heads was another one then
         {"shares": None},
         {"shares": [1.0]},
         {"shares": [0, 0]},
