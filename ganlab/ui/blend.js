@@ -76,4 +76,6 @@ document.addEventListener("gl-mix", (event) => {
   event.preventDefault();
   follow();
 });
-watch("value", () => props.value && show(props.value));
+const renew = () => props.value && show(props.value);
+renew();  // it may have come before this script
+watch("value", renew);

@@ -109,22 +109,19 @@ def test_what_is_chosen_during_a_drag_does_not_undo_it(page: Page):
 
 def test_moves_that_the_short_way_cannot_follow_are_events(page: Page):
     picture = turn_to(page, "Blend")
-    asked = []
-
-    def answer(route: Route) -> None:
-        asked.append(route.request.url)
-        if len(asked) > 1:
-            route.fulfill(body="null", content_type="application/json")
-        else:
-            route.continue_()
-
-    page.route("**/component_server/**", answer)
     expect_another(picture, lambda: page.locator("#mixer input").nth(4).press("End"))
     expect(picture).to_have_attribute("alt", "A blend: pixel-art 100 %")
-    assert len(asked) == 1
+    page.wait_for_url(re.compile("pixel-art"))
+    refused = []
+
+    def refuse(route: Route) -> None:
+        refused.append(route.request.url)
+        route.fulfill(body="null", content_type="application/json")
+
+    page.route("**/component_server/**", refuse)
     expect_another(picture, button(page, "Undo").click)  # back to what the last event showed
     expect(picture).to_have_attribute("alt", "A blend: avataaars 50 %, micah 50 %")
-    assert len(asked) == 2
+    assert refused
 
 
 def test_a_drag_asks_for_pictures_alone_and_takes_a_mistake_back(page: Page):
