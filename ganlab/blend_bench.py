@@ -15,7 +15,9 @@ from ganlab.models import features
 from ganlab.opened import open_named
 from ganlab.way_quality import Way
 
-HEADS = ("KID half-way", "path length", "largest step", "ghosting")
+HEADS = ("KID half-way", "precision", "path length", "largest step", "ghosting")
+
+THEMSELVES = "the heads themselves"
 
 
 def add_arguments(measure: argparse.ArgumentParser) -> None:
@@ -60,18 +62,23 @@ def table(ways: Sequence[Way], *, pairs: bool = False) -> list[str]:
         lines.append(_row(mode, *([pair] if pairs else []), *cells))
 
     by_pair = {(way.first, way.last): way for way in ways}
-    of_heads = [way.ends_kid for way in by_pair.values()]
     modes = list(dict.fromkeys(way.mode for way in ways))
     if pairs:
         for (first, last), way in by_pair.items():
-            add("the heads themselves", f"{first}, {last}", f"{way.ends_kid:.2f}", "", "", "")
+            add(THEMSELVES, f"{first}, {last}", *_of_ends([way]))
             for each in ways:
                 if (each.first, each.last) == (first, last):
                     add(MODES[each.mode], f"{first}, {last}", *_cells([each]))
-    add("the heads themselves", "all", f"{mean(of_heads):.2f}", "", "", "")
+    add(THEMSELVES, "all", *_of_ends([*by_pair.values()]))
     for mode in modes:
         add(MODES[mode], "all", *_cells([way for way in ways if way.mode == mode]))
     return lines
+
+
+def _of_ends(ways: Sequence[Way]) -> list[str]:
+    """The same of the heads, of which there is no way."""
+    kid, precision = mean(way.ends_kid for way in ways), mean(way.ends_precision for way in ways)
+    return [f"{kid:.2f}", f"{precision:.2f}", "", "", ""]
 
 
 def _cells(ways: Sequence[Way]) -> list[str]:
@@ -82,6 +89,7 @@ def _cells(ways: Sequence[Way]) -> list[str]:
 
     return [
         f"{of(lambda way: way.kid):.2f}",
+        f"{of(lambda way: way.precision):.2f}",
         f"{of(lambda way: way.length):.2f}",
         f"{100 * of(lambda way: way.largest_step):.0f} %",
         f"{of(lambda way: way.ghosting):.2f}",

@@ -43,6 +43,8 @@ class Way:
     Attributes:
         kid: of pictures half-way against real ones of both domains, as many of each. Lower is
             better; those of the heads themselves come down to `ends_kid`.
+        precision: the share of them that are as near to a real picture of either domain as its
+            neighbours are (`metrics.precision_recall`); `ends_precision` of the heads themselves.
         length, largest_step: see `Path`.
         ghosting: see `ghosting`.
     """
@@ -52,6 +54,8 @@ class Way:
     last: str
     kid: float
     ends_kid: float
+    precision: float
+    ends_precision: float
     length: float
     largest_step: float
     ghosting: float
@@ -200,6 +204,8 @@ def _way(first: _Head, last: _Head, z: Tensor, mode: str, extract: quality.Featu
         last.part.name,
         metrics.kid(real, half_way).value,
         metrics.kid(real, ends).value,
+        metrics.precision_recall(real, half_way).precision,
+        metrics.precision_recall(real, ends).precision,
         *path(torch.stack([steps[step] for step in sorted(steps)])),
         ghosting(middle, first.drawn, last.drawn),
     )

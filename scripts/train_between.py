@@ -79,7 +79,9 @@ def race(name: str) -> None:
     for title, entry in entries.items():
         ways = way_quality.measure(entry.parts, dataset, n=RACE_SAMPLES, modes=[PARAMETERS])
         print(f"{title}: KID of the heads {fmean(way.ends_kid for way in ways):.2f}, "
-              f"half-way {fmean(way.kid for way in ways):.2f}")  # fmt: skip
+              f"half-way {fmean(way.kid for way in ways):.2f}; precision "
+              f"{fmean(way.ends_precision for way in ways):.2f}, "
+              f"half-way {fmean(way.precision for way in ways):.2f}")  # fmt: skip
 
 
 def go_on(run: Run, config: TransferConfig) -> None:

@@ -200,6 +200,8 @@ def test_the_numbers_are_those_of_the_pictures_that_the_mix_draws(three, mode: s
     assert way.kid == pytest.approx(metrics.kid(real, features(0.5)).value, **near)
     ends = torch.cat([features(0)[:6], features(1)[6:]])
     assert way.ends_kid == pytest.approx(metrics.kid(real, ends).value, rel=1e-6)
+    for told, pictures in ((way.precision, features(0.5)), (way.ends_precision, ends)):
+        assert told == metrics.precision_recall(real, pictures).precision
     few = way_quality.WALKED
     walked = path(torch.stack([features(i / 8)[:few] for i in range(9)]))
     assert (way.length, way.largest_step) == pytest.approx(walked, **near)
@@ -228,20 +230,20 @@ def test_what_cannot_be_measured_says_why(three) -> None:
 # The table --------------------------------------------------------------------------------------
 
 WAYS = [
-    Way(PARAMETERS, "a", "b", 1.0, 0.25, 1.25, 0.125, 0.25),
-    Way(PIXELS, "a", "b", 3.0, 0.25, 1.5, 0.25, 1.0),
-    Way(PARAMETERS, "a", "c", 2.0, 0.75, 1.75, 0.375, 0.75),
-    Way(PIXELS, "a", "c", 5.0, 0.75, 1.5, 0.75, 1.0),
+    Way(PARAMETERS, "a", "b", 1.0, 0.25, 0.5, 0.75, 1.25, 0.125, 0.25),
+    Way(PIXELS, "a", "b", 3.0, 0.25, 0.0, 0.75, 1.5, 0.25, 1.0),
+    Way(PARAMETERS, "a", "c", 2.0, 0.75, 0.25, 1.0, 1.75, 0.375, 0.75),
+    Way(PIXELS, "a", "c", 5.0, 0.75, 0.25, 1.0, 1.5, 0.75, 1.0),
 ]
 
 
 def test_the_table_has_a_row_for_each_mode_with_the_mean_of_all_pairs() -> None:
     assert blend_bench.table(WAYS) == [
-        "| mode | KID half-way | path length | largest step | ghosting |",
-        "| --- | --- | --- | --- | --- |",
-        "| the heads themselves | 0.50 |  |  |  |",
-        "| Parameters | 1.50 | 1.50 | 25 % | 0.50 |",
-        "| Pixels | 4.00 | 1.50 | 50 % | 1.00 |",
+        "| mode | KID half-way | precision | path length | largest step | ghosting |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| the heads themselves | 0.50 | 0.88 |  |  |  |",
+        "| Parameters | 1.50 | 0.38 | 1.50 | 25 % | 0.50 |",
+        "| Pixels | 4.00 | 0.12 | 1.50 | 50 % | 1.00 |",
     ]
 
 
@@ -249,11 +251,11 @@ def test_with_pairs_it_has_a_row_for_each_of_them_too() -> None:
     lines = blend_bench.table(WAYS, pairs=True)
     assert lines[0].startswith("| mode | pair |")
     assert lines[2:5] == [
-        "| the heads themselves | a, b | 0.25 |  |  |  |",
-        "| Parameters | a, b | 1.00 | 1.25 | 12 % | 0.25 |",
-        "| Pixels | a, b | 3.00 | 1.50 | 25 % | 1.00 |",
+        "| the heads themselves | a, b | 0.25 | 0.75 |  |  |  |",
+        "| Parameters | a, b | 1.00 | 0.50 | 1.25 | 12 % | 0.25 |",
+        "| Pixels | a, b | 3.00 | 0.00 | 1.50 | 25 % | 1.00 |",
     ]
-    assert lines[-2] == "| Parameters | all | 1.50 | 1.50 | 25 % | 0.50 |"
+    assert lines[-2] == "| Parameters | all | 1.50 | 0.38 | 1.50 | 25 % | 0.50 |"
     assert len(lines) == 2 + 6 + 3
     assert len({line.count("|") for line in lines}) == 1
 
