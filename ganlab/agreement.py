@@ -52,7 +52,7 @@ class Agreement:
 
     def add(self, gradients: Tensor) -> None:
         """Takes in a moment: the tasks' gradients (n_tasks, P)."""
-        now = conflicts.cosines(gradients)
+        now = conflicts.cosines(gradients).cpu()
         known = now.isfinite()
         self.moments += 1
         self.seen = self.seen + known

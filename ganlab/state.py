@@ -51,7 +51,8 @@ def fresh_state(config: TrainConfig, model: ModelConfig, plan: Plan) -> State:
         for network in (generator, discriminator)
     )
     rng = torch.Generator().manual_seed(config.seed)
-    return State(generator, discriminator, ema, opt_g, opt_d, rng)
+    d_right = torch.tensor(0.5, device=plan.device)
+    return State(generator, discriminator, ema, opt_g, opt_d, rng, d_right=d_right)
 
 
 def tensors_of(state: State) -> dict[str, Tensor]:
@@ -84,7 +85,7 @@ def unpack(state: State, training: bytes, generator: bytes) -> None:
     step, images, state.seconds, *more = tensors["counts"].tolist()
     state.step, state.images = int(step), int(images)
     if more:  # a run older than it goes on without
-        state.d_right = torch.tensor(more[0])
+        state.d_right.fill_(more[0])
     for name, network in _networks(state).items():
         network.load_state_dict(_under(name, tensors))
     state.ema.load_state_dict(tensors_from_bytes(generator))
