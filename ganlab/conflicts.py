@@ -115,25 +115,24 @@ def cosines(gradients: Tensor) -> Tensor:
 
 
 def apart(
-    images: Tensor, way: Tensor, tasks: Tensor, n_tasks: int, parameters: Sequence[nn.Parameter]
+    images: Tensor, way: Tensor, shares: Tensor, parameters: Sequence[nn.Parameter]
 ) -> list[tuple[Tensor, ...]]:
     """Each task's part of the gradient, for every parameter; the graph is kept.
 
     Batch norm ties the samples of a batch together, so no task's part can be had from its own
-    samples alone: each goes back through the whole graph, with the others' way set to zero.
+    samples alone: each goes back through the whole graph, with its own share of the way.
 
     Args:
         images: (B, C, H, W) as G made them, with their graph.
         way: the loss's gradient at the images.
-        tasks: (B,) ids.
+        shares: of each image that are a task's, (B, n_tasks), rows summing to 1.
     """
     parts = []
-    for task in range(n_tasks):
-        own = tasks == task
+    for own in shares.T:
         if not own.any():
             parts.append(tuple(torch.zeros_like(parameter) for parameter in parameters))
             continue
-        masked = way * own[:, None, None, None]
+        masked = way * own[:, None, None, None].to(way.dtype)
         found = torch.autograd.grad(
             images, parameters, masked, retain_graph=True, allow_unused=True, materialize_grads=True
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganlab import augment, conflicts, sampling
@@ -30,6 +31,10 @@ class _Meeting:
     weights: Tensor | None  # of the generated pictures, (B, n_tasks); None = there are no blends
     real_logits: Tensor
     fake_logits: Tensor
+
+    def shares(self, n_tasks: int) -> Tensor:
+        """How much of each generated picture is which task's, (B, n_tasks)."""
+        return F.one_hot(self.tasks, n_tasks).float() if self.weights is None else self.weights
 
 
 @dataclass(frozen=True)
@@ -187,9 +192,8 @@ def train_step(
         "steps": torch.ones(()),
     }
     if generator.n_tasks > 1:
-        none = torch.zeros(generator.n_tasks, device=each_right.device)
-        parts["right_of"] = none.index_add(0, met.tasks, each_right)
-        parts["seen_of"] = none.index_add(0, met.tasks, torch.ones_like(each_right))
+        shares = met.shares(generator.n_tasks)
+        parts["right_of"], parts["seen_of"] = each_right @ shares, shares.sum(0)
     for name, value in parts.items():
         state.sums[name] = state.sums.get(name, 0) + value.detach()
     if not measure:
@@ -228,7 +232,7 @@ def _go_back(
         return
     shared = {id(parameter) for parameter in trunk}
     heads = [p for p in _learning(generator) if id(p) not in shared] if combine else []
-    parts = conflicts.apart(met.fake, way, met.tasks, generator.n_tasks, [*trunk, *heads])
+    parts = conflicts.apart(met.fake, way, met.shares(generator.n_tasks), [*trunk, *heads])
     gradients = conflicts.stacked([own[: len(trunk)] for own in parts])
     if on_gradients:
         on_gradients(gradients)

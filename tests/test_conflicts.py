@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ganlab.conflicts import CAUTION, CONFLICTS, apart, cagrad, cosines, pcgrad, stacked
@@ -124,15 +125,20 @@ def test_of_a_task_without_gradient_nothing_is_told():
 # Gradients of each task ----------------------------------------------------------------------
 
 
+WHOLE = F.one_hot(torch.tensor([0, 2, 1, 2, 0, 1]))
+DIVIDED = torch.tensor([[1, 0, 0], [0, 0.25, 0.75]]).repeat(3, 1)
+
+
 @pytest.mark.parametrize("head_depth", [0, 2])
-def test_the_parts_of_the_tasks_add_up_to_the_gradient_of_all(head_depth: int):
+@pytest.mark.parametrize("shares", [WHOLE, DIVIDED])
+def test_the_parts_of_the_tasks_add_up_to_the_gradient_of_all(head_depth: int, shares):
     torch.manual_seed(0)
     generator = Generator(3, 32, 3, 8, 8, head_depth, z_in_blocks=True, own_styles=True).double()
-    tasks = torch.tensor([0, 2, 1, 2, 0, 1])
-    images = generator(torch.randn(6, 8, dtype=torch.float64), tasks)
+    weights = shares.double().expand(generator.n_blocks, -1, -1)
+    images = generator(torch.randn(6, 8, dtype=torch.float64), weights)
     way = torch.randn_like(images)
     parameters = list(generator.parameters())
-    parts = apart(images, way, tasks, 3, parameters)
+    parts = apart(images, way, shares, parameters)
     images.backward(way)
     for place, parameter in enumerate(parameters):
         total = sum(own[place] for own in parts)
@@ -147,7 +153,8 @@ def test_a_task_pulls_on_no_other_head_and_an_absent_one_on_nothing():
     generator = Generator(3, 32, 3, 8, 8, 1).eval()  # in which samples do not meet
     tasks = torch.tensor([0, 2, 2, 0])
     images = generator(torch.randn(4, 8), tasks)
-    first, absent, last = apart(images, torch.ones_like(images), tasks, 3, [generator.last.weight])
+    way, shares = torch.ones_like(images), F.one_hot(tasks, 3)
+    first, absent, last = apart(images, way, shares, [generator.last.weight])
     assert first[0].abs().sum(1).gt(0).tolist() == [True, False, False]
     assert not absent[0].any()
     assert last[0].abs().sum(1).gt(0).tolist() == [False, False, True]

@@ -5,6 +5,7 @@ import torch
 from conftest import drawings, tiny
 from torch import Tensor
 
+from ganlab import step
 from ganlab.config import ModelConfig, TrainConfig
 from ganlab.conflicts import CONFLICTS, Conflict
 from ganlab.data.dataset import Dataset
@@ -41,7 +42,9 @@ def test_watching_the_tasks_gradients_changes_no_bit(dataset, changes, head_dept
     assert all(gradients.shape == (2, trunk) for gradients in watched)
 
 
-@pytest.mark.parametrize("changes", [{}, {"simultaneous": False}, {"batch_size": 9}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"simultaneous": False}, {"batch_size": 9}, {"blends": 0.7}]
+)
 @pytest.mark.parametrize("head_depth", [0, 1, 3])
 def test_apart_and_added_up_again_the_tasks_make_the_same_step(
     dataset, monkeypatch, changes, head_depth
@@ -134,6 +137,16 @@ def test_the_share_in_which_d_is_right_is_told_of_each_task(dataset) -> None:
     assert list(of) == ["discs", "squares"]
     assert sum(of.values()) / 2 == pytest.approx(line["d_right"], abs=1e-6)  # as many of each
     assert "d_right_of" in train_step(state, config, PLAN, dataset, measure=True)
+
+
+def test_of_a_blend_each_task_has_its_share(dataset, monkeypatch) -> None:
+    def halves(tasks: Tensor, generator, *_) -> Tensor:
+        return torch.full((generator.n_blocks, len(tasks), 2), 0.5)
+
+    monkeypatch.setattr(step, "drawn_between", halves)
+    state, config = begin(dataset, blends=1.0)
+    line = train_step(state, config, PLAN, dataset, measure=True)
+    assert list(line["d_right_of"].values()) == pytest.approx([line["d_right"]] * 2)
 
 
 def test_of_a_single_task_it_is_told_once(one_task) -> None:
