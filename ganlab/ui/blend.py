@@ -24,7 +24,7 @@ from ganlab.ui.mixer import (
     mixer_value,
     of_one,
 )
-from ganlab.ui.picker import linked_choice, model_choices
+from ganlab.ui.picker import is_shipped, linked_choice, model_choices
 from ganlab.ui.viewer import (
     Viewer,
     build_model,
@@ -163,6 +163,19 @@ def other_choices(jobs: Jobs, store: Any, name: Any, other: str) -> list[tuple[s
     return [("Nothing else", ""), *(choice for choice in choices if choice[1] != name)]
 
 
+def followed(jobs: Jobs, name: Any, where: Any) -> tuple[Linked, str]:
+    """What of the page's address the picked generator can show, and what to say of the rest."""
+    linked = from_query(str(where_is(where).get("query", "")))
+    for missing, what, shows in (
+        (linked.model, "generator", "Another one is shown."),
+        (linked.other, "relative", "The generator is shown without it."),
+    ):
+        if missing and not (is_shipped(missing) or linked_choice(jobs, missing, with_heads=True)):
+            why = "it was deleted, or is on another server"
+            return Linked(), figures.notice(f"The {what} of this link is not here: {why}. {shows}")
+    return (linked if linked.model == name else Linked()), ""
+
+
 def draw(jobs: Jobs, *values: Any) -> list[Any]:
     """Updates of the note and the picture."""
     try:
@@ -188,12 +201,10 @@ def choose(jobs: Jobs, store: Any, *values: Any) -> tuple[list[Any] | None, list
         updates of `Blend.chosen`, None = nothing changes there; and those of note and picture.
     """
     name, other, shown, where, *rest = values
-    linked = from_query(str(where_is(where).get("query", ""))) if not shown else Linked()
-    linked = linked if linked.model == name else Linked()
+    linked, note = followed(jobs, name, where) if not shown else (Linked(), "")
     if shown and str(shown).split("\n")[0] != str(name):
         other = ""  # the relative was another generator's
-    other = linked.other or other
-    note, seed = "", moved(rest[-1], 0)
+    other, seed = linked.other or other, moved(rest[-1], 0)
     try:
         opened, every = open_both(jobs, name, other)
         of, parts = key_of(name, other, every), every[:MOST_PARTS]

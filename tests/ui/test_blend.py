@@ -321,6 +321,8 @@ def test_a_stranger_is_refused_and_what_is_shown_stays(jobs):
         ("tab=blend&model=small&mix=b=1&seed=9", "", "b 100 % · Seed 9"),
         ("tab=blend&model=small&mix=zz=1", "This link says something odd", "a 50 %, b 50 %"),
         ("tab=blend&model=grey&mix=b=1", "", "a 50 %, b 50 %"),
+        ("tab=blend&model=gone&mix=b=1", "generator of this link is not here", "a 50 %, b 50 %"),
+        ("tab=blend&model=small&with=gone", "relative of this link is not here", "a 50 %, b 50 %"),
     ],
 )
 def test_a_link_is_followed_at_first(jobs, query: str, note: str, words: str):
