@@ -3,7 +3,7 @@
 const PATIENCE = 8000;  // ms until a question counts as lost
 const place = element.querySelector(".gl-live");
 const figure = () => place.querySelector("[data-columns]");
-let settled = 0, isWanted = false, isAsking = false;
+let settled = 0, settledAt = 0, isWanted = false, isAsking = false;
 
 element.addEventListener("click", (event) => {
   const image = event.target.closest("img");
@@ -30,10 +30,11 @@ const isBehind = () => {
 function show(html) {
   place.innerHTML = html;
   clearTimeout(settled);  // not with each picture of a drag: browsers limit and charge for it
-  settled = setTimeout(settle, 300);
+  settled = setTimeout(settle, Date.now() - settledAt > 1000 ? 0 : 300);
 }
 
 function settle() {
+  settledAt = Date.now();
   if (!query() || !element.offsetParent) return;  // another tab is looked at
   const run = new URL(window.location).searchParams.get("run");
   const kept = run ? `&run=${encodeURIComponent(run)}` : "";
