@@ -73,9 +73,10 @@ def _between(stories: list[dict[str, Any]], n_tasks: int) -> list[str]:
         config = config_from_dict(story["trained_with"])
         images = story["step"] * config.fitted(n_tasks).batch_size
         before = ", ".join(f"{task} {kid:.2f}" for task, kid in story["kid_before"].items())
+        machine = "a GPU" if story.get("device") == "cuda" else "one core"
         lines.append(
             f"- Then between its heads: {images:,} pictures in {story['seconds'] / 60:.0f} minutes "
-            f"on one core, {100 * config.blends:.0f} % of the generated ones drawn by blends, "
+            f"on {machine}, {100 * config.blends:.0f} % of the generated ones drawn by blends, "
             f"{story['judged']}: `{config.command()}`. KID of the heads before: {before}"
         )
     return lines

@@ -30,7 +30,7 @@ def test_a_checkpoint_trains_on_between_its_heads_and_is_written_again(
 ) -> None:
     before = checkpoints.read_tensors(shipped, "generator.safetensors")
     model = checkpoints.read_model_json(shipped)[0]
-    few = {"steps": 4, "seconds": None, "precision": "fp32", "batch_size": 8}
+    few = {"steps": 4, "blends": 0.5, "precision": "fp32", "batch_size": 8}
     monkeypatch.setattr(train_between, "SETTINGS", {"tiny": few})
     monkeypatch.setattr(train_checkpoints, "SAMPLES", 12)
 
@@ -42,18 +42,19 @@ def test_a_checkpoint_trains_on_between_its_heads_and_is_written_again(
     assert any(not torch.equal(now[name], before[name]) for name in before)
     told = json.loads((shipped / "model.json").read_text())
     (story,) = told["lineage"]["between"]
-    assert story["step"] == 4 and story["trained_with"]["blends"] == train_between.BLENDS
+    assert story["step"] == 4 and story["trained_with"]["blends"] == 0.5
     assert set(story["kid_before"]) == set(told["metrics"]) == set(model.tasks)
     assert checkpoints.read_model_json(shipped)[0] == model
-    assert "Then between its heads: 32 pictures" in (shipped / "README.md").read_text()
+    told = (shipped / "README.md").read_text()
+    assert "Then between its heads: 32 pictures" in told and "on one core, 50 %" in told
 
 
 def test_the_race_trains_from_the_same_weights_with_blends_and_without(
     shipped: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = {"tiny": {"precision": "fp32", "batch_size": 8}}
+    settings = {"tiny": {"steps": 4, "precision": "fp32", "batch_size": 8}}
     monkeypatch.setattr(train_between, "SETTINGS", settings)
-    monkeypatch.setattr(train_between, "RACE_STEPS", 3)
+    monkeypatch.setattr(train_between, "RACE", {"steps": 3})
     monkeypatch.setattr(train_between, "RACE_SAMPLES", 12)
     capsys.readouterr()
     train_between.race("tiny")
