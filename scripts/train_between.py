@@ -1,6 +1,6 @@
 """Trains a checkpoint that ships on between its heads, so that blends of them are believable.
 
-    python -m scripts.train_between train avatars64     three quarters of an hour
+    python -m scripts.train_between train avatars64     an hour
     python -m scripts.train_between export avatars64    measures the heads, writes the checkpoint
     python -m scripts.train_between race avatars64      800 large steps with blends and without
 

@@ -61,9 +61,10 @@ FAULTS = {  # as seen in grids of 64 samples per head
     "other; hair and clothes of avataaars, in about one picture of six, go from one colour to "
     "another, and hats, long hair, sunglasses and one eye of a pair are then undecided between two "
     "kinds; a few hairstyles of micah and open-peeps are torn at the edge. Half-way between two "
-    "heads a picture is often nearer to one of them (of open-peeps with personas, to personas), so "
-    "that it changes quickly there; of avataaars and pixel-art about half are pale and blurred. "
-    "Even mixes of all five look much like personas.",
+    "heads most pictures are nearer to one of them (of personas with any other, to personas; of "
+    "micah with any other drawn style, to micah), so that they change quickly near there; of "
+    "avataaars and pixel-art about half are pale and blurred. Even mixes of all five look much "
+    "like personas.",
     "fashion32": "in about one picture of ten a print, or a whole bag or coat, is speckled; straps "
     "of some sandals come loose.",
 }
