@@ -24,10 +24,11 @@ from ganlab.ui.mixer import (
     mixer_value,
     of_one,
 )
-from ganlab.ui.picker import is_shipped, linked_choice, model_choices
+from ganlab.ui.picker import is_shipped, kin, linked_choice, model_choices
 from ganlab.ui.viewer import (
     Viewer,
     build_model,
+    build_note,
     build_seed,
     moved,
     refused,
@@ -37,7 +38,7 @@ from ganlab.ui.viewer import (
 from ganlab.ui.visitor import QUICK, tokens_of
 
 NOTHING_TO_MIX = (
-    "It has one head, and nothing to mix it with. Mix it with a relative below, train several "
+    "It has one head, and nothing to mix it with. Choose a relative to mix it with, train several "
     "tasks at once, or transfer it."
 )
 HOW = {
@@ -142,6 +143,7 @@ def build_blend_panel(jobs: Jobs) -> dict[str, Any]:
     """The right side."""
     with gr.Column(visible=False, elem_id="blend-panel") as panel:
         with gr.Column(elem_classes="gl-card", elem_id="blend-stage"):
+            note = build_note("blend")
             picture = gr.HTML(
                 html_template='<div class="gl-live"></div>',  # filled by the script: faster
                 js_on_load=SCRIPT,
@@ -152,12 +154,13 @@ def build_blend_panel(jobs: Jobs) -> dict[str, Any]:
         with gr.Column(elem_classes="gl-card", elem_id="blend-more"):
             more = build_more()
             heads = build_heads()
-    return {"panel": panel, "picture": picture, "more": more, "heads": heads}
+    return {"panel": panel, "note": note, "picture": picture, "more": more, "heads": heads}
 
 
 def other_choices(jobs: Jobs, store: Any, name: Any, other: str) -> list[tuple[str, str]]:
     """What the generator can be mixed with, and what it is mixed with, be it somebody else's."""
-    choices = model_choices(jobs, list(tokens_of(store)), with_heads=True)
+    own, every = kin(jobs, name), model_choices(jobs, list(tokens_of(store)), with_heads=True)
+    choices = [choice for choice in every if own & kin(jobs, choice[1])]
     if other not in [each for _, each in choices]:
         choices += linked_choice(jobs, other, with_heads=True)
     return [("Nothing else", ""), *(choice for choice in choices if choice[1] != name)]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from ganlab import checkpoints
+from ganlab import checkpoints, kinship
 from ganlab.jobs import Jobs, NotOwner, UnknownRun
 from ganlab.opened import Opened, open_run, open_shipped
 from ganlab.runs import RUN_ID, Run
@@ -57,6 +57,14 @@ def when_begun(run: Run) -> str:
 
 def is_shipped(name: Any) -> bool:
     return name in [folder.name for folder in checkpoints.shipped()]
+
+
+def kin(jobs: Jobs, name: str) -> frozenset[str]:
+    """A generator of the list and its ancestors."""
+    if not is_shipped(name):
+        return frozenset(kinship.of_run(jobs.run(name)))
+    about = checkpoints.read_model_json(checkpoints.SHIPPED / name)[1]
+    return frozenset(kinship.of_checkpoint(about.get("name", name), about))
 
 
 def own_run(jobs: Jobs, name: Any, tokens: dict[str, str]) -> Run:

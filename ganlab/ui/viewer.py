@@ -52,7 +52,6 @@ def build_model(name: str) -> dict[str, Any]:
         # In the page, like the inputs: a state on the server would be ahead of them.
         "shown": gr.Textbox(visible=False),
         "where": gr.Textbox(visible=False),
-        "note": gr.HTML(elem_id=f"{name}-note", elem_classes="gl-html"),
     }
 
 
@@ -62,7 +61,7 @@ def build_seed(name: str) -> dict[str, Any]:
         1,
         label="Seed",
         info="The same number gives the same pictures again.",
-        precision=0,  # without limits, of which gradio would say nothing but "Error"
+        # Without limits and a precision: of those gradio says nothing but "Error", or rounds.
         elem_id=f"{name}-seed",
     )
     with gr.Row(elem_classes="gl-tight"):
@@ -78,11 +77,17 @@ def _small(label: str, elem_id: str) -> gr.Button:
     return gr.Button(label, size="sm", min_width=80, elem_id=elem_id)
 
 
+def build_note(name: str) -> gr.HTML:
+    """What is wrong, above the picture, which stays in view."""
+    return gr.HTML(elem_id=f"{name}-note", elem_classes="gl-html gl-above")
+
+
 def build_panel(name: str) -> dict[str, Any]:
     """The right side."""
     with gr.Column(visible=False, elem_classes="gl-card", elem_id=f"{name}-panel") as panel:
+        note = build_note(name)
         picture = gr.HTML(elem_id=f"{name}-picture", elem_classes="gl-html")
-    return {"panel": panel, "picture": picture}
+    return {"panel": panel, "note": note, "picture": picture}
 
 
 def as_seed(value: Any) -> int:
@@ -91,7 +96,8 @@ def as_seed(value: Any) -> int:
     Raises:
         ValueError: no whole number in range.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LAST_SEED:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= LAST_SEED or value != int(value):
         raise ValueError(f"The seed is a whole number from 0 to {LAST_SEED:,}.")
     return int(value)
 

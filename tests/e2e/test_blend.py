@@ -18,6 +18,12 @@ SLIDE = """(slider, value) => {
   slider.value = value;
   slider.dispatchEvent(new Event("input", {bubbles: true}));
 }"""
+HAS_ROOM = """(selector) => {  // the progress of what a block waits for, which lies above it
+  const block = document.querySelector(selector);
+  const room = block.getBoundingClientRect();
+  const bar = block.querySelector("[role=progressbar]")?.getBoundingClientRect();
+  return bar && bar.height > 0 && room.top <= bar.top && bar.bottom <= room.bottom;
+}"""
 
 pytestmark = pytest.mark.browser
 
@@ -137,6 +143,7 @@ def test_a_drag_asks_for_pictures_alone_and_takes_a_mistake_back(page: Page):
     seed.fill("-7")
     seed.blur()
     expect(page.locator("#blend-note")).to_contain_text("The seed is a whole number from 0")
+    expect(page.locator("#blend-note")).to_be_in_viewport()
     seed.fill("5")
     drag(page, 50, 50)
     expect(page.locator("#blend-note")).to_have_text("")
@@ -180,6 +187,7 @@ def test_a_click_shows_the_family_and_sections_give_strips_films_and_files(page:
     page.locator("#film-seconds input[type=number]").fill("2")
     page.get_by_role("radio", name="One picture").check()
     page.locator("#make-film").click()
+    page.wait_for_function(HAS_ROOM, arg="#film")
     video = page.locator("#film video")
     video.wait_for(timeout=60_000)
     page.wait_for_function("() => document.querySelector('#film video').duration > 1.9")
@@ -188,6 +196,10 @@ def test_a_click_shows_the_family_and_sections_give_strips_films_and_files(page:
         with page.expect_download() as download:
             page.locator(name).click()
         assert download.value.suggested_filename.endswith("-seed1.png")
+    for tab in ("Browse", "Blend"):
+        page.get_by_role("tab", name=tab).click()
+        page.locator("#take-grid").wait_for(state="visible" if tab == "Blend" else "hidden")
+    expect(page.locator("#blend-file")).to_be_hidden()  # its buttons press it
 
 
 def test_a_seed_that_is_none_is_refused_in_words(page: Page):

@@ -89,7 +89,7 @@ def test_from_dropped_files_to_samples_of_the_downloaded_zip(
     is_ready(page)
     expect(page.locator("#nearest")).to_contain_text("Nearest to your pictures:")
 
-    train_for(page, 20)
+    train_for(page, 8)
     began = time.monotonic()
     press_start(page)
     page.wait_for_function(CHANGED, timeout=30_000)

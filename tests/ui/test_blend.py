@@ -18,7 +18,7 @@ from ganlab.mixing import Recipe
 from ganlab.ui import blend, blend_more, blend_view, sheets
 from ganlab.ui.link import from_query, recipe_of, to_query
 from ganlab.ui.mixer import mixer_value, read_mixer
-from ganlab.ui.picker import open_picked
+from ganlab.ui.picker import model_choices, open_picked
 from ganlab.ui.visitor import with_token
 
 WIDE = json.dumps({"query": "", "width": 1440})
@@ -307,6 +307,15 @@ def test_a_linked_relative_of_somebody_else_is_in_the_list(jobs):
     told = chosen(jobs, where=json.dumps({"query": f"tab=blend&model=small&with={run_id}"}))
     assert told["other"].value == run_id
     assert run_id in [each for _, each in told["other"].choices]
+
+
+def test_only_relatives_are_offered_to_mix_with(jobs):
+    kin, store = edited(jobs, {})
+    stranger, token = own_run(jobs)
+    store = with_token(store, stranger, token)
+    offered = [each for _, each in chosen(jobs, store)["other"].choices]
+    assert kin in offered and stranger not in offered
+    assert stranger in [each for _, each in model_choices(jobs, list(store["tokens"]))]
 
 
 def test_a_stranger_is_refused_and_what_is_shown_stays(jobs):

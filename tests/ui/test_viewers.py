@@ -68,7 +68,9 @@ def test_heads_to_choose_from(two, one):
     assert browse.head_choices(one) == [("ink", "ink")]
 
 
-@pytest.mark.parametrize("seed", [None, "", "x", -1, LAST_SEED + 1, math.nan, math.inf, True, []])
+@pytest.mark.parametrize(
+    "seed", [None, "", "x", -1, 1.5, LAST_SEED + 1, math.nan, math.inf, True, []]
+)
 def test_what_is_no_seed_is_refused_in_words(two, seed):
     with pytest.raises(ValueError, match="The seed is a whole number from 0 to"):
         browse.look(two, "a", seed, 1)
