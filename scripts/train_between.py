@@ -33,13 +33,9 @@ RACE_SAMPLES = 250
 RACE = {"steps": 800, "learning_rate": 5e-4}
 RACE_BLENDS = 0.6  # of the generated pictures
 JUDGED = "each judged as the mixture of its tasks"
-DATA = {"avatars64": "avatars", "fashion32": "fashion"}
+DATA = {"avatars64": "avatars"}
 # Few blends and small steps: what lies between has been learnt, and more of it costs the heads.
-SMALL_STEPS = {"blends": 0.3, "learning_rate": 2e-4}
-SETTINGS = {
-    "avatars64": {**SMALL_STEPS, "steps": 6000, "batch_size": 20},
-    "fashion32": {**SMALL_STEPS, "steps": 6000, "batch_size": 26, "r1": 0.1, "r2": 0.1},
-}
+SETTINGS = {"avatars64": {"blends": 0.3, "learning_rate": 2e-4, "steps": 6000, "batch_size": 20}}
 
 
 def config_of(name: str) -> TransferConfig:

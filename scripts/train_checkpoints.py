@@ -62,9 +62,9 @@ FAULTS = {  # as seen in grids of 64 samples per head
     "another, and hats, long hair, sunglasses and one eye of a pair are then undecided between two "
     "kinds; a few hairstyles of micah and open-peeps are torn at the edge. Half-way between two "
     "heads most pictures are nearer to one of them (of personas with any other, to personas; of "
-    "micah with any other drawn style, to micah), so that they change quickly near there; of "
-    "avataaars and pixel-art about half are pale and blurred. Even mixes of all five look much "
-    "like personas.",
+    "micah with any of the rest, to micah), so that they change quickly near there; of avataaars "
+    "and pixel-art about half are pale and blurred. Even mixes of all five look much like "
+    "personas.",
     "fashion32": "in about one picture of ten a print, or a whole bag or coat, is speckled; straps "
     "of some sandals come loose.",
 }

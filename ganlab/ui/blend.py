@@ -157,10 +157,13 @@ def build_blend_panel(jobs: Jobs) -> dict[str, Any]:
     return {"panel": panel, "note": note, "picture": picture, "more": more, "heads": heads}
 
 
-def other_choices(jobs: Jobs, store: Any, name: Any, other: str) -> list[tuple[str, str]]:
-    """What the generator can be mixed with, and what it is mixed with, be it somebody else's."""
-    own, every = kin(jobs, name), model_choices(jobs, list(tokens_of(store)), with_heads=True)
-    choices = [choice for choice in every if own & kin(jobs, choice[1])]
+def other_choices(
+    jobs: Jobs, store: Any, own: frozenset[str], name: Any, other: str
+) -> list[tuple[str, str]]:
+    """What a generator of this kin can be mixed with, and what it is mixed with, be it somebody
+    else's."""
+    choices = model_choices(jobs, list(tokens_of(store)), with_heads=True)
+    choices = [choice for choice in choices if not own.isdisjoint(kin(jobs, choice[1]))]
     if other not in [each for _, each in choices]:
         choices += linked_choice(jobs, other, with_heads=True)
     return [("Nothing else", ""), *(choice for choice in choices if choice[1] != name)]
@@ -231,7 +234,9 @@ def choose(jobs: Jobs, store: Any, *values: Any) -> tuple[list[Any] | None, list
     inputs = [name, other, of, where, recipe.mode, structure, is_apart, texture, at]
     drawn = draw(jobs, *inputs, recipe.softness, seed)
     updates = [
-        gr.Dropdown(choices=other_choices(jobs, store, name, other or ""), value=other or ""),
+        gr.Dropdown(
+            choices=other_choices(jobs, store, opened.kin, name, other or ""), value=other or ""
+        ),
         of,
         seed,
         gr.Radio(value=recipe.mode, visible=mixes),

@@ -1,5 +1,6 @@
 """Choosing a generator: one that came with ganlab, or one of the visitor's own runs."""
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,8 @@ from ganlab.jobs import Jobs, NotOwner, UnknownRun
 from ganlab.opened import Opened, open_run, open_shipped
 from ganlab.runs import RUN_ID, Run
 from ganlab.ui import figures
+
+log = logging.getLogger(__name__)
 
 
 def model_choices(
@@ -59,12 +62,16 @@ def is_shipped(name: Any) -> bool:
     return name in [folder.name for folder in checkpoints.shipped()]
 
 
-def kin(jobs: Jobs, name: str) -> frozenset[str]:
-    """A generator of the list and its ancestors."""
-    if not is_shipped(name):
-        return frozenset(kinship.of_run(jobs.run(name)))
-    about = checkpoints.read_model_json(checkpoints.SHIPPED / name)[1]
-    return frozenset(kinship.of_checkpoint(about.get("name", name), about))
+def kin(jobs: Jobs, name: str) -> list[str]:
+    """A generator of the list and its ancestors; none of one that is damaged or just deleted."""
+    try:
+        if not is_shipped(name):
+            return kinship.of_run(jobs.run(name))
+        about = checkpoints.read_model_json(checkpoints.SHIPPED / name)[1]
+        return kinship.of_checkpoint(about.get("name", name), about)
+    except (OSError, ValueError) as error:
+        log.warning("the ancestors of %s cannot be read: %s", name, error)
+        return []
 
 
 def own_run(jobs: Jobs, name: Any, tokens: dict[str, str]) -> Run:

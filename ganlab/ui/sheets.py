@@ -35,7 +35,7 @@ def sheet(
     tracks = f'style="grid-template-columns: repeat({columns}, minmax(0, 1fr))"'
     top = f'<div class="gl-columns" {tracks}>{above}</div>' if heads else ""
     left = f'<div class="gl-labels">{beside}</div>' if rows else "<span></span>"
-    wide = f' style="--gl-columns: {columns}"' if heads else ""
+    wide = f' style="--gl-columns: {columns}"' if heads and rows else ""
     return (
         f'<figure class="gl-sheet"><div class="gl-figure-head"><b>{escape(title)}</b>'
         f'<a href="{uri}" download="{escape(name)}">Download PNG</a></div>'

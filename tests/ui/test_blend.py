@@ -318,6 +318,14 @@ def test_only_relatives_are_offered_to_mix_with(jobs):
     assert stranger in [each for _, each in model_choices(jobs, list(store["tokens"]))]
 
 
+def test_a_damaged_run_is_not_offered_and_stands_in_nobodys_way(jobs, caplog):
+    damaged, store = edited(jobs, {})
+    (jobs.run(damaged).path / "source" / "model.json").write_text("{")
+    told = chosen(jobs, store)
+    assert damaged not in [each for _, each in told["other"].choices]
+    assert "a 50 %, b 50 %" in told["picture"] and damaged in caplog.text
+
+
 def test_a_stranger_is_refused_and_what_is_shown_stays(jobs):
     stranger, _ = own_run(jobs)
     told = chosen(jobs, other=stranger, shown=shown_of(jobs))
