@@ -41,6 +41,11 @@ SCROLL_TO_RUN = """() => {
   if (top < 0 || top > window.innerHeight / 2)
     run.scrollIntoView({behavior: "smooth", block: "start"});
 }"""
+# What the hand said last is kept in the page: a tick that was under way may set the slider back.
+KEEP_PLACE = """(place) => { document.getElementById("moment").dataset.place = place; }"""
+PLACE_OF_HAND = """(run, place, seen) => [
+  run, +document.getElementById("moment").dataset.place || place, seen]"""
+PLACE_KEPT = """() => +document.getElementById("moment").dataset.place"""
 CLICK_DOWNLOAD = """() => {
   document.querySelector("#download-file a, a#download-file, #download-file")?.click();
 }"""
@@ -244,13 +249,15 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
     ).success(None, current, None, js=SHOW_RUN_IN_ADDRESS).then(None, None, None, js=SCROLL_TO_RUN)
     for button, act in ((watch.stop, stop), (watch.resume, resume)):
         button.click(act, [current, saved], None, **ACT).then(tick, watched, told, **QUICK)
+    watch.moment.input(None, watch.moment, None, js=KEEP_PLACE, trigger_mode="multiple")
     watch.moment.input(
         look_back,
         [current, watch.moment, seen],
         [watch.grid, follows],
         trigger_mode="always_last",
+        js=PLACE_OF_HAND,
         **QUICK,
-    )
+    ).then(None, None, watch.moment, js=PLACE_KEPT)
     watch.download.click(
         prepare_download, current, watch.download_file, api_visibility="private"
     ).success(None, None, None, js=CLICK_DOWNLOAD)
