@@ -1,30 +1,30 @@
-"""The Browse tab: what a generator draws, seed by seed."""
+"""The Browse tab: what a generator knows, looked at from all sides.
+
+A generator, a head and a seed are chosen on the left; on the right there is a view of it for each
+question, in a file of its own.
+"""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import torch
 
-from ganlab import device, sampling
 from ganlab.jobs import Jobs
 from ganlab.opened import Opened
-from ganlab.ui import figures
+from ganlab.ui.browse_directions import Directions, build_directions, wire_directions
+from ganlab.ui.browse_find import Find, build_find, wire_find
+from ganlab.ui.browse_models import Models, build_models, wire_models
+from ganlab.ui.browse_samples import Samples, build_samples, draw_samples, wire_samples
+from ganlab.ui.browse_take import Take, build_take, wire_take
+from ganlab.ui.browse_time import Time, build_time, wire_time
 from ganlab.ui.picker import open_picked
-from ganlab.ui.viewer import (
-    COLUMNS,
-    Viewer,
-    as_seed,
-    build_model,
-    build_seed,
-    refused,
-    wire_viewer,
-)
+from ganlab.ui.subject import LEAST_TRUNCATION
+from ganlab.ui.viewer import Viewer, build_model, build_note, build_seed, refused, wire_viewer
 from ganlab.ui.visitor import QUICK
 
 ALL = ""  # of the heads: a row each
-ROWS_OF_ONE_HEAD = 4
-LEAST_TRUNCATION = 0.2
+SIZES = [("16", 16), ("36", 36), ("64", 64)]
 
 
 @dataclass
@@ -33,10 +33,25 @@ class Browse(Viewer):
 
     head: gr.Dropdown
     truncation: gr.Slider
+    size: gr.Radio
+    latent: gr.Textbox  # the sample that was picked, as `subject.to_text`; "" = none
+    views: gr.Tabs
+    view_tabs: dict[str, gr.Tab]
+    samples: Samples
+    models: Models
+    time: Time
+    directions: Directions
+    find: Find
+    take: Take
+
+    @property
+    def subject(self) -> list[Any]:
+        """The inputs of `subject.subject`, after `jobs`."""
+        return [self.model, self.head, self.seed, self.truncation, self.latent]
 
 
 def build_browse(tab: gr.Tab) -> dict[str, Any]:
-    """The left side, within its tab; the right one is `viewer.build_panel`."""
+    """The left side, within its tab; the right one is `build_browse_panel`."""
     with gr.Column(elem_classes="gl-card"):
         model = build_model("browse")
         head = gr.Dropdown(
@@ -54,7 +69,41 @@ def build_browse(tab: gr.Tab) -> dict[str, Any]:
             elem_id="truncation",
             buttons=[],
         )
-    return {"tab": tab, **model, **seed, "head": head, "truncation": truncation}
+        size = gr.Radio(SIZES, value=36, label="Samples of a head", elem_id="browse-size")
+        latent = gr.Textbox(visible=False)
+    return {
+        "tab": tab, **model, **seed, "head": head, "truncation": truncation, "size": size,
+        "latent": latent,
+    }  # fmt: skip
+
+
+def build_browse_panel(jobs: Jobs) -> dict[str, Any]:
+    """The right side."""
+    parts: dict[str, Any] = {"view_tabs": {}}
+
+    def view(name: str, title: str) -> gr.Tab:
+        parts["view_tabs"][name] = gr.Tab(title, id=name)
+        return parts["view_tabs"][name]
+
+    with gr.Column(visible=False, elem_id="browse-panel") as panel:
+        note = build_note("browse")
+        with gr.Tabs(elem_id="browse-views") as views:
+            with view("samples", "Samples"):
+                samples = build_samples(jobs)
+            with view("models", "All models"):
+                parts["models"] = build_models(jobs)
+            with view("time", "Time machine"):
+                parts["time"] = build_time(jobs)
+            with view("directions", "Directions"):
+                parts["directions"] = build_directions(jobs)
+            with view("find", "Find my picture"):
+                parts["find"] = build_find(jobs)
+            with view("take", "Take home"):
+                parts["take"] = build_take(jobs)
+    return {
+        "panel": panel, "note": note, "picture": samples.picture, "views": views,
+        "samples": samples, **parts,
+    }  # fmt: skip
 
 
 def head_choices(opened: Opened) -> list[tuple[str, str]]:
@@ -64,58 +113,39 @@ def head_choices(opened: Opened) -> list[tuple[str, str]]:
     return several + [(task, task) for task in tasks]
 
 
-def look(opened: Opened, head: Any, seed: Any, truncation: Any) -> str:
-    """The samples of a seed, of one head or of all.
-
-    Raises:
-        ValueError: a seed or a truncation that is none.
-    """
-    tasks, number = opened.config.tasks, as_seed(seed)
-    if not isinstance(truncation, int | float) or not LEAST_TRUNCATION <= truncation <= 1:
-        raise ValueError(f"The truncation is a number from {LEAST_TRUNCATION} to 1.")
-    if head in tasks or len(tasks) == 1:
-        rows, n = (), COLUMNS * ROWS_OF_ONE_HEAD
-        ids = torch.full((n,), tasks.index(head) if head in tasks else 0)
-    else:
-        rows, n = tasks, COLUMNS
-        ids = torch.arange(len(tasks)).repeat_interleave(COLUMNS)
-    z = sampling.latents(n, opened.config.z_dim, number) * truncation
-    with device.quick_threads():
-        pixels = opened.draw(z.repeat(len(ids) // n, 1), ids)
-    jpeg = sampling.to_jpeg(sampling.grid(pixels, COLUMNS))
-    each = " · Each column is one latent vector, G's random input" if rows else ""
-    return figures.samples_figure(
-        jpeg, f"Generated pictures of seed {number}", f"Seed {number:,}{each}", rows
-    )
-
-
-def wire_browse(jobs: Jobs, browse: Browse, saved: gr.BrowserState) -> None:
+def wire_browse(jobs: Jobs, browse: Browse, saved: gr.BrowserState, exports: Path) -> None:
     """Connects the components."""
 
-    def draw(name: Any, head: Any, seed: Any, truncation: Any) -> Any:
+    def draw(name: Any, head: Any, seed: Any, truncation: Any, size: Any) -> Any:
         try:
             opened = open_picked(jobs, name)
-            return ["", look(opened, head, seed, truncation)]
+            return ["", draw_samples(opened, name, head, seed, truncation, size)]
         except ValueError as error:
             return [refused(error), gr.skip()]
 
-    def choose(_: Any, name: Any, shown: Any, head: Any, seed: Any, truncation: Any) -> Any:
+    def choose(_: Any, name: Any, shown: Any, head: Any, *rest: Any) -> Any:
         """Another generator and its heads; the same one stays as it was."""
         if name == shown:
-            return [gr.skip(), gr.skip(), *draw(name, head, seed, truncation)]
+            return [gr.skip()] * 3 + draw(name, head, *rest)
         try:
             heads = head_choices(open_picked(jobs, name))
         except ValueError as error:
-            return [gr.skip(), gr.skip(), refused(error), gr.skip()]
+            return [gr.skip()] * 3 + [refused(error), gr.skip()]
         first = heads[0][1]
-        updates = [name, gr.Dropdown(choices=heads, value=first)]
-        return [*updates, *draw(name, first, seed, truncation)]
+        updates = [name, gr.Dropdown(choices=heads, value=first), ""]
+        return [*updates, *draw(name, first, *rest)]
 
-    inputs = [browse.head, browse.seed, browse.truncation]
+    inputs = [browse.head, browse.seed, browse.truncation, browse.size]
     browse.chooses = {
         "fn": choose,
         "inputs": [saved, browse.model, browse.shown, *inputs],
-        "outputs": [browse.shown, browse.head, browse.note, browse.picture],
+        "outputs": [browse.shown, browse.head, browse.latent, browse.note, browse.picture],
         **QUICK,
     }
     wire_viewer(jobs, browse, saved, draw, [browse.model, *inputs], inputs)
+    wire_samples(jobs, browse, saved, exports)
+    wire_models(jobs, browse, saved, exports)
+    wire_time(jobs, browse, saved, exports)
+    wire_directions(jobs, browse, saved, exports)
+    wire_find(jobs, browse, saved, exports)
+    wire_take(jobs, browse, saved, exports)

@@ -12,14 +12,13 @@ from ganlab.jobs import Jobs
 from ganlab.ui import figures
 from ganlab.ui.api import build_api
 from ganlab.ui.blend import Blend, build_blend, build_blend_panel, wire_blend
-from ganlab.ui.browse import Browse, build_browse, wire_browse
+from ganlab.ui.browse import Browse, build_browse, build_browse_panel, wire_browse
 from ganlab.ui.history import build_history
 from ganlab.ui.shelf import build_shelf
 from ganlab.ui.sides import Sides, wire_sides
 from ganlab.ui.train_form import build_form
 from ganlab.ui.transfer_form import build_transfer_form
 from ganlab.ui.transfer_steps import wire_steps
-from ganlab.ui.viewer import build_panel
 from ganlab.ui.visitor import EMPTY_STORE, QUICK
 from ganlab.ui.watch import Seen, build_watch
 from ganlab.ui.wiring import TABS, Lab, wire
@@ -60,7 +59,7 @@ def build_lab(page: gr.Blocks, jobs: Jobs) -> None:
                 build_shelf(exports)
             viewers = {
                 "blend": Blend(**blend_form, **build_blend_panel(jobs)),
-                "browse": Browse(**browse_form, **build_panel("browse")),
+                "browse": Browse(**browse_form, **build_browse_panel(jobs)),
             }
     empty = [watch.empty_text, watch.begin]
     train.select(lambda: [figures.EMPTY, gr.Button(visible=True)], None, empty, **QUICK)
@@ -76,6 +75,6 @@ def build_lab(page: gr.Blocks, jobs: Jobs) -> None:
     for name, tab in zip(TABS, (train, transfer, blend, browse), strict=True):
         tab.select(None, None, None, js=SHOW_TAB_IN_ADDRESS % name)
     wire_blend(jobs, viewers["blend"], saved, exports)
-    wire_browse(jobs, viewers["browse"], saved)
+    wire_browse(jobs, viewers["browse"], saved, exports)
     wire_sides(jobs, sides, tabs, watch, current, saved)
     build_api(jobs)

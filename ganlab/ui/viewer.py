@@ -82,14 +82,6 @@ def build_note(name: str) -> gr.HTML:
     return gr.HTML(elem_id=f"{name}-note", elem_classes="gl-html gl-above")
 
 
-def build_panel(name: str) -> dict[str, Any]:
-    """The right side."""
-    with gr.Column(visible=False, elem_classes="gl-card", elem_id=f"{name}-panel") as panel:
-        note = build_note(name)
-        picture = gr.HTML(elem_id=f"{name}-picture", elem_classes="gl-html")
-    return {"panel": panel, "note": note, "picture": picture}
-
-
 def as_seed(value: Any) -> int:
     """A seed from whatever the page sends.
 
