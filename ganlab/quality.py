@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ganlab import metrics, sampling
+from ganlab.copies import Originals
 from ganlab.data.dataset import Dataset
 from ganlab.models import features
 
@@ -46,23 +47,9 @@ def draw(generator: nn.Module, tasks: Tensor, seed: int = LATENT_SEED) -> Tensor
     return torch.from_numpy(sampling.sample(generator, z, tasks)).permute(0, 3, 1, 2).contiguous()
 
 
-class _Originals:
-    """Thumbnails of the pictures of one task that trained, mirrored ones too if they may be."""
-
-    def __init__(self, trained: Dataset, most: int) -> None:
-        """Takes up to `most` pictures of the task."""
-        pictures = choose(trained, most)
-        self._near = features.thumbnails(pictures)
-        self._reach = metrics.copy_reach(self._near) if len(pictures) > 1 else None
-        if trained.mirrors:
-            self._near = torch.cat([self._near, features.thumbnails(pictures.flip(3))])
-
-    def share(self, pictures: Tensor) -> float:
-        """Of uint8 pictures (N, C, H, W): how many of them are copies."""
-        if self._reach is None:  # a single picture does not tell how near is near
-            return 0.0
-        found = metrics.copies(self._near, features.thumbnails(pictures), self._reach)
-        return found.double().mean().item()
+def _originals(trained: Dataset, most: int) -> Originals:
+    """Up to `most` pictures of one task, among which copies are sought."""
+    return Originals(choose(trained, most), mirrors=trained.mirrors)
 
 
 class Gauge:
@@ -186,7 +173,7 @@ class Gauge:
         ]
         self._originals, self._usual = [], []
         for task in self._dataset.tasks:
-            originals, usual = _Originals(self._trained.subset([task]), COMPARED), 0.0
+            originals, usual = _originals(self._trained.subset([task]), COMPARED), 0.0
             if self._held_out and task in self._held_out.tasks:
                 newcomers = choose(self._held_out.subset([task]), SAMPLES)
                 if len(newcomers) >= NEWCOMERS:
@@ -266,7 +253,7 @@ def _evaluate_task(
     }
     if _is_varied(real):
         result["diversity"] = metrics.diversity(real, fake)
-    originals = _Originals(trained, COMPARED_AT_LEISURE)
+    originals = _originals(trained, COMPARED_AT_LEISURE)
     copied = originals.share(images)
     result |= {"copies": round(n * copied), "copied": copied}
     if held_out and len(held_out) >= 4:

@@ -1,8 +1,5 @@
 """What Blend shows besides the mix: one latent's family, strips, films, a matrix to take home."""
 
-import secrets
-import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +13,7 @@ from ganlab.jobs import Jobs
 from ganlab.mixing import Recipe, alone
 from ganlab.ui import figures, sheets
 from ganlab.ui.mixer import MOST_PARTS, is_number
+from ganlab.ui.scratch import scratch_file
 from ganlab.ui.visitor import ACT, refusal
 
 STEPS, STRIP_ROWS = 9, 4
@@ -26,7 +24,6 @@ FILM_COLUMNS = {"One picture": 1, "4 pictures": 2, "9 pictures": 3}
 FILM_SIDE = 384  # pixels, or the next multiple of its pictures' side
 FORMATS = [("The smallest", films.SMALLEST), *((t, kind) for kind, t in films.KINDS.items())]
 MOST_OF_FAMILY = 10  # parts: their pairs are a hundred pictures
-SHEETS, KEPT_SECONDS = "sheet", 600  # of a download
 PROGRESS = gr.Progress()
 CLICK_FILE = """() => {
   document.querySelector("#blend-file a, a#blend-file, #blend-file")?.click();
@@ -199,12 +196,8 @@ def film_of(
 
 
 def as_file(pixels: Any, columns: int, folder: Path, name: str) -> str:
-    """A sheet as a PNG file in a folder of its own; its path. What is old has been fetched."""
-    for old in folder.glob(f"{SHEETS}-*"):
-        if time.time() - old.stat().st_mtime > KEPT_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
-    path = folder / f"{SHEETS}-{secrets.token_hex(8)}" / name
-    path.parent.mkdir(parents=True)
+    """A sheet as a PNG file; its path."""
+    path = scratch_file(folder, name)
     sampling.to_image(sampling.grid(pixels, columns)).save(path)
     return str(path)
 

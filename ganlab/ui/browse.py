@@ -13,9 +13,10 @@ import gradio as gr
 from ganlab.jobs import Jobs
 from ganlab.opened import Opened
 from ganlab.ui.browse_directions import Directions, build_directions, wire_directions
+from ganlab.ui.browse_favourites import Favourites, build_favourites
 from ganlab.ui.browse_find import Find, build_find, wire_find
 from ganlab.ui.browse_models import Models, build_models, wire_models
-from ganlab.ui.browse_samples import Samples, build_samples, draw_samples, wire_samples
+from ganlab.ui.browse_samples import SIZES, Samples, build_samples, draw_samples, wire_samples
 from ganlab.ui.browse_take import Take, build_take, wire_take
 from ganlab.ui.browse_time import Time, build_time, wire_time
 from ganlab.ui.picker import open_picked
@@ -24,7 +25,6 @@ from ganlab.ui.viewer import Viewer, build_model, build_note, build_seed, refuse
 from ganlab.ui.visitor import QUICK
 
 ALL = ""  # of the heads: a row each
-SIZES = [("16", 16), ("36", 36), ("64", 64)]
 
 
 @dataclass
@@ -38,6 +38,7 @@ class Browse(Viewer):
     views: gr.Tabs
     view_tabs: dict[str, gr.Tab]
     samples: Samples
+    favourites: Favourites
     models: Models
     time: Time
     directions: Directions
@@ -69,8 +70,10 @@ def build_browse(tab: gr.Tab) -> dict[str, Any]:
             elem_id="truncation",
             buttons=[],
         )
-        size = gr.Radio(SIZES, value=36, label="Samples of a head", elem_id="browse-size")
-        latent = gr.Textbox(visible=False)
+        size = gr.Radio(
+            [(str(n), n) for n in SIZES], value=36, label="Samples of a head", elem_id="browse-size"
+        )
+        latent = gr.Textbox(visible="hidden")
     return {
         "tab": tab, **model, **seed, "head": head, "truncation": truncation, "size": size,
         "latent": latent,
@@ -90,6 +93,7 @@ def build_browse_panel(jobs: Jobs) -> dict[str, Any]:
         with gr.Tabs(elem_id="browse-views") as views:
             with view("samples", "Samples"):
                 samples = build_samples(jobs)
+                parts["favourites"] = build_favourites()
             with view("models", "All models"):
                 parts["models"] = build_models(jobs)
             with view("time", "Time machine"):
@@ -119,30 +123,32 @@ def wire_browse(jobs: Jobs, browse: Browse, saved: gr.BrowserState, exports: Pat
     def draw(name: Any, head: Any, seed: Any, truncation: Any, size: Any) -> Any:
         try:
             opened = open_picked(jobs, name)
-            return ["", draw_samples(opened, name, head, seed, truncation, size)]
+            return ["", draw_samples(opened, head, seed, truncation, size)]
         except ValueError as error:
             return [refused(error), gr.skip()]
 
     def choose(_: Any, name: Any, shown: Any, head: Any, *rest: Any) -> Any:
         """Another generator and its heads; the same one stays as it was."""
         if name == shown:
-            return [gr.skip()] * 3 + draw(name, head, *rest)
+            return [gr.skip()] * 4 + draw(name, head, *rest)
         try:
             heads = head_choices(open_picked(jobs, name))
         except ValueError as error:
-            return [gr.skip()] * 3 + [refused(error), gr.skip()]
+            return [gr.skip()] * 4 + [refused(error), gr.skip()]
         first = heads[0][1]
-        updates = [name, gr.Dropdown(choices=heads, value=first), ""]
+        updates = [name, gr.Dropdown(choices=heads, value=first), gr.Radio(visible=bool(first)), ""]
         return [*updates, *draw(name, first, *rest)]
 
+    drawn = [browse.note, browse.picture]
     inputs = [browse.head, browse.seed, browse.truncation, browse.size]
     browse.chooses = {
         "fn": choose,
         "inputs": [saved, browse.model, browse.shown, *inputs],
-        "outputs": [browse.shown, browse.head, browse.latent, browse.note, browse.picture],
+        "outputs": [browse.shown, browse.head, browse.size, browse.latent, *drawn],
         **QUICK,
     }
     wire_viewer(jobs, browse, saved, draw, [browse.model, *inputs], inputs)
+    browse.head.input(lambda head: gr.Radio(visible=bool(head)), browse.head, browse.size, **QUICK)
     wire_samples(jobs, browse, saved, exports)
     wire_models(jobs, browse, saved, exports)
     wire_time(jobs, browse, saved, exports)

@@ -1,5 +1,6 @@
-"""The view Samples of Browse: a grid from a seed, and one sample at a time."""
+"""The view Samples of Browse: a grid from a seed, one sample at a time, and what lies around it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,31 @@ import torch
 
 from ganlab import device, sampling
 from ganlab.jobs import Jobs
+from ganlab.neighbourhood import around, between
 from ganlab.opened import Opened
 from ganlab.ui import figures
-from ganlab.ui.subject import as_truncation
-from ganlab.ui.viewer import COLUMNS, as_seed
+from ganlab.ui.browse_favourites import wire_favourites
+from ganlab.ui.pickable import build_pickable, pickable, picked
+from ganlab.ui.sample_detail import show_near, show_sample
+from ganlab.ui.subject import Subject, as_truncation, from_text, subject, to_text
+from ganlab.ui.viewer import COLUMNS, as_seed, refused
+from ganlab.ui.visitor import QUICK
+
+SIZES = (16, 36, 64)
+COLUMNS_OF_NEIGHBOURS, NEIGHBOURS = 8, 16
+SPREADS = [("A little", 0.2), ("Some", 0.4), ("A lot", 0.7)]
+STEPS = 8  # from here to there
+EMPTY = (
+    '<div class="gl-hint-box">Click a sample to see it large, with its latent vector and the '
+    "training pictures that are nearest to it.</div>"
+)
+SEEKING = "Looking for the training pictures that are nearest to it …"
+CHOOSE = "Click the sample to go to: any in the grid, around it, or of another seed."
+INTO_VIEW = """() => {
+  if (window.innerWidth > 743) return;
+  setTimeout(() => document.getElementById("sample").scrollIntoView(
+    {block: "nearest", behavior: "smooth"}), 50);
+}"""
 
 
 @dataclass
@@ -20,39 +42,134 @@ class Samples:
     """The components."""
 
     picture: gr.HTML
+    detail: gr.HTML
+    near: gr.HTML
+    heads: gr.HTML
+    tools: gr.Column
+    spread: gr.Radio
+    around: gr.Button
+    from_here: gr.Button
+    keep: gr.Button
+    start: gr.Textbox  # the latent that a way begins at; "" = none
+    round: gr.Number  # how often neighbours were asked for
+    below: gr.HTML
 
 
 def build_samples(jobs: Jobs) -> Samples:
     """Within its tab."""
-    with gr.Column(elem_classes="gl-card"):
-        picture = gr.HTML(elem_id="browse-picture", elem_classes="gl-html")
-    return Samples(picture)
+    with gr.Row(equal_height=False, elem_classes="gl-samples"):
+        with gr.Column(elem_classes="gl-card", scale=3, min_width=340):
+            picture = build_pickable("browse-picture")
+            below = build_pickable("around")
+        with gr.Column(elem_classes="gl-card", scale=2, min_width=290, elem_id="sample"):
+            detail = gr.HTML(EMPTY, elem_id="sample-detail", elem_classes="gl-html")
+            with gr.Column(visible=False) as tools:
+                with gr.Row(elem_classes="gl-tight"):
+                    around = _small("More like this", "more-like-this")
+                    from_here = _small("From here to …", "from-here")
+                    keep = _small("♡ Keep", "keep-sample")
+                spread = gr.Radio(
+                    SPREADS,
+                    value=SPREADS[1][1],
+                    label="How unlike",
+                    elem_id="spread",
+                )
+                heads = build_pickable("sample-heads")
+                near = gr.HTML(elem_id="sample-near", elem_classes="gl-html")
+            start = gr.Textbox(visible=False)
+            round_ = gr.Number(0, visible=False)
+    return Samples(
+        picture, detail, near, heads, tools, spread, around, from_here, keep, start, round_, below
+    )
 
 
-def draw_samples(
-    opened: Opened, name: Any, head: Any, seed: Any, truncation: Any, size: Any
-) -> str:
+def _small(label: str, elem_id: str) -> gr.Button:
+    return gr.Button(label, size="sm", min_width=80, elem_id=elem_id)
+
+
+def draw_samples(opened: Opened, head: Any, seed: Any, truncation: Any, size: Any) -> str:
     """The samples of a seed, of one head or of all.
 
     Raises:
         ValueError: a seed, a truncation or a size that is none.
     """
-    tasks, number = opened.config.tasks, as_seed(seed)
-    columns = COLUMNS
+    tasks, number, scale = opened.config.tasks, as_seed(seed), as_truncation(truncation)
+    if type(size) is not int or size not in SIZES:
+        raise ValueError(f"Choose how many samples there are: {', '.join(map(str, SIZES))}.")
+    rows: Sequence[str] = ()
     if head in tasks or len(tasks) == 1:
-        rows, n = (), int(size)
-        columns = sampling.columns_of(n)
-        ids = torch.full((n,), tasks.index(head) if head in tasks else 0)
+        n, columns = size, sampling.columns_of(size)
+        shown = [head if head in tasks else tasks[0]]
     else:
-        rows, n = tasks, COLUMNS
-        ids = torch.arange(len(tasks)).repeat_interleave(COLUMNS)
-    z = sampling.latents(n, opened.config.z_dim, number) * as_truncation(truncation)
+        n = columns = COLUMNS
+        rows = shown = list(tasks)
+    z = sampling.latents(n, opened.config.z_dim, number) * scale
+    return _figure(
+        opened,
+        z.repeat(len(shown), 1),
+        [head for head in shown for _ in range(n)],
+        columns,
+        alt=f"Generated pictures of seed {number}",
+        caption=f"Seed {number:,}"
+        + (" · Each column is one latent vector, G's random input" if rows else ""),
+        rows=rows,
+    )
+
+
+def _figure(opened: Opened, z: torch.Tensor, heads: Sequence[str], columns: int, **words) -> str:
+    ids = torch.tensor([opened.config.tasks.index(head) for head in heads])
     with device.quick_threads():
-        pixels = opened.draw(z.repeat(len(ids) // n, 1), ids)
-    jpeg = sampling.to_jpeg(sampling.grid(pixels, columns))
-    each = " · Each column is one latent vector, G's random input" if rows else ""
-    return figures.samples_figure(
-        jpeg, f"Generated pictures of seed {number}", f"Seed {number:,}{each}", rows
+        pixels = opened.draw(z, ids)
+    return pickable(pixels, z, heads, columns, **words)
+
+
+def neighbours(sample: Subject, spread: Any, number: Any) -> str:
+    """Samples near one, others with every number.
+
+    Raises:
+        ValueError: a spread or a number that is none.
+    """
+    if spread not in [value for _, value in SPREADS]:
+        raise ValueError("Choose how unlike the neighbours are.")
+    z = around(sample.z, NEIGHBOURS, float(spread), as_seed(number))
+    return _figure(
+        sample.opened,
+        z,
+        [sample.head] * NEIGHBOURS,
+        COLUMNS_OF_NEIGHBOURS,
+        alt="Samples like the one that was picked",
+        caption="Around it: the same latent vector, moved at random. Press again for others.",
+        names=[f"Neighbour {i + 1}" for i in range(NEIGHBOURS)],
+    )
+
+
+def way(sample: Subject, start: str) -> str:
+    """From one sample to another, the heads' latents alike.
+
+    Raises:
+        ValueError: the start is no latent of this generator.
+    """
+    head, z = from_text(start, sample.z.shape[1])
+    if head not in sample.opened.config.tasks:
+        raise ValueError("The start is a sample of another generator: choose one of this.")
+    tasks = sample.opened.config.tasks
+    latents, share = between(z, sample.z, STEPS), torch.linspace(0, 1, STEPS)
+    ends = [torch.eye(len(tasks))[tasks.index(each)] for each in (head, sample.head)]
+    if head == sample.head:
+        ids = sample.ids.expand(STEPS)
+    else:  # its heads are mixed on the way
+        weights = torch.lerp(ends[0], ends[1], share[:, None])
+        ids = weights.expand(sample.opened.generator.n_blocks, -1, -1)
+    with device.quick_threads():
+        pixels = sample.opened.draw(latents, ids)
+    return pickable(
+        pixels,
+        latents,
+        [head if i < STEPS // 2 else sample.head for i in range(STEPS)],
+        STEPS,
+        alt="From one sample to another",
+        caption="From here to there, in equal steps along the sphere of latent vectors.",
+        names=[f"Step {i + 1} of {STEPS}" for i in range(STEPS)],
     )
 
 
@@ -62,3 +179,66 @@ def wire_samples(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path)
     Args:
         exports: the folder for what is downloaded.
     """
+    own = browse.samples
+    of_detail = [own.detail, own.heads, own.near, own.tools]
+
+    def detail(*values: Any) -> list[Any]:
+        """The picked sample; the empty state if none is."""
+        *_, latent = values
+        if latent:
+            try:
+                shown = show_sample(subject(jobs, *values))
+                return [*shown, figures.notice(SEEKING), gr.Column(visible=True)]
+            except ValueError as error:
+                return [refused(error), "", "", gr.Column(visible=False)]
+        return [EMPTY, "", "", gr.Column(visible=False)]
+
+    def pick(event: gr.EventData, start: Any, *values: Any) -> list[Any]:
+        """The latent that was clicked and, if one was begun, the way to it."""
+        *before, _ = values
+        try:
+            sample = subject(jobs, *before, picked(event))
+            strip = way(sample, start) if start else gr.skip()
+            return [to_text(sample.z, sample.head), strip, "", 0, ""]
+        except ValueError as error:
+            return [gr.skip(), gr.skip(), "", gr.skip(), refused(error)]
+
+    def nearest(*values: Any) -> str:
+        *_, latent = values
+        if not latent:
+            return ""
+        try:
+            return show_near(jobs, values[0], subject(jobs, *values))
+        except ValueError as error:
+            return figures.notice(str(error))
+
+    def more(spread: Any, number: Any, *values: Any) -> list[Any]:
+        try:
+            return [neighbours(subject(jobs, *values), spread, number), int(number) + 1, ""]
+        except ValueError as error:
+            return [gr.skip(), gr.skip(), refused(error)]
+
+    nearest_event = {"fn": nearest, "inputs": browse.subject, "outputs": own.near, **QUICK}
+    pick_event = {
+        "fn": pick,
+        "inputs": [own.start, *browse.subject],
+        "outputs": [browse.latent, own.below, own.start, own.round, browse.note],
+        **QUICK,
+    }
+    for place in (own.picture, own.below, own.heads):
+        place.click(**pick_event).then(None, None, None, js=INTO_VIEW)
+    own.around.click(
+        more, [own.spread, own.round, *browse.subject], [own.below, own.round, browse.note], **QUICK
+    )
+    own.spread.input(
+        more, [own.spread, own.round, *browse.subject], [own.below, own.round, browse.note], **QUICK
+    )
+    own.from_here.click(
+        lambda latent: [latent, figures.notice(CHOOSE)],
+        browse.latent,
+        [own.start, browse.note],
+        **QUICK,
+    )
+    wire_favourites(jobs, browse, own.keep, pick_event, exports)
+    # Chosen elsewhere, or gone with its generator.
+    browse.latent.change(detail, browse.subject, of_detail, **QUICK).then(**nearest_event)

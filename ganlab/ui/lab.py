@@ -21,10 +21,12 @@ from ganlab.ui.transfer_form import build_transfer_form
 from ganlab.ui.transfer_steps import wire_steps
 from ganlab.ui.visitor import EMPTY_STORE, QUICK
 from ganlab.ui.watch import Seen, build_watch
-from ganlab.ui.wiring import TABS, Lab, wire
+from ganlab.ui.wiring import Lab, wire
 
+# Which tab is open, not which one told so: while a page loads, the first one may tell last.
 SHOW_TAB_IN_ADDRESS = """() => {
-  const url = new URL(window.location), tab = "%s";
+  const open = document.querySelector("#tabs [role=tab][aria-selected=true]");
+  const url = new URL(window.location), tab = open?.textContent.trim().toLowerCase() ?? "train";
   if (tab === "train" && !url.searchParams.has("tab")) return;  // where every visit begins
   url.searchParams.set("tab", tab);
   window.history.replaceState({}, "", url);
@@ -72,8 +74,8 @@ def build_lab(page: gr.Blocks, jobs: Jobs) -> None:
     sides = Sides([own_runs, run_panel], viewers)
     for tab in (train, transfer):
         tab.select(sides.show, None, sides.columns, **QUICK)
-    for name, tab in zip(TABS, (train, transfer, blend, browse), strict=True):
-        tab.select(None, None, None, js=SHOW_TAB_IN_ADDRESS % name)
+    for tab in (train, transfer, blend, browse):
+        tab.select(None, None, None, js=SHOW_TAB_IN_ADDRESS)
     wire_blend(jobs, viewers["blend"], saved, exports)
     wire_browse(jobs, viewers["browse"], saved, exports)
     wire_sides(jobs, sides, tabs, watch, current, saved)

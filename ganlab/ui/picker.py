@@ -51,6 +51,11 @@ def _title(jobs: Jobs, run_id: str) -> str:
     return f"{figures.title(jobs.view(run_id))} · {when_begun(jobs.run(run_id))}"
 
 
+def model_title(jobs: Jobs, name: str) -> str:
+    """What people call a generator of the list."""
+    return name if is_shipped(name) else figures.title(jobs.view(name))
+
+
 def when_begun(run: Run) -> str:
     """The minute that tells a run from others of its name."""
     opened = run.about.get("imported", {}).get("opened")  # from a zip, when it may stand beside

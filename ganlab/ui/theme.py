@@ -107,4 +107,4 @@ def build_theme() -> Base:
     )
 
 
-STYLES = [Path(__file__).with_name(name) for name in ("page.css", "blend.css")]
+STYLES = [Path(__file__).with_name(name) for name in ("page.css", "blend.css", "browse.css")]

@@ -50,7 +50,7 @@ def build_model(name: str) -> dict[str, Any]:
             shelf, value=None, label="Generator", elem_id=f"{name}-model", filterable=False
         ),
         # In the page, like the inputs: a state on the server would be ahead of them.
-        "shown": gr.Textbox(visible=False),
+        "shown": gr.Textbox(visible="hidden"),  # unlike False, it tells when it changes
         "where": gr.Textbox(visible=False),
     }
 

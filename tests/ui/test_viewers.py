@@ -1,86 +1,14 @@
 """Blend and Browse: what they draw for what a page sends, and what they refuse."""
 
-import base64
-import io
 import json
-import math
-import re
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from PIL import Image
 from sources import own_run
 
-from ganlab import checkpoints, sampling
-from ganlab.opened import Opened
-from ganlab.ui import browse
-from ganlab.ui.picker import open_picked
+from ganlab import checkpoints
 from ganlab.ui.sides import Sides
-from ganlab.ui.viewer import LAST_SEED, as_seed, moved, offered, where_is
-
-
-@pytest.fixture
-def two(jobs) -> Opened:
-    return open_picked(jobs, "small")
-
-
-@pytest.fixture
-def one(jobs) -> Opened:
-    return open_picked(jobs, "grey")
-
-
-def pixels_of(figure: str) -> np.ndarray:
-    jpeg = base64.b64decode(re.search(r"base64,([^\"]+)", figure)[1])
-    with Image.open(io.BytesIO(jpeg)) as image:
-        return np.asarray(image.convert("RGB")).astype(int)
-
-
-def test_all_heads_have_a_row_each_with_its_name(two):
-    figure = browse.look(two, browse.ALL, 3, 1)
-    assert "<span>a</span><span>b</span>" in figure
-    assert "Seed 3 · Each column is one latent vector" in figure
-    assert pixels_of(figure).shape == (2 * 32, 8 * 32, 3)
-
-
-def test_one_head_fills_the_grid_with_the_seeds_latents(two):
-    figure = browse.look(two, "b", 3, 1)
-    assert pixels_of(figure).shape == (4 * 32, 8 * 32, 3) and "gl-labels" not in figure
-    first = pixels_of(browse.look(two, browse.ALL, 3, 1))[32:]  # the same seed's first latents
-    assert abs(pixels_of(figure)[:32] - first).mean() < 8  # but for the JPEG
-
-
-def test_the_same_seed_gives_the_same_pictures_and_another_gives_others(two):
-    assert browse.look(two, "a", 5, 1) == browse.look(two, "a", 5.0, 1)
-    assert browse.look(two, "a", 5, 1) != browse.look(two, "a", 6, 1)
-
-
-def test_truncation_shrinks_the_latents(one, monkeypatch):
-    seen = []
-    draw = Opened.draw
-    monkeypatch.setattr(Opened, "draw", lambda self, z, ids: seen.append(z) or draw(self, z, ids))
-    browse.look(one, "ink", 4, 0.5)
-    assert (seen[0] == 0.5 * sampling.latents(32, 8, 4)).all()
-
-
-def test_heads_to_choose_from(two, one):
-    assert browse.head_choices(two) == [("All heads, a row each", ""), ("a", "a"), ("b", "b")]
-    assert browse.head_choices(one) == [("ink", "ink")]
-
-
-@pytest.mark.parametrize(
-    "seed", [None, "", "x", -1, 1.5, LAST_SEED + 1, math.nan, math.inf, True, []]
-)
-def test_what_is_no_seed_is_refused_in_words(two, seed):
-    with pytest.raises(ValueError, match="The seed is a whole number from 0 to"):
-        browse.look(two, "a", seed, 1)
-    assert as_seed(LAST_SEED) == LAST_SEED and as_seed(0) == 0
-
-
-@pytest.mark.parametrize("truncation", [None, "1", 0, 1.5, math.nan, -1])
-def test_what_is_no_truncation_is_refused_in_words(two, truncation):
-    with pytest.raises(ValueError, match="truncation is a number from"):
-        browse.look(two, "a", 1, truncation)
+from ganlab.ui.viewer import LAST_SEED, moved, offered, where_is
 
 
 def test_what_was_picked_stays_picked_while_it_is_there(jobs, monkeypatch, tmp_path):

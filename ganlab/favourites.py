@@ -1,0 +1,156 @@
+"""Samples that somebody keeps: as latent vectors, from which they are drawn again.
+
+As a file they are JSON, or a contact sheet in PNG that holds the same JSON in its text.
+"""
+
+import base64
+import binascii
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+FORMAT = "ganlab favourites 1"
+MOST = 200
+LONGEST_NAME, LONGEST_HEAD = 200, 300  # characters
+LARGEST_LATENT = 4096  # numbers
+LARGEST_FILE = 20_000_000  # bytes
+TEXT = "ganlab"  # the key in a PNG
+
+
+@dataclass(frozen=True)
+class Favourite:
+    """A sample.
+
+    Attributes:
+        model: a shipped checkpoint's name or a run's id.
+        title: what people call the model.
+        head: the task that drew it.
+        z: its latent, float32 little-endian, in base64.
+    """
+
+    model: str
+    title: str
+    head: str
+    z: str
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "Favourite":
+        """Reads what `asdict` wrote, wherever it comes from.
+
+        Raises:
+            ValueError: it is no favourite.
+        """
+        fields = (
+            [values.get(name) for name in ("model", "title", "head", "z")]
+            if isinstance(values, dict)
+            else []
+        )
+        if len(fields) != 4 or not all(isinstance(field, str) for field in fields):
+            raise ValueError("it holds something that is no favourite")
+        model, title, head, z = fields
+        if max(len(model), len(title)) > LONGEST_NAME or len(head) > LONGEST_HEAD:
+            raise ValueError("it holds a name that is too long")
+        if len(z) > 6 * LARGEST_LATENT or not _latent(z).size:
+            raise ValueError("it holds a latent vector that is none")
+        return cls(model, title, head, z)
+
+    @property
+    def latent(self) -> np.ndarray:
+        """(z_dim,) float32."""
+        return _latent(self.z)
+
+
+def _latent(text: str) -> np.ndarray:
+    try:
+        values = np.frombuffer(base64.b64decode(text, validate=True), "<f4")
+    except (ValueError, binascii.Error):
+        raise ValueError("it holds a latent vector that is none") from None
+    if not np.isfinite(values).all():
+        raise ValueError("it holds a latent vector with numbers that are not finite")
+    return values
+
+
+def to_json(favourites: Sequence[Favourite]) -> str:
+    return json.dumps(
+        {"format": FORMAT, "favourites": [asdict(each) for each in favourites]},
+        indent=1,
+        ensure_ascii=False,
+    )
+
+
+def to_png(favourites: Sequence[Favourite], sheet: Image.Image) -> bytes:
+    """A contact sheet that can be loaded again as well."""
+    info = PngInfo()
+    info.add_itxt(TEXT, to_json(favourites), zip=True)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+def from_file(path: Path) -> list[Favourite]:
+    """What `to_json` or `to_png` made.
+
+    Raises:
+        ValueError: it is neither, damaged, or too large.
+    """
+    if path.stat().st_size > LARGEST_FILE:
+        raise ValueError(f"{path.name} is larger than any list of favourites")
+    content = path.read_bytes()
+    text = _text_of_png(path) if content.startswith(b"\x89PNG") else content
+    try:
+        found = json.loads(text)
+        if found["format"] != FORMAT:
+            raise KeyError
+        listed = found["favourites"]
+        if not isinstance(listed, list) or len(listed) > MOST:
+            raise ValueError(f"{path.name} holds more than {MOST} favourites, or none")
+    except (KeyError, TypeError, RecursionError, UnicodeDecodeError, json.JSONDecodeError):
+        raise ValueError(
+            f"{path.name} holds no favourites: give a JSON or PNG file that was downloaded here"
+        ) from None
+    try:
+        return [Favourite.from_dict(each) for each in listed]
+    except ValueError as error:
+        raise ValueError(f"{path.name} cannot be taken: {error}") from None
+
+
+def _text_of_png(path: Path) -> str:
+    try:
+        with Image.open(path) as image:
+            image.load()  # text may stand behind the pixels
+            return image.text.get(TEXT, "{}")
+    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
+        raise ValueError(f"{path.name} is damaged") from None
+
+
+def merged(before: Sequence[Favourite], more: Sequence[Favourite]) -> list[Favourite]:
+    """Both, each once, in order.
+
+    Raises:
+        ValueError: more than are kept.
+    """
+    every = list(dict.fromkeys([*before, *more]))
+    if len(every) > MOST:
+        raise ValueError(
+            f"That would make {len(every)} favourites, and {MOST} are kept: download them and "
+            "remove some first."
+        )
+    return every
+
+
+def of_store(store: Any) -> list[Favourite]:
+    """Those in a browser's store, which may have been tampered with: what is none is left out."""
+    kept = []
+    for each in store[:MOST] if isinstance(store, list) else []:
+        try:
+            kept.append(Favourite.from_dict(each))
+        except ValueError:
+            continue
+    return kept

@@ -1,0 +1,224 @@
+"""Favourites: samples that a visitor keeps, as latent vectors, in their browser."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import torch
+
+from ganlab import device, favourites, sampling
+from ganlab.favourites import Favourite, merged, of_store
+from ganlab.jobs import Jobs
+from ganlab.ui.pickable import build_pickable, pickable
+from ganlab.ui.picker import model_title, open_picked
+from ganlab.ui.scratch import scratch_file
+from ganlab.ui.subject import checked_latent, subject
+from ganlab.ui.viewer import refused
+from ganlab.ui.visitor import ACT, QUICK, refusal
+
+COLUMNS = 5  # a phone has room for no more, if one is to be removed by a finger
+NONE_YET = (
+    '<p class="gl-note">None yet: pick a sample and press <b>♡ Keep</b>. What is kept is the '
+    "latent vector, in this browser.</p>"
+)
+CLICK_FILE = """() => {
+  document.querySelector("#favourites-file a, a#favourites-file, #favourites-file")?.click();
+}"""
+
+
+@dataclass
+class Favourites:
+    """The components."""
+
+    store: gr.BrowserState
+    section: gr.Accordion
+    picture: gr.HTML
+    note: gr.HTML
+    tools: gr.Row
+    take_json: gr.Button
+    take_png: gr.Button
+    load: gr.UploadButton
+    undo: gr.Button
+    removed: gr.JSON  # what the last removal took, as it was before
+    file: gr.DownloadButton
+
+
+def build_favourites() -> Favourites:
+    store = gr.BrowserState([], storage_key="ganlab.favourites", secret="ganlab")
+    with (
+        gr.Column(elem_classes="gl-card", elem_id="favourites"),
+        gr.Accordion("Favourites", open=True) as section,
+    ):
+        picture = build_pickable("favourites-picture", value=NONE_YET)
+        note = gr.HTML(elem_id="favourites-note", elem_classes="gl-html")
+        with gr.Row(elem_classes="gl-tight") as tools:
+            take_json = _small("Download as JSON", "favourites-json", visible=False)
+            take_png = _small("Download as PNG", "favourites-png", visible=False)
+            load = gr.UploadButton(
+                "Load from a file",
+                file_types=[".json", ".png"],
+                size="sm",
+                min_width=80,
+                elem_id="favourites-load",
+            )
+            undo = _small("Undo", "favourites-undo", visible=False)
+        removed = gr.JSON(visible=False)
+        file = gr.DownloadButton(visible="hidden", elem_id="favourites-file")
+    return Favourites(
+        store, section, picture, note, tools, take_json, take_png, load, undo, removed, file
+    )
+
+
+def _small(label: str, elem_id: str, **options: Any) -> gr.Button:
+    return gr.Button(label, size="sm", min_width=80, elem_id=elem_id, **options)
+
+
+def show(jobs: Jobs, name: Any, kept: Sequence[Favourite]) -> list[Any]:
+    """Updates of picture, note and the buttons to download, for the generator that is picked."""
+    own = [each for each in kept if each.model == name]
+    others = len(kept) - len(own)
+    elsewhere = f"{others} more of other generators, shown with these." if others else ""
+    buttons = [gr.Button(visible=bool(kept)), gr.Button(visible=bool(own))]
+    if not own:
+        text = NONE_YET if not others else ""
+        return [text, f'<p class="gl-note">{elsewhere}</p>' if others else "", *buttons]
+    try:
+        pixels, z, heads, places = _drawn(jobs, name, own)
+    except ValueError as error:
+        return ["", refused(error), *buttons]
+    numbers = [kept.index(own[place]) for place in places]
+    figure = pickable(
+        pixels,
+        z,
+        heads,
+        COLUMNS,
+        alt="Favourites",
+        caption=f"{len(own)} of this generator. {elsewhere}".strip(),
+        names=[f"Favourite {i + 1}, of {head}" for i, head in enumerate(heads)],
+        removable=numbers,
+    )
+    return [figure, "", *buttons]
+
+
+def _drawn(
+    jobs: Jobs, name: Any, own: Sequence[Favourite]
+) -> tuple[np.ndarray, torch.Tensor, list[str], list[int]]:
+    """Pictures, latents, heads and places of those that the generator can still draw.
+
+    Raises:
+        ValueError: it can draw none of them.
+    """
+    opened = open_picked(jobs, name)
+    tasks, latents, heads, places = opened.config.tasks, [], [], []
+    for place, each in enumerate(own):
+        try:
+            latents.append(checked_latent(each.latent, opened.config.z_dim))
+        except ValueError:
+            continue  # of a generator that had the same name
+        heads.append(each.head if each.head in tasks else tasks[0])
+        places.append(place)
+    if not latents:
+        raise ValueError("These favourites belong to another generator of the same name.")
+    z = torch.cat(latents)
+    with device.quick_threads():
+        pixels = opened.draw(z, torch.tensor([tasks.index(head) for head in heads]))
+    return pixels, z, heads, places
+
+
+def wire_favourites(
+    jobs: Jobs, browse: Any, keep: gr.Button, pick: dict[str, Any], exports: Path
+) -> None:
+    """Connects the components.
+
+    Args:
+        keep: the button that adds the picked sample.
+        pick: the event that shows a picked sample, but for its trigger.
+        exports: the folder for what is downloaded.
+    """
+    own = browse.favourites
+    shown = [own.picture, own.note, own.take_json, own.take_png]
+
+    def look(name: Any, store: Any) -> list[Any]:
+        print("LOOK", name, len(str(store)), flush=True)
+        return show(jobs, name, of_store(store))
+
+    def changed(name: Any, kept: Sequence[Favourite], before: Any = None) -> list[Any]:
+        """Updates of store, `shown`, undo and removed."""
+        undo = gr.Button(visible=before is not None)
+        return [[asdict(each) for each in kept], *show(jobs, name, kept), undo, before]
+
+    def add(store: Any, *values: Any) -> list[Any]:
+        try:
+            sample = subject(jobs, *values)
+            z = base64.b64encode(sample.z[0].numpy().astype("<f4").tobytes()).decode()
+            name = str(values[0])
+            one = Favourite(name, model_title(jobs, name), sample.head, z)
+            before = of_store(store)
+            if one in before:
+                gr.Info("This sample is among your favourites already.")
+                return [gr.skip()] * 7
+            kept = merged(before, [one])
+        except ValueError as error:
+            raise refusal("Not kept", error) from None
+        gr.Info("Kept in this browser, below the samples.")
+        return changed(values[0], kept)
+
+    def remove(event: gr.EventData, name: Any, store: Any) -> list[Any]:
+        place = event._data.get("remove") if isinstance(event._data, dict) else None
+        kept = of_store(store)
+        if type(place) is not int or not 0 <= place < len(kept):
+            return [gr.skip()] * 7
+        before = [asdict(each) for each in kept]
+        return changed(name, kept[:place] + kept[place + 1 :], before)
+
+    def bring_back(name: Any, removed: Any) -> list[Any]:
+        return changed(name, of_store(removed))
+
+    def load(file: Any, name: Any, store: Any) -> list[Any]:
+        try:
+            before = of_store(store)
+            kept = merged(before, favourites.from_file(Path(str(file))))
+        except (OSError, ValueError) as error:
+            raise refusal("These favourites cannot be loaded", ValueError(error)) from None
+        more = len(kept) - len(before)
+        gr.Info(f"{more} favourites were loaded." if more else "All of them were here already.")
+        return changed(name, kept)
+
+    def take(kind: str, name: Any, store: Any) -> Any:
+        kept = of_store(store)
+        try:
+            if kind == "json":
+                content = favourites.to_json(kept).encode()
+            else:
+                mine = [each for each in kept if each.model == name]
+                pixels = _drawn(jobs, name, mine)[0]
+                sheet = sampling.to_image(
+                    sampling.grid(pixels, min(COLUMNS, sampling.columns_of(len(pixels))))
+                )
+                content = favourites.to_png(mine, sheet)
+        except ValueError as error:
+            raise refusal("Nothing to download", error) from None
+        path = scratch_file(exports, f"ganlab-favourites.{kind}")
+        path.write_bytes(content)
+        return gr.DownloadButton(value=str(path))
+
+    all_changed = [own.store, *shown, own.undo, own.removed]
+    keep.click(add, [own.store, *browse.subject], all_changed, **ACT)
+    own.picture.click(**pick)
+    own.picture.input(remove, [browse.model, own.store], all_changed, **QUICK)
+    own.undo.click(bring_back, [browse.model, own.removed], all_changed, **QUICK)
+    own.load.upload(
+        load, [own.load, browse.model, own.store], all_changed, api_visibility="private"
+    )
+    for button, kind in ((own.take_json, "json"), (own.take_png, "png")):
+        button.click(
+            lambda *values, kind=kind: take(kind, *values),
+            [browse.model, own.store],
+            own.file,
+            **ACT,
+        ).success(None, None, None, js=CLICK_FILE)
+    browse.shown.change(look, [browse.model, own.store], shown, **QUICK)
