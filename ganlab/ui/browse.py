@@ -5,8 +5,10 @@ question, in a file of its own.
 """
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlencode
 
 import gradio as gr
 
@@ -21,9 +23,20 @@ from ganlab.ui.browse_take import Take, build_take, wire_take
 from ganlab.ui.browse_time import Time, build_time, wire_time
 from ganlab.ui.picker import open_picked
 from ganlab.ui.subject import LEAST_TRUNCATION
-from ganlab.ui.viewer import Viewer, build_model, build_note, build_seed, refused, wire_viewer
+from ganlab.ui.viewer import (
+    LAST_SEED,
+    Viewer,
+    as_seed,
+    build_model,
+    build_note,
+    build_seed,
+    refused,
+    where_is,
+    wire_viewer,
+)
 from ganlab.ui.visitor import QUICK
 
+LONGEST_QUERY = 4_000  # characters of an address
 ALL = ""  # of the heads: a row each
 
 
@@ -117,34 +130,56 @@ def head_choices(opened: Opened) -> list[tuple[str, str]]:
     return several + [(task, task) for task in tasks]
 
 
+def to_query(model: str, head: str, seed: int) -> str:
+    """The part of the address after the question mark."""
+    return urlencode({"tab": "browse", "model": model, "head": head, "seed": seed})
+
+
+def from_query(where: Any, name: Any) -> tuple[str, int | None]:
+    """Head and seed of the address, if it is of this generator; nothing of it has been checked but
+    that the seed is one."""
+    query = str(where_is(where).get("query", "")).lstrip("?")
+    found = {key: values[0] for key, values in parse_qs(query[:LONGEST_QUERY]).items()}
+    if found.get("tab") != "browse" or found.get("model") != name:
+        return ALL, None
+    seed = found.get("seed", "")
+    is_seed = seed.isdecimal() and int(seed[:12]) <= LAST_SEED
+    return found.get("head", ALL), int(seed) if is_seed else None
+
+
 def wire_browse(jobs: Jobs, browse: Browse, saved: gr.BrowserState, exports: Path) -> None:
     """Connects the components."""
 
     def draw(name: Any, head: Any, seed: Any, truncation: Any, size: Any) -> Any:
         try:
-            opened = open_picked(jobs, name)
-            return ["", draw_samples(opened, head, seed, truncation, size)]
+            figure = draw_samples(open_picked(jobs, name), head, seed, truncation, size)
+            query = escape(to_query(str(name), str(head or ALL), as_seed(seed)))
+            return ["", f'<div data-query="{query}">{figure}</div>']
         except ValueError as error:
             return [refused(error), gr.skip()]
 
-    def choose(_: Any, name: Any, shown: Any, head: Any, *rest: Any) -> Any:
+    def choose(_: Any, name: Any, shown: Any, where: Any, head: Any, seed: Any, *rest: Any) -> Any:
         """Another generator and its heads; the same one stays as it was."""
         if name == shown:
-            return [gr.skip()] * 4 + draw(name, head, *rest)
+            return [gr.skip()] * 5 + draw(name, head, seed, *rest)
         try:
             heads = head_choices(open_picked(jobs, name))
         except ValueError as error:
-            return [gr.skip()] * 4 + [refused(error), gr.skip()]
-        first = heads[0][1]
-        updates = [name, gr.Dropdown(choices=heads, value=first), gr.Radio(visible=bool(first)), ""]
-        return [*updates, *draw(name, first, *rest)]
+            return [gr.skip()] * 5 + [refused(error), gr.skip()]
+        chosen = heads[0][1]
+        if not shown:  # just come, perhaps by a link
+            linked, number = from_query(where, name)
+            chosen = linked if linked in [each for _, each in heads] else chosen
+            seed = seed if number is None else number
+        updates = [name, gr.Dropdown(choices=heads, value=chosen), gr.Radio(visible=bool(chosen))]
+        return [*updates, seed, "", *draw(name, chosen, seed, *rest)]
 
     drawn = [browse.note, browse.picture]
     inputs = [browse.head, browse.seed, browse.truncation, browse.size]
     browse.chooses = {
         "fn": choose,
-        "inputs": [saved, browse.model, browse.shown, *inputs],
-        "outputs": [browse.shown, browse.head, browse.size, browse.latent, *drawn],
+        "inputs": [saved, browse.model, browse.shown, browse.where, *inputs],
+        "outputs": [browse.shown, browse.head, browse.size, browse.seed, browse.latent, *drawn],
         **QUICK,
     }
     wire_viewer(jobs, browse, saved, draw, [browse.model, *inputs], inputs)

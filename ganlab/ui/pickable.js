@@ -14,3 +14,13 @@ element.addEventListener("click", (event) => {
   const own = btoa(all.slice(at * length, (at + 1) * length));
   trigger("click", {latent: JSON.stringify({head: names[at], z: own})});
 });
+
+// The address is a link to what is shown, if that says how.
+const settle = () => {
+  const query = element.querySelector("[data-query]")?.dataset.query;
+  if (!query || !element.offsetParent) return;
+  const run = new URL(window.location).searchParams.get("run");
+  window.history.replaceState({}, "", `?${query}${run ? `&run=${encodeURIComponent(run)}` : ""}`);
+};
+settle();
+watch("value", settle);

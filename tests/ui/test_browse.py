@@ -196,3 +196,22 @@ def test_names_of_heads_stay_text(jobs, tmp_path):
         .replace("&#x27;", "'")
         .replace("&amp;", "&")
     ) == [odd]
+
+
+@pytest.mark.parametrize(
+    "query, found",
+    [
+        (browse.to_query("small", "a & b", 7), ("a & b", 7)),
+        ("?tab=browse&model=small&seed=7", ("", 7)),
+        ("?tab=browse&model=other&head=a&seed=7", ("", None)),
+        ("?tab=blend&model=small&head=a&seed=7", ("", None)),
+        ("?tab=browse&model=small&head=a&seed=-1", ("a", None)),
+        (f"?tab=browse&model=small&seed={LAST_SEED + 1}", ("", None)),
+        (f"?tab=browse&model=small&seed={'9' * 3000}", ("", None)),
+        ("?tab=browse&model=small&seed=%C2%B2", ("", None)),
+        ("", ("", None)),
+        (7, ("", None)),
+    ],
+)
+def test_a_link_says_which_head_and_seed(query, found):
+    assert browse.from_query(json.dumps({"query": query}), "small") == found
