@@ -127,10 +127,7 @@ def open_checkpoint(path: Path) -> Opened:
 def _open_snapshot(path: Path, step: int) -> Opened:
     run = Run(path)
     name, kin = f"run {run.id[:6]}", kinship.of_run(run)
-    if grown := transfer.with_all_heads(run, step):
-        return _opened(name, grown.config, grown.build(), kin)
-    config = run.model_at(step)
-    generator = checkpoints.restore_generator(config, run.snapshot(step))
+    config, generator = generator_at(run, step)
     settings = run.config
     alone = len(config.tasks) == 1
     if not alone or not isinstance(settings, TransferConfig) or not _keeps(settings):
@@ -139,6 +136,18 @@ def _open_snapshot(path: Path, step: int) -> Opened:
     before = Part(f"{settings.heads[0]}, before", start.config, start.build())
     after = Part(f"{config.tasks[0]}, after", config, generator)
     return Opened(name, config, generator, frozenset(kin), (before, after))
+
+
+def generator_at(run: Run, step: int) -> tuple[ModelConfig, nn.Module]:
+    """A snapshot's generator in eval mode; of a *New head*, the source with that head.
+
+    Raises:
+        NoSuchSnapshot, FileNotFoundError, MissingPart: its training has just replaced it.
+    """
+    if grown := transfer.with_all_heads(run, step):
+        return grown.config, grown.build()
+    config = run.model_at(step)
+    return config, checkpoints.restore_generator(config, run.snapshot(step))
 
 
 def _keeps(settings: TransferConfig) -> bool:

@@ -123,16 +123,21 @@ def story_of(run: Run) -> dict[str, Any]:
     return {"heads": list(config.heads), "strategy": config.strategy, **about}
 
 
-def with_all_heads(run: Run, step: int) -> Source | None:
+def with_all_heads(run: Run, step: int | None) -> Source | None:
     """The source with the head that a run has added to it; None = it added none.
 
     Names that the source has already get a number.
+
+    Args:
+        step: of a snapshot; None = the head as it began.
     """
     config = run.config
     if not isinstance(config, TransferConfig) or not STRATEGIES[config.strategy].is_new_head:
         return None
     source, start = sources.read_source(run.path / sources.FOLDER), start_of(run)
-    generator = load_file(run.snapshot(step) / "generator.safetensors")
+    generator = start.generator
+    if step is not None:
+        generator = load_file(run.snapshot(step) / "generator.safetensors")
     if start.config.channels != source.config.channels:
         source = sources.in_colour(source)
     names = sources.free_names(config.tasks, source.config.tasks)
