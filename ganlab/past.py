@@ -30,7 +30,7 @@ from ganlab.transfer_config import TransferConfig, is_race
 
 MOST_BYTES = 64_000_000  # of drawn pictures in memory
 # Levels of 255 between a beginning that is drawn again and the grid of it that the training saved,
-# in bf16 and as JPEG: 3 to 5 of the same noise, 57 to 64 of another seed's.
+# in bf16 and as JPEG: 3 to 6 of the same noise, 57 to 64 of another seed's.
 ALIKE = 12.0
 
 

@@ -21,6 +21,7 @@ place.innerHTML = `
       </div>
     </div>
     <figcaption></figcaption>
+    <p class="gl-note">Every picture keeps its latent vector: only the generator changes.</p>
   </figure>`;
 const find = (selector) => place.querySelector(selector);
 const note = find("[role=status]"), figure = find("figure"), slider = find("input");

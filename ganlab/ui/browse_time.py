@@ -38,8 +38,9 @@ LONGEST_NAME = 15  # of a source; a longer one is a run's id
 PROGRESS = gr.Progress()
 SCRIPT = Path(__file__).with_suffix(".js").read_text()
 OF_SHIPPED = (
-    "{} came with ganlab as it was when it was finished: its past was not kept. Train one in "
-    "Train, press Use in Browse, and see it here from noise to now, also while it trains."
+    "A checkpoint that came with ganlab has no past to see: it is kept only as it was at the end. "
+    "Train one in Train, press Use in Browse, and watch it here from noise to now, also while it "
+    "trains."
 )
 # What the script reads, and no film of anything else.
 TELL = """(...of) => [JSON.stringify(of), ""]"""
@@ -96,7 +97,7 @@ def look_of(
         ValueError: values that are none, or a generator that has no past.
     """
     if is_shipped(name):
-        raise ValueError(OF_SHIPPED.format(name))
+        raise ValueError(OF_SHIPPED)
     if name != shown:
         head, latent = "", ""
     chosen = subject(jobs, name, head, seed, truncation, latent)
