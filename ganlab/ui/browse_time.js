@@ -13,7 +13,7 @@ place.innerHTML = `
       <div class="gl-time-one" hidden><img alt=""><span></span></div>
     </div>
     <div class="gl-time-bar">
-      <button type="button" class="gl-play"></button>
+      <button type="button" class="gl-play"><i></i><span>Play</span></button>
       <div class="gl-time-track">
         <input type="range" min="0" step="1" aria-label="Moment">
         <div class="gl-time-ticks" aria-hidden="true"></div>
@@ -91,6 +91,7 @@ function take(said, text) {
   const hasPast = plan.moments.length > 0;
   figure.hidden = !hasPast;
   card?.classList.toggle("gl-no-past", !hasPast);
+  card?.classList.toggle("gl-has-why", !hasPast);
   if (hasPast) lay();
 }
 
@@ -111,6 +112,7 @@ function lay() {
   find(".gl-time-one").hidden = !plan.one;
   find(".gl-time-one span").textContent = plan.one ? `The picked sample, ${plan.one}` : "";
   find(".gl-time-ends span").textContent = plan.first;
+  figure.style.setProperty("--ratio", plan.ratio);
   slider.max = Math.max(last(), 1);
   slider.disabled = last() < 1;
   ticks.replaceChildren(...plan.moments.map(({isBest}, i) => {
@@ -142,7 +144,8 @@ function show() {
     one.alt = plan.one ? `The picked sample: ${label}` : "";
     figure.dataset.step = step;
   }
-  button.textContent = playing ? "⏸ Pause" : "▶ Play";
+  button.querySelector("span").textContent = playing ? "Pause" : "Play";
+  button.classList.toggle("gl-playing", Boolean(playing));
   button.disabled = last() < 1;
 }
 

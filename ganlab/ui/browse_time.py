@@ -171,6 +171,7 @@ def moments_of(jobs: Jobs) -> Callable[[Any], dict[str, Any] | None]:
             "known": now,
             "isUnderWay": view.is_under_way,
             "first": _short(every[0]),
+            "ratio": COLUMNS**2 / len(look.ids),  # of the grid's width to its height
             "rows": look.rows,
             "one": look.one_head if look.one else "",
             "moments": lines,
@@ -234,6 +235,7 @@ def build_time(jobs: Jobs) -> Time:
             elem_id="time",
             elem_classes="gl-html",
         )
+        gr.HTML(figures.NOISE_TO_FACE, elem_id="time-empty", elem_classes="gl-html")
         with gr.Column(elem_id="time-film"):
             with gr.Row(elem_classes="gl-tight gl-bottom"):
                 film_format = gr.Dropdown(

@@ -69,6 +69,7 @@ def _noise_to_face() -> str:
     return f'<svg viewBox="0 0 432 96" aria-hidden="true">{"".join(frames)}</svg>'
 
 
+NOISE_TO_FACE = f'<div class="gl-empty">{_noise_to_face()}</div>'
 EMPTY = f"""<div class="gl-empty">{_noise_to_face()}<h2>Pictures will appear here</h2>
 <p>The <b class="gl-g">generator</b> starts from noise. The <b class="gl-d">discriminator</b> tells
 its pictures from real ones, and each learns from the other. Shapes appear within seconds, faces
