@@ -6,18 +6,27 @@ tell that nothing changed.
 """
 
 import logging
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ganlab import checkpoints, contest, derived, estimates, kinship, portable, transfer
+from ganlab import (
+    checkpoints,
+    contest,
+    derived,
+    duplicates,
+    estimates,
+    kinship,
+    portable,
+    transfer,
+    trash,
+)
 from ganlab.config import TrainConfig
 from ganlab.contest import LapBegan, LapEnded, LapEvent
 from ganlab.data.dataset import Dataset
@@ -35,6 +44,7 @@ from ganlab.runs import (
     all_runs,
 )
 from ganlab.source import Source, read_source
+from ganlab.titles import checked_name
 from ganlab.training import Agreed, GridSaved, Logged, Looked
 from ganlab.transfer_config import TransferConfig, is_race
 from ganlab.views import JobView, view_of
@@ -44,6 +54,7 @@ log = logging.getLogger(__name__)
 SECONDS_TO_END = 10.0  # that a run may take to stop and save before a remedy
 MOST_DONE = 0.5  # of the budget; with less than the rest, a remedy could not show that it works
 MAX_CURVE_POINTS = 200  # two series a plot: 400 rows, which cost the page 2 ms
+NOT_YOURS = "only the browser that started this run can do that"
 
 
 class UnknownRun(ValueError):
@@ -87,6 +98,7 @@ class Jobs:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder_lock = FileLock(folder / ".server.lock", blocking=False, thread_local=False)
         self._mark_interrupted()
+        trash.purge(folder)
         self._threads = [
             threading.Thread(target=self._work, name=f"ganlab-worker-{i}", daemon=True)
             for i in range(workers)
@@ -289,8 +301,33 @@ class Jobs:
                 job.view = replace(view_of(job.run), version=job.view.version + 1)
                 self._changed.notify_all()
 
+    def rename(self, run_id: str, name: Any, token: object) -> None:
+        """Gives a run a name of its owner's own, by which it is listed; "" takes it back."""
+        name = checked_name(name)
+        with self._changed:
+            job = self._owned(run_id, token)
+            job.run.describe(name=name)
+            self._publish(job, name=name)
+            self._changed.notify_all()
+
+    def duplicate(self, origin: Any, token: object) -> tuple[str, str]:
+        """Makes an independent copy of a run of the visitor's, ended, or edited heads without an
+        edit of a shipped checkpoint; gives its id and owner's token. Nobody waits for it, as it
+        copies files."""
+        shipped = [folder for folder in checkpoints.shipped() if folder.name == origin]
+        if shipped:
+            run, new_token = derived.create(read_source(shipped[0]), [], runs=self.folder)
+        else:
+            with self._changed:
+                run = self._owned(origin, token).run
+            with self._editing(origin, token) if run.is_derived else nullcontext():
+                run, new_token = duplicates.duplicate(run, self.folder)
+        with run.undone_on_error(), self._changed:
+            self._known[run.id] = _Job(run)
+        return run.id, new_token
+
     def delete(self, run_id: str, token: object) -> None:
-        """Removes an ended run from the disk."""
+        """Removes an ended run, which `undelete` brings back for as long as `trash` keeps it."""
         with self._changed:
             job = self._owned(run_id, token)
             if job in self._active or job.run.status.state in UNDER_WAY:
@@ -298,8 +335,22 @@ class Jobs:
             if job.editing.locked():
                 raise IllegalMove("its heads are just being edited: try again in a second")
             del self._known[run_id]
-            (job.run.path / "status.json").unlink()  # first, so that half of a run is none
-            shutil.rmtree(job.run.path)
+            trash.throw_away(job.run)
+        trash.purge(self.folder)
+
+    def undelete(self, run_id: str, token: object) -> None:
+        """Brings a deleted run back as it was.
+
+        Raises:
+            ValueError: it is theirs, or was not deleted, or too long ago.
+        """
+        with self._changed:
+            run = trash.find(self.folder, run_id)
+            if run is None:
+                raise UnknownRun("this run cannot be brought back: it was deleted too long ago")
+            if not run.is_owned_by(token):
+                raise NotOwner(NOT_YOURS)
+            self._known[run_id] = _Job(trash.take_back(run))
 
     def view(self, run_id: str) -> JobView:
         """The latest view of a run. Costs microseconds once the run is known."""
@@ -390,7 +441,7 @@ class Jobs:
     def _owned(self, run_id: object, token: object) -> _Job:
         job = self._job(run_id)
         if not job.run.is_owned_by(token):
-            raise NotOwner("only the browser that started this run can do that")
+            raise NotOwner(NOT_YOURS)
         return job
 
     def _refuse_if_full(self) -> None:
@@ -434,6 +485,7 @@ class Jobs:
     def _work(self) -> None:
         features.preload()  # while nobody waits
         while True:
+            trash.purge(self.folder)
             with self._changed:
                 while not self._waiting and not self._closing:
                     self._changed.wait()

@@ -89,6 +89,7 @@ class Run:
         self.path = Path(path)
         self.id = self.path.name
         self._status_lock = threading.Lock()  # a stop comes from another thread than the training
+        self._about_lock = threading.Lock()  # and so does a name
 
     @classmethod
     def create(
@@ -142,7 +143,8 @@ class Run:
 
     def describe(self, **entries: Any) -> None:
         """Adds or replaces entries of run.json."""
-        write_json(self.path / "run.json", {**self.about, **entries})
+        with self._about_lock:
+            write_json(self.path / "run.json", {**self.about, **entries})
 
     def is_owned_by(self, token: object) -> bool:
         if not isinstance(token, str):

@@ -18,6 +18,7 @@ from ganlab.config import ModelConfig
 from ganlab.heads import MOST_EDITS, Edit
 from ganlab.renamed import up_to_date
 from ganlab.runs import MOVES, UNDER_WAY, Status
+from ganlab.titles import is_name
 
 MAX_TASKS = 1000
 MAX_ANCESTORS = 1000
@@ -143,6 +144,7 @@ ENTRIES: dict[str, Callable[[Any], bool]] = {
     "exploded": lambda value: isinstance(value, bool),
     "lineage": _origin,
     "edits": _edits,
+    "name": is_name,
     "ancestors": _names,
     "imported": _origin,
     "exported": _origin,

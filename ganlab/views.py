@@ -32,6 +32,7 @@ class JobView:
     lap: str = ""  # of a race: the strategy that is under way
     marks: int = 0  # of a race: rises with each grid, look and end of a lap
     verdict: Verdict | None = None  # of the health light; None = too early to tell
+    name: str = ""  # that its owner gave it; "" = none
     derived_from: str | None = None  # of edited heads: a checkpoint's name, "" of a run
     edits: tuple[str, ...] = ()  # of heads, in words
 
@@ -58,11 +59,12 @@ class JobView:
 def view_of(run: Run) -> JobView:
     """The view of a run that nobody trains just now."""
     about, status, snapshots = run.about, run.status, run.snapshot_steps()
-    config = run.config
+    config, name = run.config, str(about.get("name", ""))
     if is_race(config):
         return JobView(
             run_id=run.id,
             version=0,
+            name=name,
             config=config,
             tasks=config.tasks,
             state=status.state,
@@ -75,6 +77,7 @@ def view_of(run: Run) -> JobView:
         return JobView(
             run_id=run.id,
             version=0,
+            name=name,
             config=config,
             tasks=tuple(about["model"]["tasks"]),
             state=status.state,
@@ -91,6 +94,7 @@ def view_of(run: Run) -> JobView:
     return JobView(
         run_id=run.id,
         version=0,
+        name=name,
         config=config,
         tasks=tuple(about.get("model", {}).get("tasks", ())),
         state=status.state,

@@ -9,13 +9,13 @@ from html import escape
 import pandas as pd
 from PIL import Image
 
-from ganlab.config import PRESETS, TrainConfig
-from ganlab.data.catalog import CATALOG, CatalogEntry
+from ganlab.data.catalog import CatalogEntry
 from ganlab.losses import LOSSES
 from ganlab.models import features
 from ganlab.quality import FIRST_LOOK_SECONDS
 from ganlab.strategies import STRATEGIES
-from ganlab.transfer_config import TransferConfig, is_race
+from ganlab.titles import title
+from ganlab.transfer_config import is_race
 from ganlab.views import JobView
 
 Lines = Sequence[dict[str, float]]  # as a run logged them, by step
@@ -118,23 +118,6 @@ def duration(seconds: float) -> str:
         return f"{whole // 60} min" + (f" {rest} s" if rest else "")
     minutes = whole % 3600 // 60
     return f"{whole // 3600} h" + (f" {minutes} min" if minutes else "")
-
-
-def run_title(config: TrainConfig) -> str:
-    entry = CATALOG.get(config.data)
-    if isinstance(config, TransferConfig):
-        name = "Race" if is_race(config) else STRATEGIES[config.strategy].title
-        source = config.source if len(config.source) < 16 else "your run"
-        return f"{entry.title if entry else 'Your pictures'} from {source} · {name}"
-    tasks = f" ({', '.join(config.tasks)})" if 0 < len(config.tasks) <= 2 else ""
-    return f"{entry.title if entry else config.data}{tasks} · {PRESETS[config.preset].title}"
-
-
-def title(view: JobView) -> str:
-    """What a run is called in lists."""
-    if not view.is_derived:
-        return run_title(view.config)
-    return f"Heads of {view.derived_from or f'your run ({run_title(view.config)})'}"
 
 
 def state_line(view: JobView, *, is_owner: bool) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganlab import titles
 from ganlab.config import PRESETS, TrainConfig
 from ganlab.data import catalog
 from ganlab.data.catalog import CATALOG
@@ -151,7 +152,7 @@ def test_edited_heads_say_what_was_done_last():
 def test_edited_heads_are_called_after_what_they_come_from():
     assert figures.title(derived("avatars64")) == "Heads of avatars64"
     assert figures.title(derived("")) == "Heads of your run (Avatars · Quick look)"
-    assert figures.title(view()) == figures.run_title(TrainConfig(data="avatars"))
+    assert figures.title(view()) == titles.run_title(TrainConfig(data="avatars"))
 
 
 def test_edited_heads_have_no_bar_and_no_speed():
@@ -221,11 +222,11 @@ def test_only_the_owner_is_told_to_act(state):
 
 def test_the_title_names_data_tasks_and_preset():
     config = TrainConfig.from_preset("better", data="avatars", tasks=("micah", "personas"))
-    assert figures.run_title(config) == "Avatars (micah, personas) · Better"
-    assert figures.run_title(TrainConfig(data="fashion")) == "Fashion · Quick look"
-    assert figures.run_title(TrainConfig(data="my/folder")) == "my/folder · Quick look"
+    assert titles.run_title(config) == "Avatars (micah, personas) · Better"
+    assert titles.run_title(TrainConfig(data="fashion")) == "Fashion · Quick look"
+    assert titles.run_title(TrainConfig(data="my/folder")) == "my/folder · Quick look"
     many = TrainConfig(data="avatars", tasks=CATALOG["avatars"].tasks[:3])
-    assert figures.run_title(many) == f"Avatars · {PRESETS['quick'].title}"
+    assert titles.run_title(many) == f"Avatars · {PRESETS['quick'].title}"
 
 
 # Numbers ----------------------------------------------------------------------------------------
