@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -73,3 +74,16 @@ def delete_run(
         jobs.delete(run_id, token)
     except ValueError as error:
         raise refuse("Cannot delete", error) from None
+
+
+def open_download(jobs: Jobs, file: Any, refuse: Callable[..., Exception]) -> tuple[str, str]:
+    """Makes a run of a downloaded zip and says what it is good for; gives its id and token."""
+    try:
+        run_id, token = jobs.open_run(Path(str(file)))
+    except ValueError as error:
+        raise refuse("This is not a run that can be opened", error) from None
+    goes_on = (
+        "mix its heads" if jobs.view(run_id).is_derived else "let it go on from where it ended"
+    )
+    gr.Info(f"The run is open: look through it, or {goes_on}.")
+    return run_id, token

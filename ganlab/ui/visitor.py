@@ -12,6 +12,7 @@ import gradio as gr
 from ganlab.ui import figures
 
 MAX_TOKENS = 20
+MAX_DELETED = 5  # whose tokens are kept, in case they are brought back
 EMPTY_STORE = {"run": "", "tokens": {}}
 
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -25,8 +26,17 @@ def store_of(store: Any) -> dict[str, Any]:
 
 def tokens_of(store: Any) -> dict[str, str]:
     """The owner's tokens, by the runs' ids, oldest first."""
-    tokens = store_of(store).get("tokens")
-    return tokens if isinstance(tokens, dict) else {}
+    return _dict_in(store, "tokens")
+
+
+def deleted_of(store: Any) -> dict[str, str]:
+    """The tokens of runs that the visitor has deleted, the last one last."""
+    return _dict_in(store, "deleted")
+
+
+def _dict_in(store: Any, name: str) -> dict[str, str]:
+    held = store_of(store).get(name)
+    return held if isinstance(held, dict) else {}
 
 
 def token_of(store: Any, run_id: str) -> str | None:
@@ -37,6 +47,21 @@ def with_token(store: Any, run_id: str, token: str) -> dict[str, Any]:
     """The store with one more run, which is now on view."""
     tokens = list({**tokens_of(store), run_id: token}.items())
     return {**store_of(store), "run": run_id, "tokens": dict(tokens[-MAX_TOKENS:])}
+
+
+def without_run(store: Any, run_id: str) -> dict[str, Any]:
+    """The store after a run was deleted, whose token it keeps for an undo."""
+    store, tokens = store_of(store), dict(tokens_of(store))
+    deleted = list({**deleted_of(store), run_id: tokens.pop(run_id, "")}.items())
+    run = "" if store.get("run") == run_id else store.get("run", "")
+    return {**store, "run": run, "tokens": tokens, "deleted": dict(deleted[-MAX_DELETED:])}
+
+
+def with_run_back(store: Any, run_id: str) -> dict[str, Any]:
+    """The store after a deleted run was brought back."""
+    deleted = dict(deleted_of(store))
+    tokens = list({**tokens_of(store), run_id: deleted.pop(run_id, "")}.items())
+    return {**store_of(store), "tokens": dict(tokens[-MAX_TOKENS:]), "deleted": deleted}
 
 
 def refusal(title: str, error: ValueError) -> gr.Error:

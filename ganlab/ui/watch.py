@@ -51,6 +51,7 @@ class Watch:
     empty: gr.Column
     empty_text: gr.HTML
     hint: gr.HTML  # why there is nothing to see, where that needs a word
+    undo: gr.Button  # of a delete
     begin: gr.Button
     live: gr.Column
     state: gr.HTML
@@ -87,6 +88,9 @@ def build_watch() -> Watch:
     with gr.Column(elem_classes="gl-card", elem_id="empty") as empty:
         empty_text = gr.HTML(figures.EMPTY, elem_classes="gl-html")
         hint = gr.HTML(elem_id="hint", elem_classes="gl-html gl-hint")
+        undo = gr.Button(
+            "Undo", size="sm", visible=False, elem_id="undo-delete", elem_classes="gl-begin"
+        )
         begin = gr.Button("Begin", variant="primary", elem_id="begin", elem_classes="gl-begin")
     with gr.Column(visible=False) as live:
         with gr.Column(elem_classes="gl-card"):
@@ -160,6 +164,7 @@ def build_watch() -> Watch:
         empty=empty,
         empty_text=empty_text,
         hint=hint,
+        undo=undo,
         begin=begin,
         live=live,
         state=state,
@@ -330,8 +335,9 @@ def _show_grids(
     }
 
 
-def show_empty(watch: Watch, hint: str) -> dict[Any, Any]:
+def show_empty(watch: Watch, hint: str, *, can_undo: bool = False) -> dict[Any, Any]:
     return {
+        watch.undo: gr.Button(visible=can_undo),
         watch.empty: gr.Column(visible=True),
         watch.live: gr.Column(visible=False),
         watch.hint: figures.notice(hint),

@@ -17,12 +17,23 @@ from ganlab.export import export
 from ganlab.jobs import Jobs, UnknownRun
 from ganlab.transfer_config import TransferConfig
 from ganlab.ui import figures
-from ganlab.ui.history import CONFIRM, History, delete_run, list_runs
+from ganlab.ui.history import CONFIRM, History, delete_run, list_runs, open_download
 from ganlab.ui.picker import model_choices
 from ganlab.ui.train_form import Form, read_form, show_config
 from ganlab.ui.transfer_form import TransferForm, read_source, read_transfer, show_transfer
 from ganlab.ui.upload import EXAMPLE, named_pictures
-from ganlab.ui.visitor import ACT, QUICK, refusal, store_of, token_of, tokens_of, with_token
+from ganlab.ui.visitor import (
+    ACT,
+    QUICK,
+    deleted_of,
+    refusal,
+    store_of,
+    token_of,
+    tokens_of,
+    with_run_back,
+    with_token,
+    without_run,
+)
 from ganlab.ui.watch import Seen, Watch, components, grid_at, show, show_empty
 
 DELETED = "The run is deleted."
@@ -78,7 +89,9 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
             view = jobs.view(run_id)
         except UnknownRun as error:  # what this page has shown a moment ago was there
             hint = DELETED if last.run_id == run_id else f"{figures.as_sentence(str(error))}."
-            return {current: "", **show_empty(watch, hint)}
+            is_own = run_id in {**tokens_of(store), **deleted_of(store)}
+            can_undo = is_own and last.run_id == run_id
+            return {current: "", **show_empty(watch, hint, can_undo=can_undo)}
         is_owner = token_of(store, run_id) is not None
         now, updates = show(watch, jobs, view, last=last, follows=follow, is_owner=is_owner)
         if not updates:
@@ -186,14 +199,7 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
         }
 
     def open_zip(file: Any, store: Any) -> Any:
-        try:
-            run_id, token = jobs.open_run(Path(str(file)))
-        except ValueError as error:
-            raise refusal("This is not a run that can be opened", error) from None
-        goes_on = (
-            "mix its heads" if jobs.view(run_id).is_derived else "let it go on from where it ended"
-        )
-        gr.Info(f"The run is open: look through it, or {goes_on}.")
+        run_id, token = open_download(jobs, file, refusal)
         return watch_own(run_id, token, store)
 
     def refresh_history(store: Any) -> Any:
@@ -205,14 +211,24 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
         if not picked:
             return gr.skip()
         delete_run(jobs, picked, token_of(store, picked), refusal)
-        tokens = {key: value for key, value in tokens_of(store).items() if key != picked}
+        store = {**without_run(store, picked), "run": ""}
         return {
-            saved: {**store_of(store), "run": "", "tokens": tokens},
+            saved: store,
             current: "",
             # What was seen stays: a tick that is under way still asks for the run.
-            **lists("", {"tokens": tokens}),
-            **show_empty(watch, DELETED),
+            **lists("", store),
+            **show_empty(watch, DELETED, can_undo=True),
         }
+
+    def undo_delete(store: Any) -> Any:
+        """Brings back what was deleted last."""
+        run_id = next(reversed(deleted_of(store)), "")
+        try:
+            jobs.undelete(run_id, deleted_of(store).get(run_id))
+        except ValueError as error:
+            raise refusal("Cannot undo", error) from None
+        store = with_run_back(store, run_id)
+        return watch_own(run_id, tokens_of(store)[run_id], store)
 
     def attach(store: Any, request: gr.Request) -> Any:
         """Finds the run of a link or, failing that, this browser's last one; and the tab."""
@@ -240,6 +256,7 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
         (watch.remedy, remedy, [current, saved]),
         (transfer.start, start_transfer, [saved, transfer.upload.current, *transfer.inputs]),
         (watch.race.take, take_lap, [current, watch.race.pick, saved]),
+        (watch.undo, undo_delete, [saved]),
     ):
         button.click(act, inputs, everything, **ACT).success(
             None, current, None, js=SHOW_RUN_IN_ADDRESS
