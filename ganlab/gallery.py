@@ -66,6 +66,7 @@ class Entry:
     is_race: bool = False
     laps: tuple[Lap, ...] = ()
     can_draw: bool = True  # whether there is a generator to open
+    best_step: int | None = None  # of the snapshot that is then opened
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -156,6 +157,7 @@ def entry_of_run(jobs: Jobs, view: JobView) -> Entry:
         is_race=races,
         laps=_laps(run) if races else (),
         can_draw=view.has_snapshot,
+        best_step=view.best_step,
     )
 
 
