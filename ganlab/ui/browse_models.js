@@ -25,7 +25,7 @@ function filter() {
   none.className = "gl-note gl-models-none";
   none.setAttribute("role", "status");
   none.textContent = kind === "own" && !words.length
-    ? "None of your own yet: train one, or drop the zip of a downloaded one above."
+    ? "None of your own yet: train one, or drop the zip of a downloaded one below."
     : "No model fits: look for something else.";
   list.prepend(none);
 }

@@ -14,7 +14,7 @@ from ganlab.titles import LONGEST_NAME, title
 from ganlab.ui.history import delete_run, open_download
 from ganlab.ui.model_cards import cards_of, deleted_notice, gallery
 from ganlab.ui.models_compare import Compare, build_compare, wire_compare
-from ganlab.ui.picker import is_shipped
+from ganlab.ui.picker import is_shipped, open_picked
 from ganlab.ui.viewer import offered
 from ganlab.ui.visitor import (
     ACT,
@@ -58,18 +58,18 @@ def build_models(jobs: Jobs) -> Models:
     reads = Gallery(jobs)
     compare = build_compare()
     with gr.Column(elem_classes="gl-card"):
-        file = gr.File(
-            label="Drop the zip of a downloaded model here",
-            file_types=[".zip"],
-            height=92,
-            elem_id="models-zip",
-        )
         shown = gr.HTML(
             html_template=TEMPLATE,
             js_on_load=SCRIPT,
             server_functions=[follows(reads)],
             elem_id="models",
             elem_classes="gl-html",
+        )
+        file = gr.File(
+            label="Drop the zip of a downloaded model here",
+            file_types=[".zip"],
+            height=92,
+            elem_id="models-zip",
         )
     return Models(shown, file, compare, reads)
 
@@ -167,10 +167,11 @@ def wire_models(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) 
     def turn(event: gr.EventData, store: Any, where: Any) -> list[Any]:
         """Chooses a model, and turns to its samples."""
         name = asked(event).get("name", "")
-        chosen = offered(jobs, browse, store, name, where)[0]
-        if chosen.value != name:
-            raise refusal("Cannot open", ValueError("This model is not here any more."))
-        return [chosen, gr.Tabs(selected="samples")]
+        try:
+            open_picked(jobs, name)
+        except ValueError as error:
+            raise refusal("Cannot open", error) from None
+        return [offered(jobs, browse, store, name, where)[0], gr.Tabs(selected="samples")]
 
     told = [saved, models.gallery, browse.model]
     kept = [saved, browse.model, browse.where]

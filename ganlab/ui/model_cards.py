@@ -14,7 +14,7 @@ from ganlab.ui import figures
 
 MOST_HEADS_NAMED = 6
 NOTHING_YET = "There is nothing to draw from yet: wait for its first snapshot."
-NO_MODELS = "There are no models here yet. Train one, or drop the zip of a downloaded one above."
+NO_MODELS = "There are no models here yet. Train one, or drop the zip of a downloaded one below."
 
 
 def gallery(entries: Sequence[Entry], notice: str = "") -> str:
@@ -42,7 +42,7 @@ def card(entry: Entry, ancestors: tuple[Ancestor, ...]) -> str:
     words = escape(" ".join([entry.title, entry.data, *entry.tasks]).lower())
     inside = (
         f'{_picture(entry)}<div class="gl-model-text">{_chips(entry)}'
-        f'<h3>{escape(entry.title)}</h3><p class="gl-meta">{_facts(entry)}</p>'
+        f"<h3>{escape(entry.title)}</h3>{_facts(entry)}"
         f"{_heads(entry)}{_laps(entry)}{_lineage(entry, ancestors)}{_buttons(entry)}</div>"
     )
     mark = hashlib.sha256(inside.encode()).hexdigest()[:16]
@@ -57,7 +57,8 @@ def card(entry: Entry, ancestors: tuple[Ancestor, ...]) -> str:
 def deleted_notice(title: str, run_id: str) -> str:
     """After a delete."""
     return (
-        f'<p class="gl-models-notice" role="status"><span><b>{escape(title)}</b> is deleted.</span>'
+        f'<p class="gl-models-notice" role="status"><span><b>{escape(title)}</b> is deleted. '
+        "For an hour it can be brought back.</span>"
         f'<button type="button" data-act="undelete" data-name="{escape(run_id)}">Undo</button></p>'
     )
 
@@ -112,9 +113,9 @@ def _facts(entry: Entry) -> str:
         facts.append(f"{entry.step:,} steps")
     if entry.kid is not None:
         mean = "" if entry.is_own or len(entry.tasks) == 1 else ", mean of its heads"
-        facts.append(f"KID {entry.kid:.3g}{mean}")
+        facts.append(f"KID\N{NO-BREAK SPACE}{entry.kid:.3g}{mean}")
     title = f' title="KID in {escape(features.NAME)} features: lower is better"'
-    return f"<span{title}>{escape(' · '.join(facts))}</span>"
+    return f'<p class="gl-meta"{title}>{escape(" · ".join(facts))}</p>'
 
 
 def _heads(entry: Entry) -> str:
