@@ -470,7 +470,7 @@ def test_a_run_under_way_cannot_be_resumed(jobs, endless):
 
 # Who may do what ------------------------------------------------------------------------------
 
-ACTS = ("stop", "resume", "delete", "remedy")
+ACTS = ("stop", "resume", "delete", "remedy", "duplicate")
 
 
 @pytest.mark.parametrize("act", ACTS)
