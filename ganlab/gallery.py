@@ -106,19 +106,10 @@ class Gallery:
         own = (self._of_run(run_id) for run_id in reversed(run_ids))
         return [entry for entry in [*own, *_shipped_entries()] if entry]
 
-    def views(self, run_ids: Sequence[str]) -> tuple[JobView | None, ...]:
-        """Of runs, None of those that are gone: the same objects as long as nothing changes."""
-        return tuple(self._view(run_id) for run_id in run_ids)
-
-    def _view(self, run_id: str) -> JobView | None:
-        try:
-            return self.jobs.view(run_id)
-        except UnknownRun:
-            return None
-
     def _of_run(self, run_id: str) -> Entry | None:
-        view = self._view(run_id)
-        if view is None:
+        try:
+            view = self.jobs.view(run_id)
+        except UnknownRun:
             return None
         known = self._kept.get(run_id)
         if known and known[0] is view:
@@ -128,8 +119,8 @@ class Gallery:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("run %s is not in the gallery: %r", run_id, error)
             return None
-        while len(self._kept) >= KEPT:
-            self._kept.pop(next(iter(self._kept)), None)
+        if len(self._kept) >= KEPT:
+            self._kept.clear()
         self._kept[run_id] = view, entry
         return entry
 

@@ -342,7 +342,7 @@ class Jobs:
         """Brings a deleted run back as it was.
 
         Raises:
-            ValueError: it is theirs, or was not deleted, or too long ago.
+            ValueError: it is another visitor's, or was not deleted, or too long ago.
         """
         with self._changed:
             run = trash.find(self.folder, run_id)

@@ -171,7 +171,8 @@ def wire_models(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) 
             open_picked(jobs, name)
         except ValueError as error:
             raise refusal("Cannot open", error) from None
-        return [offered(jobs, browse, store, name, where)[0], gr.Tabs(selected="samples")]
+        chosen = offered(jobs, browse, store, name, where)[0]
+        return [chosen, gr.Tabs(selected="samples"), ""]
 
     told = [saved, models.gallery, browse.model]
     kept = [saved, browse.model, browse.where]
@@ -183,7 +184,8 @@ def wire_models(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) 
         **QUICK,
     )
     models.gallery.submit(act, kept, told, **ACT).success(**browse.chooses)
-    models.gallery.click(turn, [saved, browse.where], [browse.model, browse.views], **ACT).success(
+    turned = [browse.model, browse.views, models.compare.is_open]
+    models.gallery.click(turn, [saved, browse.where], turned, **ACT).success(
         **browse.chooses
     ).success(None, None, None, js=TO_THE_TOP)
     models.file.upload(add, [models.file, *kept], [models.file, *told], api_visibility="private")
