@@ -162,7 +162,7 @@ def wire_models(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) 
 
     def add(file: Any, store: Any, chosen: Any, where: Any) -> list[Any]:
         run_id, token = open_download(jobs, file, refusal)
-        return [None, *renewed(with_token(store, run_id, token), chosen, where)]
+        return renewed(with_token(store, run_id, token), chosen, where)
 
     def turn(event: gr.EventData, store: Any, where: Any) -> list[Any]:
         """Chooses a model, and turns to its samples."""
@@ -188,5 +188,7 @@ def wire_models(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) 
     models.gallery.click(turn, [saved, browse.where], turned, **ACT).success(
         **browse.chooses
     ).success(None, None, None, js=TO_THE_TOP)
-    models.file.upload(add, [models.file, *kept], [models.file, *told], api_visibility="private")
+    models.file.upload(
+        add, [models.file, *kept], told, show_progress_on=models.file, api_visibility="private"
+    ).then(lambda: None, None, models.file, **QUICK)  # for the next one, also after a refusal
     wire_compare(jobs, browse, models.compare, models.gallery)
