@@ -3,6 +3,7 @@ open, compare, rename, duplicate and delete."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import gradio as gr
 from ganlab.gallery import Gallery
 from ganlab.jobs import Jobs
 from ganlab.titles import LONGEST_NAME, title
-from ganlab.ui.history import delete_run, open_download
+from ganlab.ui import figures
+from ganlab.ui.history import NO_RUN, delete_run, open_download
 from ganlab.ui.model_cards import cards_of, deleted_notice, gallery
 from ganlab.ui.models_compare import Compare, build_compare, wire_compare
 from ganlab.ui.picker import is_shipped, open_picked
@@ -161,8 +163,12 @@ def wire_models(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) 
         return renewed(store, chosen, where, notice)
 
     def add(file: Any, store: Any, chosen: Any, where: Any) -> list[Any]:
-        run_id, token = open_download(jobs, file, refusal)
-        return renewed(with_token(store, run_id, token), chosen, where)
+        try:
+            run_id, token = open_download(jobs, file)
+        except ValueError as error:  # as no error, which would stay in the drop zone
+            gr.Warning(escape(figures.as_sentence(str(error))), title=NO_RUN)
+            return [None, *[gr.skip()] * len(told)]
+        return [None, *renewed(with_token(store, run_id, token), chosen, where)]
 
     def turn(event: gr.EventData, store: Any, where: Any) -> list[Any]:
         """Chooses a model, and turns to its samples."""
@@ -189,6 +195,10 @@ def wire_models(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) 
         **browse.chooses
     ).success(None, None, None, js=TO_THE_TOP)
     models.file.upload(
-        add, [models.file, *kept], told, show_progress_on=models.file, api_visibility="private"
-    ).then(lambda: None, None, models.file, **QUICK)  # for the next one, also after a refusal
+        add,
+        [models.file, *kept],
+        [models.file, *told],
+        show_progress_on=models.file,
+        api_visibility="private",
+    )
     wire_compare(jobs, browse, models.compare, models.gallery)

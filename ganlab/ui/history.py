@@ -11,6 +11,7 @@ from ganlab.jobs import Jobs, UnknownRun
 from ganlab.ui import figures
 from ganlab.ui.picker import when_begun
 
+NO_RUN = "This is not a run that can be opened"
 CONFIRM = """(run, store) => {
   const sure = run && window.confirm("Delete this run with all its samples and snapshots?");
   return [sure ? run : "", store];
@@ -76,12 +77,10 @@ def delete_run(
         raise refuse("Cannot delete", error) from None
 
 
-def open_download(jobs: Jobs, file: Any, refuse: Callable[..., Exception]) -> tuple[str, str]:
-    """Makes a run of a downloaded zip and says what it is good for; gives its id and token."""
-    try:
-        run_id, token = jobs.open_run(Path(str(file)))
-    except ValueError as error:
-        raise refuse("This is not a run that can be opened", error) from None
+def open_download(jobs: Jobs, file: Any) -> tuple[str, str]:
+    """Makes a run of a downloaded zip and says what it is good for; gives its id and token, or
+    raises ValueError."""
+    run_id, token = jobs.open_run(Path(str(file)))
     goes_on = (
         "mix its heads" if jobs.view(run_id).is_derived else "let it go on from where it ended"
     )

@@ -17,7 +17,7 @@ from ganlab.export import export
 from ganlab.jobs import Jobs, UnknownRun
 from ganlab.transfer_config import TransferConfig
 from ganlab.ui import figures
-from ganlab.ui.history import CONFIRM, History, delete_run, list_runs, open_download
+from ganlab.ui.history import CONFIRM, NO_RUN, History, delete_run, list_runs, open_download
 from ganlab.ui.picker import model_choices
 from ganlab.ui.train_form import Form, read_form, show_config
 from ganlab.ui.transfer_form import TransferForm, read_source, read_transfer, show_transfer
@@ -199,7 +199,10 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
         }
 
     def open_zip(file: Any, store: Any) -> Any:
-        run_id, token = open_download(jobs, file, refusal)
+        try:
+            run_id, token = open_download(jobs, file)
+        except ValueError as error:
+            raise refusal(NO_RUN, error) from None
         return watch_own(run_id, token, store)
 
     def refresh_history(store: Any) -> Any:
