@@ -118,9 +118,9 @@ def draw_side(opened: Opened, head: Any, seed: int, truncation: float) -> str:
     else:
         rows, n = (), SAMPLES
         ids = torch.full((n,), tasks.index(head) if head in tasks else 0)
-    z = sampling.latents(n, opened.config.z_dim, seed) * truncation
-    with device.quick_threads():
-        pixels = opened.draw(z.repeat(len(ids) // n, 1), ids)
+    z = (sampling.latents(n, opened.config.z_dim, seed) * truncation).repeat(len(ids) // n, 1)
+    places = torch.arange(len(ids))
+    pixels = device.side_by_side(lambda part: opened.draw(z[part], ids[part]), places)
     jpeg = sampling.to_jpeg(sampling.grid(pixels, COLUMNS))
     return figures.samples_figure(jpeg, f"Samples of seed {seed}", "", rows)
 
