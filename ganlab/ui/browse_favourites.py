@@ -143,7 +143,6 @@ def wire_favourites(
     shown = [own.picture, own.note, own.take_json, own.take_png]
 
     def look(name: Any, store: Any) -> list[Any]:
-        print("LOOK", name, len(str(store)), flush=True)
         return show(jobs, name, of_store(store))
 
     def changed(name: Any, kept: Sequence[Favourite], before: Any = None) -> list[Any]:
