@@ -151,7 +151,9 @@ function show() {
 
 // What is looked at first, then the beginning, then what lies furthest from all that is there.
 function missing() {
-  const n = plan.moments.length, have = plan.moments.map(({step}) => pictures.has(step));
+  const n = plan.moments.length;
+  if (!n) return [];
+  const have = plan.moments.map(({step}) => pictures.has(step));
   const order = [];
   const wish = (i) => { if (!have[i]) { have[i] = true; order.push(plan.moments[i].step); } };
   wish(index());
