@@ -22,6 +22,7 @@ from ganlab import (
     derived,
     duplicates,
     estimates,
+    kept,
     kinship,
     portable,
     transfer,
@@ -32,6 +33,7 @@ from ganlab.contest import LapBegan, LapEnded, LapEvent
 from ganlab.data.dataset import Dataset
 from ganlab.heads import REMOVE, RENAME, Edit
 from ganlab.health import diagnose
+from ganlab.kept import Named
 from ganlab.models import features
 from ganlab.perform import Happening, perform
 from ganlab.runs import (
@@ -325,6 +327,26 @@ class Jobs:
         with run.undone_on_error(), self._changed:
             self._known[run.id] = _Job(run)
         return run.id, new_token
+
+    def change_directions(
+        self, run_id: Any, change: Callable[[list[Named], int], list[Named]], token: object
+    ) -> list[Named]:
+        """Changes which directions in latent space a run keeps; gives what it keeps then.
+
+        Args:
+            change: makes a new list of the one before and the number of a latent's dimensions.
+
+        Raises:
+            ValueError: the run is not theirs or has no network yet, or the change is refused.
+        """
+        with self._changed:
+            run = self._owned(run_id, token).run
+            if "model" not in run.about:
+                raise IllegalMove("this run has no generator yet: let it train for a few seconds")
+            z_dim = run.about["model"]["z_dim"]
+            directions = change(kept.of_run(run, z_dim), z_dim)
+            kept.write(run, kept.parse(kept.to_entries(directions), z_dim))
+        return directions
 
     def delete(self, run_id: str, token: object) -> None:
         """Removes an ended run, which `undelete` brings back for as long as `trash` keeps it."""

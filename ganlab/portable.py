@@ -18,7 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ganlab import derived, kinship, transfer, vetting, vetting_weights
+from ganlab import derived, kept, kinship, transfer, vetting, vetting_weights
 from ganlab.checkpoints import MAX_TENSOR_BYTES, CheckpointError, model_json, read_model_json
 from ganlab.config import ModelConfig, TrainConfig
 from ganlab.data.entries import CATALOG
@@ -56,6 +56,7 @@ WANTED = {
         r"run/data/manifest\.json": 20_000_000,
         rf"run/data/({_NAME}/)?{_NAME}\.png": 200_000,
         r"run/source/model\.json": 1_000_000,
+        r"run/directions\.json": 1_000_000,
         r"run/source/(generator|discriminator)\.safetensors": MAX_TENSOR_BYTES,
     }.items()
 }
@@ -119,6 +120,8 @@ def pack(run: Run, best: int, archive: zipfile.ZipFile) -> None:
                 add(archive, f"{inside}/{name}", folder / name)
         elif step == newest or (folder / "training.safetensors").exists():
             add(archive, f"{inside}/training.safetensors", folder / "training.safetensors")
+    if (run.path / kept.FILE).exists():
+        add(archive, f"run/{kept.FILE}", run.path / kept.FILE)
     for name in ("data", "source"):
         for path in sorted((run.path / name).rglob("*")):
             inside = f"run/{path.relative_to(run.path).as_posix()}"
@@ -194,6 +197,7 @@ def _vetted(scratch: Path, names: Sequence[str], *, any_data: bool) -> Path:
     vetting.curve(folder / "metrics.jsonl", vetting.METRICS)
     vetting.curve(folder / "quality.jsonl", vetting.QUALITY)
     vetting.agreement(folder / "agreement.jsonl", len(model.tasks))
+    vetting.directions(folder / kept.FILE, model.z_dim)
     files = [scratch / name for name in names]
     vetting.grids(file for file in files if file.suffix == ".jpg")
     vetting.pictures(file for file in files if file.suffix == ".png")

@@ -6,6 +6,7 @@ owner.json          a hash of the owner's token
 metrics.jsonl       one line per logged step
 quality.jsonl       one line per look at the quality of a snapshot
 agreement.jsonl     of several tasks: one line per moment at which their gradients were compared
+directions.json     directions in latent space that the owner has named (see `kept`)
 samples/NNNNNN.jpg  the same latents every time
 snapshots/NNNNNN/   generator.safetensors (EMA); the newest and the best also training.safetensors
 

@@ -16,6 +16,7 @@ from PIL import Image
 from ganlab.checkpoints import CheckpointError
 from ganlab.config import ModelConfig
 from ganlab.heads import MOST_EDITS, Edit
+from ganlab.kept import parse as parse_directions
 from ganlab.renamed import up_to_date
 from ganlab.runs import MOVES, UNDER_WAY, Status
 from ganlab.titles import is_name
@@ -236,6 +237,18 @@ def _is_square(rows: object, n: int) -> bool:
     if not isinstance(rows, list) or len(rows) != n:
         return False
     return all(isinstance(row, list) and len(row) == n for row in rows)
+
+
+def directions(path: Path, z_dim: int) -> None:
+    """Named directions in latent space, if any."""
+    if not path.exists():
+        return
+    try:
+        parse_directions(_read(path).get("directions"), z_dim)
+    except CheckpointError:
+        raise
+    except ValueError as error:
+        raise CheckpointError(f"{path.name} is damaged: {error}") from None
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -29,6 +29,10 @@ class MlpGenerator(nn.Module):
     def forward(self, z: Tensor, tasks: Tensor | None = None) -> Tensor:
         return self.layers(z).unflatten(1, self.shape)
 
+    def first_features(self, z: Tensor, tasks: Tensor | None = None) -> Tensor:
+        """Of latents (B, z_dim), where they are first normalised: (B, 256)."""
+        return self.layers[:4](z)
+
 
 class MlpDiscriminator(nn.Module):
     """pixels through layers of 512 and 256 to one logit."""
@@ -74,6 +78,10 @@ class DcganGenerator(nn.Module):
 
     def forward(self, z: Tensor, tasks: Tensor | None = None) -> Tensor:
         return self.layers(like_kernel(z[:, :, None, None], self.layers[0].weight))
+
+    def first_features(self, z: Tensor, tasks: Tensor | None = None) -> Tensor:
+        """Of latents (B, z_dim), where they are first normalised: (B, C, 4, 4)."""
+        return self.layers[:2](like_kernel(z[:, :, None, None], self.layers[0].weight))
 
 
 class DcganDiscriminator(nn.Module):

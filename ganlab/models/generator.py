@@ -335,17 +335,27 @@ class Generator(nn.Module):
         z = self.mapping(z)
         return self.to_images(self.features(z, weights), z, weights[-1])
 
+    def first_features(self, z: Tensor, tasks: Tensor) -> Tensor:
+        """What the first block makes of latents (B, z_dim), normalised, before its ReLU:
+        (B, C, 4, 4)."""
+        weights = self.block_weights(tasks, len(z))
+        z = self.mapping(z)
+        return self._start(z, weights[0], self.styles[0](z, weights[0]) if self.styles else None)
+
+    def _start(self, z: Tensor, weights: Tensor, style: Tensor | None) -> Tensor:
+        x = like_kernel(self.start(z).unflatten(1, (-1, 4, 4)), self.ups[0].weight)
+        return self.norms[0](x, weights, style)
+
     def features(self, z: Tensor, weights: list[Tensor]) -> Tensor:
         """From what `mapping` makes of latents to the last features, (B, C, H, W).
 
         Args:
             weights: of each block, as `block_weights` gives them.
         """
-        x = like_kernel(self.start(z).unflatten(1, (-1, 4, 4)), self.ups[0].weight)
         styles: list[Tensor | None] = [None] * self.n_blocks
         if self.styles:
             styles = [of_block(z, w) for of_block, w in zip(self.styles, weights, strict=True)]
-        x = F.relu(self.norms[0](x, weights[0], styles[0]))
+        x = F.relu(self._start(z, weights[0], styles[0]))
         residuals = self.residuals or [None] * len(self.ups)
         for up, norm, w, scaled, residual in zip(
             self.ups, self.norms[1:], weights[1:], styles[1:], residuals, strict=True
