@@ -250,7 +250,7 @@ def wire_directions(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Pa
                 name = kept.checked_name(ask.get("name"))
                 vector, words = taught(about, ask)
                 keeping.keep(name, vector)
-                gr.Info(words, title=f"Found: {escape(name)}")
+                gr.Info(f"<b>{escape(name)}</b> stands among the directions. {words}")
             about = seen(jobs, *of[:-1], latent)
             figure = look(about, model, keeping)
             key = key_of(about, model, of[3], of[4])
@@ -267,7 +267,8 @@ def wire_directions(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Pa
         **QUICK,
     }
     browse.view_tabs["directions"].select(**shows, js=OPENS)
-    gr.on([each.change for each in of], **shows, js=IS_OPEN)
+    # Not when the generator is picked: its heads come a moment later, with `shown`.
+    gr.on([each.change for each in of if each is not browse.model], **shows, js=IS_OPEN)
     view.stage.submit(find, inputs, view.stage, api_visibility="private", concurrency_limit=1)
     outputs = [view.local, browse.latent, view.stage, view.drawn]
     gr.on([view.stage.click, view.teach.click], act, inputs, outputs, concurrency_limit=2, **ACT)
