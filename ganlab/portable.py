@@ -18,13 +18,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ganlab import derived, kept, kinship, transfer, vetting, vetting_weights
+from ganlab import derived, kinship, transfer, vetting, vetting_weights
 from ganlab.checkpoints import MAX_TENSOR_BYTES, CheckpointError, model_json, read_model_json
 from ganlab.config import ModelConfig, TrainConfig
 from ganlab.data.entries import CATALOG
 from ganlab.data.saved import LONGEST_FOLDER, read_saved
 from ganlab.files import read_json, write_json
 from ganlab.heads import edited
+from ganlab.kept import FILE as DIRECTIONS
 from ganlab.kinship import fingerprint, hidden
 from ganlab.runs import (
     KEPT_SNAPSHOTS,
@@ -120,8 +121,8 @@ def pack(run: Run, best: int, archive: zipfile.ZipFile) -> None:
                 add(archive, f"{inside}/{name}", folder / name)
         elif step == newest or (folder / "training.safetensors").exists():
             add(archive, f"{inside}/training.safetensors", folder / "training.safetensors")
-    if (run.path / kept.FILE).exists():
-        add(archive, f"run/{kept.FILE}", run.path / kept.FILE)
+    if (run.path / DIRECTIONS).exists():
+        add(archive, f"run/{DIRECTIONS}", run.path / DIRECTIONS)
     for name in ("data", "source"):
         for path in sorted((run.path / name).rglob("*")):
             inside = f"run/{path.relative_to(run.path).as_posix()}"
@@ -197,7 +198,7 @@ def _vetted(scratch: Path, names: Sequence[str], *, any_data: bool) -> Path:
     vetting.curve(folder / "metrics.jsonl", vetting.METRICS)
     vetting.curve(folder / "quality.jsonl", vetting.QUALITY)
     vetting.agreement(folder / "agreement.jsonl", len(model.tasks))
-    vetting.directions(folder / kept.FILE, model.z_dim)
+    vetting.directions(folder / DIRECTIONS, model.z_dim)
     files = [scratch / name for name in names]
     vetting.grids(file for file in files if file.suffix == ".jpg")
     vetting.pictures(file for file in files if file.suffix == ".png")

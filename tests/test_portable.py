@@ -22,13 +22,14 @@ from PIL import Image
 from safetensors.torch import load, load_file, save
 from sources import small_source, tiny_transfer
 
-from ganlab import portable, transfer, vetting, zips
+from ganlab import kept, portable, transfer, vetting, zips
 from ganlab.__main__ import main
 from ganlab.checkpoints import CheckpointError, load_generator, state_bytes
 from ganlab.config import ModelConfig
 from ganlab.estimates import _speeds
 from ganlab.export import export, open_model
 from ganlab.jobs import Jobs, NotOwner, wait_until_ended
+from ganlab.kept import Named, to_text
 from ganlab.models import build_discriminator
 from ganlab.perform import perform
 from ganlab.portable import open_run
@@ -875,3 +876,16 @@ def test_json_damaged_behind_the_checksums_is_refused_or_still_a_run(damaged, pa
         except CheckpointError:
             continue
         assert run.config and run.metrics() and np.isfinite(run.status.seconds)
+
+
+def test_named_directions_travel_and_are_checked(run, tmp_path):
+    z_dim = run.model_at(6).z_dim
+    found = [Named("hair", to_text(np.ones(z_dim)))]
+    kept.write(run, found)
+    path = export(run, tmp_path / "out")
+    opened, _ = open_run(path, runs=tmp_path / "runs")
+    assert kept.of_run(opened, z_dim) == found
+    for broken in (b"{}", b"[]", b'{"directions": [{"name": "a", "vector": "AAAA"}]}'):
+        content = {**members(path), "run/directions.json": broken}
+        with pytest.raises(CheckpointError, match=r"directions\.json"):
+            open_run(zipped(tmp_path / "broken.zip", content), runs=tmp_path / "runs")

@@ -53,7 +53,7 @@ async function follow() {
       if (asked !== of()) continue;  // an event has brought another sample meanwhile
       if (!found) { trigger("click", {do: "look"}); return; }  // which says what is wrong
       latent = found.latent;
-      root().querySelector(".gl-preview img").src = found.picture;
+      root().querySelector(".gl-edited img").src = found.picture;
     }
   } finally {
     isAsking = false;
@@ -139,7 +139,7 @@ place.addEventListener("click", (event) => {
   else if (does === "use") { remember(state()); trigger("click", {do: "use", latent}); }
   else if (does === "reset") { remember(state()); amounts = new Map(); showAmounts(); follow(); }
   else if (does === "undo") undo();
-  else if (event.target.matches(".gl-strip img")) {
+  else if (event.target.matches(".gl-along img")) {
     const box = event.target.getBoundingClientRect();
     const cell = Math.min(Math.floor((event.clientX - box.left) / box.width * STEPS), STEPS - 1);
     remember(state());

@@ -79,7 +79,7 @@ def panel(subject: Subject, model: str, rows: Sequence[Row] | None) -> str:
     return (
         f'<div class="gl-directions" data-of="{escape(json.dumps(of))}" '
         f'data-picked="{int(subject.is_picked)}" data-pending="{int(rows is None)}">'
-        f'<div class="gl-preview"><img src="{picture(subject, subject.z)}" alt="The sample as the '
+        f'<div class="gl-edited"><img src="{picture(subject, subject.z)}" alt="The sample as the '
         f'sliders change it"><div><p>{escape(subject.head)}: {which}</p>'
         '<div class="gl-mix-buttons"><button type="button" data-do="use" disabled>Use this sample'
         '</button><button type="button" data-do="reset" disabled>Reset</button>'
@@ -97,7 +97,7 @@ def _row(row: Row) -> str:
         f'<input type="text" value="{name}" maxlength="{kept.LONGEST_NAME}" '
         f'aria-label="Name of {name}"{"" if row.is_theirs else " readonly"}>'
         f"<small>{escape(row.note)}</small>{button if row.is_theirs else ''}</div>"
-        f'<div class="gl-strip"><div><img alt="{name} from −{FARTHEST}σ to +{FARTHEST}σ" hidden>'
+        f'<div class="gl-along"><div><img alt="{name} from −{FARTHEST}σ to +{FARTHEST}σ" hidden>'
         "</div>"
         f'<input type="range" min="-{FARTHEST}" max="{FARTHEST}" step="0.1" value="0" '
         f'aria-label="{name}, in standard deviations"></div><output>0</output></li>'
