@@ -23,7 +23,7 @@ from ganlab.ui.directions_view import (
     tile_answers,
 )
 from ganlab.ui.picker import is_shipped
-from ganlab.ui.subject import Subject, from_text, subject
+from ganlab.ui.subject import Subject, from_text, subject, to_text
 from ganlab.ui.viewer import refused
 from ganlab.ui.visitor import ACT, QUICK, refusal, token_of
 
@@ -259,6 +259,15 @@ def wire_directions(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Pa
         changed = keeping.local if keeping.local is not local else gr.skip()
         return [changed, latent, figure, key]
 
+    def turn(model: Any, head: Any, latent: Any, is_open: Any) -> Any:
+        """The sample that was picked, as drawn by another head that is chosen here."""
+        try:
+            about = subject(jobs, model, head, 0, 1, latent)
+        except ValueError:  # `show` says what is wrong
+            return gr.skip()
+        is_another = about.is_picked and head in about.opened.config.tasks and head != about.head
+        return to_text(about.z, head) if is_open and is_another else gr.skip()
+
     shows = {
         "fn": show,
         "inputs": [*inputs, view.drawn, view.is_open],
@@ -269,6 +278,13 @@ def wire_directions(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Pa
     browse.view_tabs["directions"].select(**shows, js=OPENS)
     # Not when the generator is picked: its heads come a moment later, with `shown`.
     gr.on([each.change for each in of if each is not browse.model], **shows, js=IS_OPEN)
+    browse.head.input(
+        turn,
+        [browse.model, browse.head, browse.latent, view.is_open],
+        browse.latent,
+        js=IS_OPEN,
+        **QUICK,
+    )
     view.stage.submit(find, inputs, view.stage, api_visibility="private", concurrency_limit=1)
     outputs = [view.local, browse.latent, view.stage, view.drawn]
     gr.on([view.stage.click, view.teach.click], act, inputs, outputs, concurrency_limit=2, **ACT)
