@@ -5,8 +5,9 @@ takes the principal components of the first features and then regresses from the
 Here both are one step: the principal components of what can be told of the features from the
 latents by a linear map. For standard normal latents these are the singular vectors of the
 covariance between both. In the two steps of the paper several components of features, being no
-linear functions of the latents, lead back to the same latent direction: of avatars64's first eight
-strips two had, on average, 0.32 of their changes in common (cosine) and have 0.25 to 0.29.
+linear functions of the latents, lead back to the same latent direction: the changes along two of
+the first eight had a mean cosine of 0.32 in avatars64 and 0.27 in fashion32, and have one of 0.25
+to 0.29 and of 0.24 to 0.26.
 """
 
 import hashlib
@@ -173,7 +174,8 @@ def classified(with_it: Tensor, without: Tensor, prior: Principal | None = None)
     and Williams 2006, Gaussian Processes for Machine Learning, 2.1). A few picks leave most of a
     hundred dimensions open, and a plain classifier fills them with chance. So S expects a visible
     property where the generator's features change: along its principal directions, each by its
-    share.
+    share. Of the brightness of parts of pictures, eight picks each gave directions that correlate
+    with it in other samples at 0.24 to 0.56, and without this at 0.07 to 0.20.
 
     Heads share the latents, and each task draws any of them: tasks label no latents. What can be
     learnt from is what somebody sees in the pictures.
