@@ -51,6 +51,7 @@ class Directions:
 
     note: gr.HTML
     stage: gr.HTML  # the preview, the sliders and the strips
+    progress: gr.HTML  # of finding the directions
     teach: gr.HTML
     drawn: gr.Textbox  # what the stage shows, see `key_of`
     is_open: gr.Textbox
@@ -69,6 +70,7 @@ def build_directions(jobs: Jobs) -> Directions:
             elem_id="directions-stage",
             elem_classes="gl-html",
         )
+        progress = gr.HTML(elem_id="directions-progress", elem_classes="gl-html")
         with gr.Accordion("Teach a direction", open=False, elem_id="teach"):
             teach = gr.HTML(
                 html_template=TEACH,
@@ -80,6 +82,7 @@ def build_directions(jobs: Jobs) -> Directions:
         return Directions(
             note,
             stage,
+            progress,
             teach,
             gr.Textbox(visible=False),
             gr.Textbox(visible=False),
@@ -285,6 +288,13 @@ def wire_directions(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Pa
         js=IS_OPEN,
         **QUICK,
     )
-    view.stage.submit(find, inputs, view.stage, api_visibility="private", concurrency_limit=1)
+    view.stage.submit(
+        find,
+        inputs,
+        view.stage,
+        show_progress_on=view.progress,
+        api_visibility="private",
+        concurrency_limit=1,
+    )
     outputs = [view.local, browse.latent, view.stage, view.drawn]
     gr.on([view.stage.click, view.teach.click], act, inputs, outputs, concurrency_limit=2, **ACT)
