@@ -71,7 +71,7 @@ def panel(subject: Subject, model: str, rows: Sequence[Row] | None) -> str:
     of = {"model": model, "head": subject.head, "latent": to_text(subject.z, subject.head)}
     which = "the sample you picked" if subject.is_picked else "the first sample of the seed"
     listed = (
-        '<p class="gl-waits">Finding what changes most in the features of '
+        '<p class="gl-finding">Finding what changes most in the features of '
         f"{directions.LATENTS:,} latents…</p>"
         if rows is None
         else f"<ul>{''.join(map(_row, rows))}</ul>"
