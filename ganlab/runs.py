@@ -340,6 +340,8 @@ class Run:
         new.describe(lineage={"run": self.id, "step": step}, **story)
         shutil.copytree(self.snapshot(step), new._snapshot(step))
         shutil.copytree(self.path / "samples", new.path / "samples", dirs_exist_ok=True)
+        if (self.path / "directions.json").exists():  # of its latents, where the new one begins
+            shutil.copy(self.path / "directions.json", new.path / "directions.json")
         for name in LINES:
             if (self.path / f"{name}.jsonl").exists():
                 shutil.copy(self.path / f"{name}.jsonl", new.path / f"{name}.jsonl")

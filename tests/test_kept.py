@@ -80,6 +80,13 @@ def test_only_the_owner_keeps_directions_with_a_run(jobs):
     assert keep(jobs, run_id, token) == kept.of_run(jobs.run(run_id), 8) != []
 
 
+def test_a_run_that_goes_on_from_another_keeps_its_directions(jobs, tmp_path):
+    run_id, token = own_run(jobs)
+    found = keep(jobs, run_id, token)
+    run = jobs.run(run_id)
+    assert kept.of_run(run.branch(run.config, tmp_path / "new", 7)[0], 8) == found
+
+
 def test_a_run_without_a_network_keeps_none(jobs):
     run_id, token = own_run(jobs, snapshot=False)
     with pytest.raises(ValueError, match="no generator yet"):
