@@ -30,11 +30,10 @@ EMPTY = (
 )
 SEEKING = "Looking for the training pictures that are nearest to it …"
 CHOOSE = "Click the sample to go to: any in the grid, around it, or of another seed."
-INTO_VIEW = """() => {
-  if (window.innerWidth > 743) return;
-  setTimeout(() => document.getElementById("sample").scrollIntoView(
-    {block: "nearest", behavior: "smooth"}), 50);
-}"""
+# On a phone what was asked for is out of view.
+INTO_VIEW = """() => setTimeout(() => document.getElementById("%s")?.scrollIntoView({
+  block: "nearest",
+  behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth"}), 50)"""
 
 
 @dataclass
@@ -226,13 +225,14 @@ def wire_samples(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path)
         **QUICK,
     }
     for place in (own.picture, own.below, own.heads):
-        place.click(**pick_event).then(None, None, None, js=INTO_VIEW)
-    own.around.click(
-        more, [own.spread, own.round, *browse.subject], [own.below, own.round, browse.note], **QUICK
-    )
-    own.spread.input(
-        more, [own.spread, own.round, *browse.subject], [own.below, own.round, browse.note], **QUICK
-    )
+        place.click(**pick_event).then(None, None, None, js=INTO_VIEW % "sample-detail")
+    gr.on(
+        [own.around.click, own.spread.input],
+        more,
+        [own.spread, own.round, *browse.subject],
+        [own.below, own.round, browse.note],
+        **QUICK,
+    ).then(None, None, None, js=INTO_VIEW % "around")
     own.from_here.click(
         lambda latent: [latent, figures.notice(CHOOSE)],
         browse.latent,
