@@ -418,6 +418,12 @@ class Jobs:
         with self._changed:
             return self._job(run_id).run
 
+    @property
+    def is_training(self) -> bool:
+        """Whether a run is under way in this process."""
+        with self._changed:
+            return bool(self._active)
+
     def close(self, seconds: float = 10.0) -> None:
         """Stops what is under way, saved, and ends the threads."""
         with self._changed:

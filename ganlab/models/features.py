@@ -9,6 +9,7 @@ less code than calling a library for it, and saves two seconds of imports in eve
 """
 
 import threading
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -87,7 +88,10 @@ class EfficientNetLite0(nn.Module):
         self.head = Conv(width, DIM)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.blocks(F.relu6(self.stem(x)))
+        return self.pooled(self.blocks(F.relu6(self.stem(x))))
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """From what the last block gives to the features."""
         return F.relu6(self.head(x)).mean((2, 3))
 
 
@@ -104,6 +108,17 @@ def _network() -> EfficientNetLite0:
 def _grain(side: int) -> Tensor:
     rng = torch.Generator().manual_seed(0)
     return torch.randn(1, 3, side, side, generator=rng) * (GRAIN / 127.5)
+
+
+def _prepared(images: Tensor) -> Tensor:
+    """Pictures (N, 1 or 3, H, W) in [-1, 1] as the network looks at them: in colour, large enough
+    and under the grain."""
+    if images.shape[1] == 1:
+        images = images.expand(-1, 3, -1, -1)
+    if images.shape[-1] < SMALLEST:
+        images = F.interpolate(images, size=(SMALLEST, SMALLEST), mode="bilinear")
+    grained = images + _grain(images.shape[-1])
+    return grained.contiguous(memory_format=torch.channels_last)
 
 
 def extract(images: Tensor) -> Tensor:
@@ -125,13 +140,29 @@ def extract(images: Tensor) -> Tensor:
     with torch.inference_mode():
         for start in range(0, len(images), _BATCH):
             x = images[start : start + _BATCH].float().div_(127.5).sub_(1)
-            if x.shape[1] == 1:
-                x = x.expand(-1, 3, -1, -1)
-            if x.shape[-1] < SMALLEST:
-                x = F.interpolate(x, size=(SMALLEST, SMALLEST), mode="bilinear")
-            x = (x + _grain(x.shape[-1])).contiguous(memory_format=torch.channels_last)
-            features[start : start + _BATCH] = network(x)
+            features[start : start + _BATCH] = network(_prepared(x))
     return features
+
+
+def with_maps(images: Tensor, after: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+    """Features of pictures, through which gradients flow, and maps from further down.
+
+    Args:
+        images: (N, 1 or 3, H, W) in [-1, 1], on the CPU.
+        after: the blocks, from 0, after which a map is taken.
+
+    Returns:
+        (N, 1280), and of each such block (N, C, H', W').
+    """
+    with _loading:
+        network = _network()
+    x = F.relu6(network.stem(_prepared(images)))
+    maps = []
+    for number, block in enumerate(network.blocks):
+        x = block(x)
+        if number in after:
+            maps.append(x)
+    return network.pooled(x), maps
 
 
 def preload() -> None:

@@ -1,22 +1,174 @@
-"""The view Find of Browse."""
+"""The view Find my picture of Browse: the latent whose sample comes nearest to a picture.
 
+A picture is chosen, the search runs on a thread of its own (`projections`), and a timer shows how
+it comes nearer.
+"""
+
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
+from ganlab import checkpoints, device, sampling
+from ganlab.data import catalog
+from ganlab.data.single import as_pixels, read_file
 from ganlab.jobs import Jobs
+from ganlab.projections import Projections, ProjectionView, UnknownProjection
+from ganlab.ui import figures
+from ganlab.ui.find_figures import chosen_figure, search_figure
+from ganlab.ui.picker import is_shipped, open_picked
+from ganlab.ui.subject import subject, to_text
+from ganlab.ui.visitor import ACT, QUICK, refusal
+
+SECONDS_BETWEEN_LOOKS = 0.5
+SUFFIXES = ["image", ".heic", ".heif"]
+INTRO = (
+    '<p class="gl-note">Could this generator have drawn your picture? ganlab looks for the latent '
+    "vector whose sample comes nearest: it begins at the nearest of many random samples and moves "
+    "them step by step. The picture stays on this server's memory and is forgotten after half an "
+    "hour.</p>"
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The picture to be found: at most 256 px, and what it is, in words."""
+
+    picture: Image.Image
+    title: str
 
 
 @dataclass
 class Find:
     """The components."""
 
+    file: gr.File
+    own: gr.Button
+    unseen: gr.Button
+    target: gr.State
+    problem: gr.HTML
+    stage: gr.HTML
+    find: gr.Button
+    cancel: gr.Button
+    use: gr.Button
+    current: gr.Textbox  # id of the search
+    seen: gr.State  # version of its view that the page shows
+    timer: gr.Timer
+    projections: Projections
+
+    @property
+    def shown(self) -> list[Any]:
+        """What a search changes: `showing` gives updates."""
+        return [self.stage, self.find, self.cancel, self.use, self.timer, self.seen]
+
 
 def build_find(jobs: Jobs) -> Find:
     """Within its tab."""
-    return Find()
+    with gr.Column(elem_classes="gl-card"):
+        gr.HTML(INTRO, elem_classes="gl-html")
+        file = gr.File(
+            file_types=SUFFIXES,
+            label="Drop a picture: its central square counts",
+            elem_id="find-file",
+            height=120,
+        )
+        with gr.Row(elem_classes="gl-tight"):
+            own = _small("Try a sample of its own", "find-own")
+            unseen = _small("Try a picture it never trained on", "find-unseen")
+        target = gr.State()
+        problem = gr.HTML(elem_id="find-problem", elem_classes="gl-html")
+        stage = gr.HTML(elem_id="find-stage", elem_classes="gl-html")
+        with gr.Row(elem_classes="gl-tight"):
+            find = gr.Button(
+                "Find it", variant="primary", elem_id="find-it", interactive=False, min_width=120
+            )
+            cancel = gr.Button("Cancel", elem_id="find-cancel", visible=False, min_width=120)
+            use = gr.Button("Use this sample", elem_id="find-use", visible=False, min_width=120)
+        current = gr.Textbox(visible=False)
+    return Find(
+        file, own, unseen, target, problem, stage, find, cancel, use, current,
+        gr.State(-1), gr.Timer(SECONDS_BETWEEN_LOOKS, active=False),
+        Projections(lambda: jobs.is_training),
+    )  # fmt: skip
+
+
+def _small(label: str, elem_id: str) -> gr.Button:
+    return gr.Button(label, size="sm", min_width=80, elem_id=elem_id)
+
+
+def uploaded(path: Any) -> Target:
+    """The picture of an upload.
+
+    Raises:
+        ValueError: it is broken, too large or none.
+    """
+    name = Path(str(path)).name
+    try:
+        return Target(read_file(Path(path)), "Your picture")
+    except OSError:
+        raise ValueError(f"{name}: cannot be opened. Upload it again.") from None
+    except ValueError as error:
+        raise ValueError(f"{name} {error}. Choose another picture.") from None
+
+
+def own_sample(jobs: Jobs, *values: Any) -> Target:
+    """The sample that is picked, or the first of the seed."""
+    chosen = subject(jobs, *values)
+    with device.quick_threads():
+        pixels = chosen.opened.draw(chosen.z, chosen.ids)[0]
+    return Target(sampling.to_image(pixels), f"A sample of its own, {chosen.head}")
+
+
+def data_of(jobs: Jobs, name: str) -> str:
+    """The bundled data set that a generator learnt from; "" = it learnt from something else."""
+    about = (
+        checkpoints.read_model_json(checkpoints.SHIPPED / name)[1].get("lineage", {})
+        if is_shipped(name)
+        else jobs.run(name).about
+    )
+    source = about.get("data", {}).get("name", "")
+    entry = catalog.CATALOG.get(source)
+    return source if entry and entry.download_mb is None else ""
+
+
+def unseen_picture(jobs: Jobs, name: Any, head: Any) -> Target:
+    """A picture that was held out of the training, of the head if one is chosen.
+
+    Raises:
+        ValueError: the data are not here, or none was held out.
+    """
+    config = open_picked(jobs, name).config
+    source = data_of(jobs, name)
+    known = [task for task in config.tasks if source and task in catalog.CATALOG[source].tasks]
+    if not known:
+        raise ValueError(
+            "The pictures that this generator learnt from are not among those that come with "
+            "ganlab: upload one, or try a sample of its own."
+        )
+    task = head if head in known else random.choice(known)
+    held_out = catalog.load(source, size=config.size, tasks=[task]).split()[1]
+    if held_out is None:
+        raise ValueError("No picture was held out here: upload one.")
+    image = held_out.images[random.randrange(len(held_out))].permute(1, 2, 0).numpy()
+    return Target(sampling.to_image(image), f"Held out of the training, {task}")
+
+
+def showing(view: ProjectionView, name: str) -> list[Any]:
+    """Updates of `Find.shown`."""
+    under_way = view.is_under_way
+    return [
+        search_figure(view, name),
+        gr.Button(visible=not under_way, interactive=True),
+        gr.Button(visible=under_way),
+        gr.Button(visible=not under_way and view.best is not None),
+        gr.Timer(active=under_way),
+        view.version,
+    ]
 
 
 def wire_find(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) -> None:
@@ -25,3 +177,86 @@ def wire_find(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) ->
     Args:
         exports: the folder for what is downloaded.
     """
+    find: Find = browse.find
+    projections = find.projections
+
+    def choose(make: Any, name: Any, *values: Any) -> list[Any]:
+        """Another target, as the generator would draw it; a search for another one is over."""
+        try:
+            target = make(*values)
+            config = open_picked(jobs, name).config
+            pixels = as_pixels(target.picture, config.size, config.channels)
+        except ValueError as error:
+            return [figures.mistake(str(error)), *[gr.skip()] * 8]
+        hidden = gr.Button(visible=False)
+        return [
+            "", target, "", chosen_figure(pixels, target.title),
+            gr.Button(visible=True, interactive=True), hidden, hidden, gr.Timer(active=False), -1,
+        ]  # fmt: skip
+
+    def begin(target: Any, name: Any, head: Any) -> list[Any]:
+        try:
+            if not isinstance(target, Target):
+                raise ValueError("Choose a picture first.")
+            opened = open_picked(jobs, name)
+            config = opened.config
+            pixels = as_pixels(target.picture, config.size, config.channels)
+            head = head if head in config.tasks else None
+            search = projections.submit(name, opened.generator, config, pixels, head)
+        except ValueError as error:
+            raise refusal("Not begun", error) from None
+        return [search, *showing(projections.view(search), opened.name)]
+
+    def look(search: Any, seen: Any) -> Sequence[Any]:
+        try:
+            view = projections.view(search)
+        except UnknownProjection as error:
+            return [figures.mistake(str(error)), gr.skip(), gr.Button(visible=False),
+                    gr.Button(visible=False), gr.Timer(active=False), -1]  # fmt: skip
+        if view.version == seen:
+            return [gr.skip()] * len(find.shown)
+        return showing(view, title_of(view))
+
+    def title_of(view: ProjectionView) -> str:
+        return view.model if is_shipped(view.model) else f"run {view.model[:6]}"
+
+    def cancel(search: Any, seen: Any) -> Sequence[Any]:
+        try:
+            projections.cancel(search)
+        except UnknownProjection as error:
+            raise refusal("Nothing to cancel", error) from None
+        projections.wait(search, 1.0)
+        return look(search, seen)
+
+    def use(search: Any, name: Any) -> list[Any]:
+        try:
+            view = projections.view(search)
+            if view.best is None:
+                raise ValueError("Nothing is found yet.")
+            if view.model != name:
+                raise ValueError(
+                    f"This was found in {title_of(view)}: choose that generator on the left first."
+                )
+        except ValueError as error:
+            raise refusal("Not used", error) from None
+        return [to_text(view.best.z, view.best.head), gr.Tabs(selected="samples")]
+
+    shown = [find.problem, find.target, find.current, *find.shown]
+    find.file.upload(
+        lambda path, name: choose(uploaded, name, path), [find.file, browse.model], shown,
+        concurrency_limit=2, **ACT,
+    )  # fmt: skip
+    find.own.click(
+        lambda name, *rest: choose(partial(own_sample, jobs), name, name, *rest),
+        browse.subject, shown, **QUICK,
+    )  # fmt: skip
+    find.unseen.click(
+        lambda name, head: choose(partial(unseen_picture, jobs), name, name, head),
+        [browse.model, browse.head], shown, concurrency_limit=2, **ACT,
+    )  # fmt: skip
+    find.find.click(
+        begin, [find.target, browse.model, browse.head], [find.current, *find.shown], **ACT
+    )
+    find.timer.tick(look, [find.current, find.seen], find.shown, **QUICK)
+    find.cancel.click(cancel, [find.current, find.seen], find.shown, **ACT)
+    find.use.click(use, [find.current, browse.model], [browse.latent, browse.views], **ACT)

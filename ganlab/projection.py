@@ -1,0 +1,214 @@
+"""Finding the latent vector whose sample comes nearest to a given picture.
+
+As in StyleGAN2's projector (Karras et al. 2020, https://arxiv.org/abs/1912.04958, appendix D) the
+latent is optimised under a distance of features. What differs suits small generators and two cores:
+it begins at the nearest of many samples instead of the mean, several starts compete and all but one
+drop out on the way, and pixels and early maps of the network count beside its last features.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ganlab import sampling
+from ganlab.config import ModelConfig
+from ganlab.models import features
+
+SAMPLES, LEAST_SAMPLES = 256, 32  # drawn of all heads to begin with, and at least of each
+STARTS = 8
+HALVED_AT = (0.15, 0.3, 0.5)  # of the steps: the worse half of the starts drops out
+STEPS = 200
+DRAWING = 0.2  # of the time goes into the samples
+LEARNING_RATE, WARM_UP = 0.25, 0.05
+BETAS = (0.9, 0.99)
+PRIOR = 1e-3  # on latents that are longer than normal ones
+WEIGHTS = {"features": 0.3, "pixels": 4.0, "maps": 0.3}
+MAPS_AFTER = (2, 4)  # blocks of the network, at an eighth of the picture's side
+BATCH = 8  # samples drawn at once: after each batch it may stop
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best latent so far.
+
+    Attributes:
+        z: (1, z_dim).
+        head: the task that draws it.
+        pixels: what it draws, uint8 (H, W, C).
+        distance: from the picture in features, as a share of what usually (in the median) lies
+            between two samples of that head: 0 is the same picture, 1 is as unlike as any two.
+        in_pixels: the same of pixels.
+    """
+
+    z: Tensor
+    head: str
+    pixels: np.ndarray
+    distance: float
+    in_pixels: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far it has come: `done` from 0 to 1, and the best so far, once all samples are drawn."""
+
+    done: float
+    best: Found | None = None
+
+
+class _Goal:
+    """A target, and how far pictures are from it, in shares of what lies between samples."""
+
+    def __init__(self, target: Tensor, samples: Tensor, seen: Tensor, ids: Tensor):
+        """
+        Args:
+            target: (1, C, H, W) in [-1, 1].
+            samples: (N, C, H, W), several of each head.
+            seen: their features.
+            ids: their task ids (N,).
+        """
+        self.target = target
+        self.features, self.maps = features.with_maps(target, MAPS_AFTER)
+        self.between_features = _usual_within(seen, ids)
+        self.between_pixels = _usual_within(samples.flatten(1), ids)
+        # One scale for all heads, so that they can compete.
+        self.features_unit = _median(self.between_features.values())
+        self.pixels_unit = _median(self.between_pixels.values())
+        far = self._loss(
+            (seen - self.features).square().sum(1), (samples - target).square().sum((1, 2, 3))
+        )
+        self.nearest = far.argsort()  # of the samples; maps take as long again to look at
+
+    def apart(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of pictures (B, C, H, W): what is made small, and the distances in features and in
+        pixels, (B,) each."""
+        seen, maps = features.with_maps(x, MAPS_AFTER)
+        in_features = (seen - self.features).square().sum(1)
+        in_pixels = (x - self.target).square().sum((1, 2, 3))
+        in_maps = [
+            (a - b).square().mean((1, 2, 3)) / b.square().mean()
+            for a, b in zip(maps, self.maps, strict=True)
+        ]
+        loss = self._loss(in_features, in_pixels) + WEIGHTS["maps"] * torch.stack(in_maps).sum(0)
+        return loss, in_features.detach().sqrt(), in_pixels.detach().sqrt()
+
+    def _loss(self, in_features: Tensor, in_pixels: Tensor) -> Tensor:
+        return (
+            WEIGHTS["features"] * in_features / self.features_unit**2
+            + WEIGHTS["pixels"] * in_pixels / self.pixels_unit**2
+        )
+
+
+def _usual_within(x: Tensor, ids: Tensor) -> dict[int, float]:
+    """The median distance between two rows of one task, by task."""
+    medians = {task: torch.pdist(x[ids == task]).median().item() for task in ids.unique().tolist()}
+    return {task: median or 1.0 for task, median in medians.items()}  # 0: it draws one picture
+
+
+def _median(values: Iterable[float]) -> float:
+    return float(np.median(list(values)))
+
+
+class _Starts:
+    """Latents on their way down, with Adam's running means (Kingma and Ba 2015,
+    https://arxiv.org/abs/1412.6980) for each of them, so that some can drop out."""
+
+    def __init__(self, z: Tensor, ids: Tensor):
+        self.z, self.ids = z.clone().requires_grad_(), ids
+        self._mean, self._square, self._step = torch.zeros_like(z), torch.zeros_like(z), 0
+
+    def move(self, gradient: Tensor, rate: float) -> None:
+        self._step += 1
+        a, b = BETAS
+        self._mean = a * self._mean + (1 - a) * gradient
+        self._square = b * self._square + (1 - b) * gradient.square()
+        mean, square = self._mean / (1 - a**self._step), self._square / (1 - b**self._step)
+        self.z = (self.z.detach() - rate * mean / (square.sqrt() + 1e-8)).requires_grad_()
+
+    def keep(self, rows: Tensor) -> None:
+        self.z, self.ids = self.z.detach()[rows].requires_grad_(), self.ids[rows]
+        self._mean, self._square = self._mean[rows], self._square[rows]
+
+
+def project(
+    generator: nn.Module,
+    config: ModelConfig,
+    picture: np.ndarray,
+    *,
+    head: str | None = None,
+    steps: int = STEPS,
+    seed: int = 0,
+    on_step: Callable[[Step], None] = lambda step: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Found | None:
+    """The latent of a generator whose sample is nearest to a picture.
+
+    Args:
+        generator: in eval mode, on the CPU; it stays as it is.
+        picture: uint8 (H, W, C), of the generator's size and channels.
+        head: that draws; None = the nearest ones compete.
+        steps: of the optimiser.
+        seed: of the samples that it begins with.
+        on_step: called after each step, from this thread.
+        should_stop: asked after each step: what was found until then is given, or None.
+
+    Raises:
+        ValueError: no such head, or a picture of another shape.
+    """
+    shape = (config.size, config.size, config.channels)
+    if picture.shape != shape or picture.dtype != np.uint8:
+        raise ValueError(f"a picture of shape {picture.shape}: this generator draws {shape}")
+    if head is not None and head not in config.tasks:
+        raise ValueError(f"no head {head!r}: choose from {', '.join(config.tasks)}")
+    target = sampling.from_uint8(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None])
+    heads = torch.arange(len(config.tasks)) if head is None else [config.tasks.index(head)]
+    each = max(SAMPLES // len(heads), LEAST_SAMPLES)
+    ids = torch.as_tensor(heads).repeat(each)
+    z = sampling.latents(len(ids), config.z_dim, seed)
+
+    # Draw samples to begin at.
+    drawn, seen = [], []
+    with torch.no_grad():
+        for some, tasks in zip(z.split(BATCH), ids.split(BATCH), strict=True):
+            if should_stop():
+                return None
+            drawn.append(generator(some, tasks))
+            seen.append(features.with_maps(drawn[-1], ())[0])
+            on_step(Step(DRAWING * len(drawn) * BATCH / len(z)))
+        goal = _Goal(target, torch.cat(drawn), torch.cat(seen), ids)
+    first = goal.nearest[:STARTS]
+    starts = _Starts(z[first], ids[first])
+
+    # Move the nearest of them towards the target.
+    best, least = None, math.inf
+    drops = {round(share * steps) for share in HALVED_AT}
+    for step in range(steps + 1):
+        images = generator(starts.z, starts.ids)
+        losses, in_features, in_pixels = goal.apart(images)
+        i = int(losses.argmin())
+        if losses[i] < least:
+            least, task = losses[i].item(), int(starts.ids[i])
+            best = Found(
+                starts.z[i : i + 1].detach().clone(),
+                config.tasks[task],
+                sampling.to_uint8(images[i].detach()).permute(1, 2, 0).contiguous().numpy(),
+                in_features[i].item() / goal.between_features[task],
+                in_pixels[i].item() / goal.between_pixels[task],
+            )
+        on_step(Step(DRAWING + (1 - DRAWING) * step / max(steps, 1), best))
+        if step == steps or should_stop():
+            break
+        too_long = (starts.z.square().mean(1) - 1).clamp_min(0)
+        (gradient,) = torch.autograd.grad((losses + PRIOR * too_long).sum(), starts.z)
+        starts.move(gradient, _rate(step / steps))
+        if step in drops and len(starts.z) > 1:
+            starts.keep(losses.detach().argsort()[: len(starts.z) // 2])
+    return best
+
+
+def _rate(progress: float) -> float:
+    """Rises at once, then falls to nothing along a cosine."""
+    return LEARNING_RATE * min(1, progress / WARM_UP + 0.1) * (1 + math.cos(math.pi * progress)) / 2
