@@ -189,14 +189,14 @@ class Projections:
 
     def _work(self, projection: _Projection) -> None:
         torch.set_num_threads(1)  # of this thread: two would wait for each other and for a training
-        state = "finished"
+        state = "failed"
         try:
-            projection.search(
+            found = projection.search(
                 on_step=_Watched(self, projection), should_stop=projection.cancelled.is_set
             )
+            state = "finished" if found else "failed"  # a generator may give no numbers
         except Exception:  # the next one must not suffer from it
             log.exception("a projection failed")
-            state = "failed"
         with self._changed:
             self._end(projection, "cancelled" if projection.cancelled.is_set() else state)
             self._begin_next()

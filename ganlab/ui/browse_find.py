@@ -7,7 +7,6 @@ it comes nearer.
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +28,8 @@ SECONDS_BETWEEN_LOOKS = 0.5
 SUFFIXES = ["image", ".heic", ".heif"]
 INTRO = (
     '<p class="gl-note">Could this generator have drawn your picture? ganlab looks for the latent '
-    "vector whose sample comes nearest: it begins at the nearest of many random samples and moves "
-    "them step by step. The picture stays on this server's memory and is forgotten after half an "
-    "hour.</p>"
+    "vector whose sample comes nearest: it begins at the nearest of many random samples and goes "
+    "on from there, step by step.</p>"
 )
 
 
@@ -247,11 +245,11 @@ def wire_find(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) ->
         concurrency_limit=2, **ACT,
     )  # fmt: skip
     find.own.click(
-        lambda name, *rest: choose(partial(own_sample, jobs), name, name, *rest),
+        lambda name, *rest: choose(own_sample, name, jobs, name, *rest),
         browse.subject, shown, **QUICK,
     )  # fmt: skip
     find.unseen.click(
-        lambda name, head: choose(partial(unseen_picture, jobs), name, name, head),
+        lambda name, head: choose(unseen_picture, name, jobs, name, head),
         [browse.model, browse.head], shown, concurrency_limit=2, **ACT,
     )  # fmt: skip
     find.find.click(

@@ -37,13 +37,13 @@ def _stage(left: str, right: str, words: str) -> str:
 def _figure(title: str, pixels: np.ndarray) -> str:
     uri = png_uri(pixels)
     return (
-        f"<figure><figcaption>{escape(title)}</figcaption>"
-        f'<img src="{uri}" alt="{escape(title)}"></figure>'
+        f'<figure><img src="{uri}" alt="{escape(title)}">'
+        f"<figcaption>{escape(title)}</figcaption></figure>"
     )
 
 
 def _nothing(text: str) -> str:
-    return f'<figure><figcaption>Found</figcaption><div class="gl-waiting">{text}</div></figure>'
+    return f'<figure><div class="gl-waiting">{text}</div><figcaption>Found</figcaption></figure>'
 
 
 def png_uri(pixels: np.ndarray) -> str:
