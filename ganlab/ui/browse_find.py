@@ -55,7 +55,9 @@ class Find:
     cancel: gr.Button
     use: gr.Button
     current: gr.Textbox  # id of the search
-    seen: gr.State  # version of its view that the page shows
+    # The version of its view that the page shows. In the page: a state on the server would be ahead
+    # of it when answers overtake each other, and the page would stay at the older one.
+    seen: gr.Textbox
     timer: gr.Timer
     projections: Projections
 
@@ -87,10 +89,10 @@ def build_find(jobs: Jobs) -> Find:
             )
             cancel = gr.Button("Cancel", elem_id="find-cancel", visible=False, min_width=120)
             use = gr.Button("Use this sample", elem_id="find-use", visible=False, min_width=120)
-        current = gr.Textbox(visible=False)
+        current, seen = gr.Textbox(visible=False), gr.Textbox(visible=False)
     return Find(
         file, own, unseen, target, problem, stage, find, cancel, use, current,
-        gr.State(-1), gr.Timer(SECONDS_BETWEEN_LOOKS, active=False),
+        seen, gr.Timer(SECONDS_BETWEEN_LOOKS, active=False),
         Projections(lambda: jobs.is_training),
     )  # fmt: skip
 
@@ -165,7 +167,7 @@ def showing(view: ProjectionView, name: str) -> list[Any]:
         gr.Button(visible=under_way),
         gr.Button(visible=not under_way and view.best is not None),
         gr.Timer(active=under_way),
-        view.version,
+        str(view.version),
     ]
 
 
@@ -189,7 +191,7 @@ def wire_find(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) ->
         hidden = gr.Button(visible=False)
         return [
             "", target, "", chosen_figure(pixels, target.title),
-            gr.Button(visible=True, interactive=True), hidden, hidden, gr.Timer(active=False), -1,
+            gr.Button(visible=True, interactive=True), hidden, hidden, gr.Timer(active=False), "",
         ]  # fmt: skip
 
     def begin(target: Any, name: Any, head: Any) -> list[Any]:
@@ -206,12 +208,14 @@ def wire_find(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) ->
         return [search, *showing(projections.view(search), opened.name)]
 
     def look(search: Any, seen: Any) -> Sequence[Any]:
+        if search == "":  # another picture was chosen meanwhile
+            return [*[gr.skip()] * 4, gr.Timer(active=False), ""]
         try:
             view = projections.view(search)
         except UnknownProjection as error:
             return [figures.mistake(str(error)), gr.skip(), gr.Button(visible=False),
-                    gr.Button(visible=False), gr.Timer(active=False), -1]  # fmt: skip
-        if view.version == seen:
+                    gr.Button(visible=False), gr.Timer(active=False), ""]  # fmt: skip
+        if str(view.version) == seen:
             return [gr.skip()] * len(find.shown)
         return showing(view, title_of(view))
 

@@ -162,17 +162,17 @@ def test_a_picture_is_found_and_used(events):
 
 
 def wait_for(events, search):
-    view = events["look"](search, -1)
+    view = events["look"](search, "")
     while view[4].active:
         time.sleep(0.02)
-        view = events["look"](search, -1)
+        view = events["look"](search, "")
     return view
 
 
 def test_a_cancelled_search_ends_at_once(events):
     target = Target(Image.new("RGB", (64, 64), "red"), "Your picture")
     search, *_ = events["find-it"](target, "small", "a")
-    ended = events["find-cancel"](search, -1)
+    ended = events["find-cancel"](search, "")
     assert not ended[4].active and "Cancelled" in ended[0]
 
 
@@ -180,12 +180,12 @@ def test_a_cancelled_search_ends_at_once(events):
 def test_whatever_a_page_sends_is_answered_with_a_sentence(events, anything):
     for act in (
         lambda: events["find-it"](anything, "small", "a"),
-        lambda: events["find-cancel"](anything, -1),
+        lambda: events["find-cancel"](anything, ""),
         lambda: events["find-use"](anything, "small"),
     ):
         with pytest.raises(gr.Error):
             act()
-    assert "forgotten" in events["look"](anything, -1)[0]
+    assert "forgotten" in events["look"](anything, "")[0]
     assert "gl-mistake" in events["find-unseen"](anything, "a")[0]
     assert "gl-mistake" in events["find-own"](anything, "", 1, 1.0, "")[0]
     target = Target(Image.new("L", (5, 90)), "Your picture")
