@@ -1,6 +1,7 @@
 """How the last features of a generator become flat colours, as drawings have them."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 SHARPNESS = 6.0  # of the softmax: with 2, fewer pixels came to be of one colour
@@ -43,17 +44,25 @@ def shift_to_mean(images: Tensor, reach: float) -> Tensor:
         some = exact[:, :, down // 2 :: down, right // 2 :: right].flatten(2)
         every = exact.flatten(2)
         # -|a - b|² / 2 = ab - |a|² / 2 - |b|² / 2 in one product, which leaves no large term over.
-        one, ones = torch.ones_like(some[:, :1]), torch.ones_like(every[:, :1])
-        of_some = torch.cat([some, one, some.square().sum(1, keepdim=True) / -2], 1)
-        of_every = torch.cat([every, every.square().sum(1, keepdim=True) / -2, ones], 1)
-        values = torch.cat([some, one], 1)
-        totals = torch.cat(
-            [
-                colours @ (a.transpose(1, 2) @ b).clamp_(min=FAINTEST).exp_()
-                for a, b, colours in zip(
-                    *(x.split(AT_ONCE) for x in (of_some, of_every, values)), strict=True
-                )
-            ]
-        )
+        values = _with_ones(some)
+        of_some = torch.cat([values, some.square().sum(1, keepdim=True) / -2], 1)
+        of_every = _with_ones(torch.cat([every, every.square().sum(1, keepdim=True) / -2], 1))
+        whole = (of_some, of_every, values)
+        if torch.jit.is_tracing():  # a graph for any number of pictures holds no loop over them
+            totals = _weighed(*whole)
+        else:
+            few = zip(*(x.split(AT_ONCE) for x in whole), strict=True)
+            totals = torch.cat([_weighed(*parts) for parts in few])
         means = reach * (every + totals[:, :-1]) / (1 + totals[:, -1:])
-    return means.reshape(images.shape).to(images.dtype)
+    return means.unflatten(2, (height, width)).to(images.dtype)
+
+
+def _with_ones(x: Tensor) -> Tensor:
+    """(B, D, P) with one more row, of ones: (B, D + 1, P)."""
+    return F.pad(x, (0, 0, 0, 1), value=1.0)
+
+
+def _weighed(some: Tensor, every: Tensor, values: Tensor) -> Tensor:
+    """Sums of values (B, K, S) for every pixel: weights are exponentials of the products of
+    `some` (B, D, S) and `every` (B, D, P). Gives (B, K, P)."""
+    return values @ (some.transpose(1, 2) @ every).clamp_(min=FAINTEST).exp_()
