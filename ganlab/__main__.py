@@ -28,6 +28,7 @@ from ganlab import (
     blend_command,
     contest,
     device,
+    export_command,
     heads_command,
     quality,
     race,
@@ -124,6 +125,7 @@ def parser() -> argparse.ArgumentParser:
     )
 
     blend_command.add_command(commands)
+    export_command.add_command(commands)
 
     judge = commands.add_parser("evaluate", help="measure a run or a checkpoint against pictures")
     judge.set_defaults(command=_evaluate)

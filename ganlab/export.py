@@ -4,7 +4,7 @@ import json
 import shlex
 import time
 import zipfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from safetensors.torch import save as tensors_to_bytes
@@ -56,8 +56,19 @@ def download_name(run: Run) -> str:
     words = [Path(config.data).stem, *(config.tasks if len(config.tasks) <= 2 else ())]
     if run.is_derived:
         words = [Path(config.data).stem, "heads"]
-    text = "".join(c if c.isalnum() or c in "-_" else "-" for c in "-".join(["ganlab", *words]))
-    return f"{text[:60]}-step{run.best_step()}.zip"
+    return f"{slug('-'.join(['ganlab', *words]))}-step{run.best_step()}.zip"
+
+
+def slug(text: str) -> str:
+    """A text as part of a file's name: letters, digits, dashes and underscores, 60 at most."""
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text)[:60]
+
+
+def generator_bytes(generator: nn.Module, config: ModelConfig) -> bytes:
+    """A generator as one safetensors file, whose metadata say how to build it again."""
+    about = {"ganlab": __version__, "model": json.dumps(asdict(config))}
+    tensors = {name: value.detach().contiguous() for name, value in generator.state_dict().items()}
+    return tensors_to_bytes(tensors, about)
 
 
 def export(run: Run, folder: Path) -> Path:

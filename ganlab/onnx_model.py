@@ -1,5 +1,4 @@
-"""A generator as an ONNX graph, which runs without PyTorch and without ganlab: on servers, on phones
-and in a browser.
+"""A generator as an ONNX graph, which runs without PyTorch and without ganlab, also in a browser.
 
 The graph is traced from the generator itself (`torch.onnx.export`), so that there is one model
 code, and nothing is given away that onnxruntime did not draw as PyTorch does. ONNX's packages are

@@ -63,7 +63,7 @@ def test_a_graph_draws_what_its_generator_draws(case):
 
 
 def test_a_graph_takes_any_number_of_latents_and_says_what_it_is():
-    generator, config, content = made("everything")
+    generator, _, content = made("everything")
     onnx.checker.check_model(content, full_check=True)
     session = onnxruntime.InferenceSession(content)
     inputs = {i.name: (i.shape, i.type) for i in session.get_inputs()}

@@ -1,33 +1,28 @@
 """What Blend shows besides the mix: one latent's family, strips, films, a matrix to take home."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ganlab import device, films, mixing, sampling
+from ganlab import device, mixing, sampling
 from ganlab.blending import Part
 from ganlab.jobs import Jobs
 from ganlab.mixing import Recipe, alone
-from ganlab.ui import figures, sheets
+from ganlab.ui import downloads, figures, filming, sheets
+from ganlab.ui.filming import FORMATS, LONGEST_FILM
 from ganlab.ui.mixer import MOST_PARTS, is_number
 from ganlab.ui.scratch import scratch_file
 from ganlab.ui.visitor import ACT, refusal
 
 STEPS, STRIP_ROWS = 9, 4
-FPS = 24
-LONGEST_FILM = 20  # seconds
 SECONDS_PER_STOP = 1.5
 FILM_COLUMNS = {"One picture": 1, "4 pictures": 2, "9 pictures": 3}
-FILM_SIDE = 384  # pixels, or the next multiple of its pictures' side
-FORMATS = [("The smallest", films.SMALLEST), *((t, kind) for kind, t in films.KINDS.items())]
 MOST_OF_FAMILY = 10  # parts: their pairs are a hundred pictures
 PROGRESS = gr.Progress()
-CLICK_FILE = """() => {
-  document.querySelector("#blend-file a, a#blend-file, #blend-file")?.click();
-}"""
+FILE = "blend-file"  # the hidden button
 
 Read = Callable[..., Any]
 # On a phone what was asked for opens out of view.
@@ -92,7 +87,7 @@ def build_more() -> More:
         take_grid = _small("Download these", "take-grid")
         take_matrix = _small("Download heads × latents", "take-matrix")
         copy_link = _small("Copy link", "copy-link")
-    file = gr.DownloadButton(visible="hidden", elem_id="blend-file")
+    file = downloads.build_file(FILE)
     family = gr.HTML(js_on_load=INTO_VIEW, elem_id="family", elem_classes="gl-html")
     with gr.Accordion("A strip from one to another", open=False) as strip_section:
         with gr.Row(elem_classes="gl-tight"):
@@ -177,22 +172,16 @@ def film_of(
     """A loop through the stops and back to the first."""
     n, mode = len(view.parts), view.recipe.mode
     round_trip = [Recipe(alone(place, n), mode=mode) for place in (*stops, stops[0])]
-    z, pictures = view.latents(columns**2), []
-    total = seconds * FPS
-    for frame, recipe in enumerate(mixing.way(round_trip, total)):
-        progress(0.8 * frame / total, desc=f"Drawing picture {frame + 1} of {total}")
-        with device.quick_threads():
-            pixels = mixing.draw(view.parts, z, recipe)
-        pictures.append(sampling.grid(pixels, columns))
-    zoom = -(-FILM_SIDE // pictures[0].shape[0])
-    kind, content = films.encode(
-        pictures,
-        FPS,
-        kind,
-        zoom=zoom,
-        on_progress=lambda share: progress(0.8 + 0.2 * share, desc="Writing the film"),
-    )
-    return sheets.film(content, kind, f"ganlab-blend.{kind}", zoom * pictures[0].shape[1])
+    z, total = view.latents(columns**2), seconds * filming.FPS
+
+    def frames() -> Iterator[Any]:
+        for recipe in mixing.way(round_trip, total):
+            with device.quick_threads():
+                pixels = mixing.draw(view.parts, z, recipe)
+            yield pixels
+
+    kind, content, width = filming.film(frames(), total, columns, kind, progress)
+    return sheets.film(content, kind, f"ganlab-blend.{kind}", width)
 
 
 def as_file(pixels: Any, columns: int, folder: Path, name: str) -> str:
@@ -290,7 +279,7 @@ def wire_more(jobs: Jobs, blend: Any, saved: gr.BrowserState, read: Read, export
     for button, which in ((more.take_grid, "grid"), (more.take_matrix, "matrix")):
         button.click(
             lambda *values, which=which: take(which, *values), inputs, more.file, **ACT
-        ).success(None, None, None, js=CLICK_FILE)
+        ).success(None, None, None, js=downloads.click(FILE))
     more.copy_link.click(
         lambda: gr.Info("The link is copied: whoever opens it sees these pictures."),
         None,

@@ -21,6 +21,7 @@ from ganlab.ui.browse_models import Models, build_models, wire_models
 from ganlab.ui.browse_samples import SIZES, Samples, build_samples, draw_samples, wire_samples
 from ganlab.ui.browse_take import Take, build_take, wire_take
 from ganlab.ui.browse_time import Time, build_time, wire_time
+from ganlab.ui.explorer import Explorer, build_explorer, wire_explorer
 from ganlab.ui.picker import open_picked
 from ganlab.ui.subject import LEAST_TRUNCATION
 from ganlab.ui.viewer import (
@@ -56,6 +57,7 @@ class Browse(Viewer):
     time: Time
     directions: Directions
     find: Find
+    explorer: Explorer
     take: Take
 
     @property
@@ -115,6 +117,8 @@ def build_browse_panel(jobs: Jobs) -> dict[str, Any]:
                 parts["directions"] = build_directions(jobs)
             with view("find", "Find my picture"):
                 parts["find"] = build_find(jobs)
+            with view("explore", "Explorer"):
+                parts["explorer"] = build_explorer(jobs)
             with view("take", "Take home"):
                 parts["take"] = build_take(jobs)
     return {
@@ -189,4 +193,5 @@ def wire_browse(jobs: Jobs, browse: Browse, saved: gr.BrowserState, exports: Pat
     wire_time(jobs, browse, saved, exports)
     wire_directions(jobs, browse, saved, exports)
     wire_find(jobs, browse, saved, exports)
+    wire_explorer(jobs, browse, exports)
     wire_take(jobs, browse, saved, exports)

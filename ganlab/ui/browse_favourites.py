@@ -13,6 +13,7 @@ import torch
 from ganlab import device, favourites, sampling
 from ganlab.favourites import Favourite, merged, of_store
 from ganlab.jobs import Jobs
+from ganlab.ui import downloads
 from ganlab.ui.pickable import build_pickable, pickable
 from ganlab.ui.picker import model_title, open_picked
 from ganlab.ui.scratch import scratch_file
@@ -25,9 +26,7 @@ NONE_YET = (
     '<p class="gl-note">None yet: pick a sample and press <b>♡ Keep</b>. What is kept is the '
     "latent vector, in this browser.</p>"
 )
-CLICK_FILE = """() => {
-  document.querySelector("#favourites-file a, a#favourites-file, #favourites-file")?.click();
-}"""
+FILE = "favourites-file"  # the hidden button
 
 
 @dataclass
@@ -67,7 +66,7 @@ def build_favourites() -> Favourites:
             )
             undo = _small("Undo", "favourites-undo", visible=False)
         removed = gr.JSON(visible=False)
-        file = gr.DownloadButton(visible="hidden", elem_id="favourites-file")
+        file = downloads.build_file(FILE)
     return Favourites(
         store, section, picture, note, tools, take_json, take_png, load, undo, removed, file
     )
@@ -219,5 +218,5 @@ def wire_favourites(
             [browse.model, own.store],
             own.file,
             **ACT,
-        ).success(None, None, None, js=CLICK_FILE)
+        ).success(None, None, None, js=downloads.click(FILE))
     browse.shown.change(look, [browse.model, own.store], shown, **QUICK)

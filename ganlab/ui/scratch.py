@@ -8,12 +8,17 @@ from pathlib import Path
 PREFIX, KEPT_SECONDS = "scratch", 600
 
 
-def scratch_file(folder: Path, name: str) -> Path:
-    """A path for a file of this name, in a new folder of its own that nobody can guess; what is old
-    has been fetched, and goes."""
+def scratch_folder(folder: Path) -> Path:
+    """A new, empty folder within this one, which nobody can guess. What is old goes: it has been
+    fetched."""
     for old in folder.glob(f"{PREFIX}-*"):
         if time.time() - old.stat().st_mtime > KEPT_SECONDS:
             shutil.rmtree(old, ignore_errors=True)
-    path = folder / f"{PREFIX}-{secrets.token_hex(8)}" / name
-    path.parent.mkdir(parents=True)
-    return path
+    made = folder / f"{PREFIX}-{secrets.token_hex(8)}"
+    made.mkdir(parents=True)
+    return made
+
+
+def scratch_file(folder: Path, name: str) -> Path:
+    """A path for a file of this name, in such a folder of its own."""
+    return scratch_folder(folder) / name

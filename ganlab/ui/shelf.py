@@ -16,7 +16,7 @@ from ganlab import checkpoints
 from ganlab.config import ModelConfig
 from ganlab.export import zip_shipped
 from ganlab.models import features
-from ganlab.ui import figures
+from ganlab.ui import downloads, figures
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +24,7 @@ NOTE = (
     "Trained for longer than a quick look. Each can be downloaded whole, and draws pictures "
     "in the shell: <code>python -m ganlab sample FILE.zip --n 64 --seed 1 --out pictures</code>"
 )
-CLICK_FILE = """() => {
-  document.querySelector("#shelf-file a, a#shelf-file, #shelf-file")?.click();
-}"""
+FILE = "shelf-file"  # the hidden button
 PICTURES = re.compile(r"!\[[^\]]*\]\([^)]*\)|<img[^>]*>")
 TITLE = re.compile(r"\A\s*# .*\n")
 
@@ -107,7 +105,7 @@ def build_shelf(exports: Path) -> None:
         gr.Accordion(f"Pretrained generators: {names}", open=False) as section,
     ):
         gr.HTML(f'<p class="gl-note">{NOTE}</p>', elem_classes="gl-html")
-        file = gr.DownloadButton(visible="hidden", elem_id="shelf-file")
+        file = downloads.build_file(FILE)
         shown = [_build_item(item, exports, file) for item in shelf]
     section.expand(
         lambda: dict(zip(shown, map(describe, shelf), strict=True)),
@@ -132,5 +130,5 @@ def _build_item(item: Item, exports: Path, file: gr.DownloadButton) -> gr.HTML:
         file,
         show_progress="hidden",
         api_visibility="private",
-    ).success(None, None, None, js=CLICK_FILE)
+    ).success(None, None, None, js=downloads.click(FILE))
     return picture

@@ -16,7 +16,7 @@ from ganlab.config import TrainConfig
 from ganlab.export import export
 from ganlab.jobs import Jobs, UnknownRun
 from ganlab.transfer_config import TransferConfig
-from ganlab.ui import figures
+from ganlab.ui import downloads, figures
 from ganlab.ui.history import CONFIRM, NO_RUN, History, delete_run, list_runs, open_download
 from ganlab.ui.picker import model_choices
 from ganlab.ui.train_form import Form, read_form, show_config
@@ -57,9 +57,6 @@ KEEP_PLACE = """(place) => { document.getElementById("moment").dataset.place = p
 PLACE_OF_HAND = """(run, place, seen) => [
   run, +document.getElementById("moment").dataset.place || place, seen]"""
 PLACE_KEPT = """() => +document.getElementById("moment").dataset.place"""
-CLICK_DOWNLOAD = """() => {
-  document.querySelector("#download-file a, a#download-file, #download-file")?.click();
-}"""
 
 
 @dataclass
@@ -280,7 +277,7 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
     ).then(None, None, watch.moment, js=PLACE_KEPT)
     watch.download.click(
         prepare_download, current, watch.download_file, api_visibility="private"
-    ).success(None, None, None, js=CLICK_DOWNLOAD)
+    ).success(None, None, None, js=downloads.click("download-file"))
     # A head may have been saved in Blend meanwhile.
     lab.tabs.select(lists, [current, saved], [history.picked, transfer.source], **QUICK)
     history.section.expand(refresh_history, saved, history.picked, **QUICK)

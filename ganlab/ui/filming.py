@@ -1,0 +1,56 @@
+"""Films that are made for somebody who waits: frames are drawn, then encoded, and both is told."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from ganlab import films, sampling
+
+FPS = 24
+LONGEST_FILM = 20  # seconds
+FILM_SIDE = 384  # pixels, or the next multiple of its pictures' side
+FORMATS = [("The smallest", films.SMALLEST), *((t, kind) for kind, t in films.KINDS.items())]
+DRAWING = 0.8  # of the time, the rest goes to the encoder
+
+
+def film(
+    frames: Iterable[np.ndarray],
+    total: int,
+    columns: int,
+    kind: str,
+    progress: Callable,
+    fps: int = FPS,
+) -> tuple[str, bytes, int]:
+    """A film's kind, content and width.
+
+    Args:
+        frames: of each, pictures (N, H, W, C) that are shown as a grid.
+        total: how many frames there are.
+
+    Raises:
+        ValueError: no such kind, or a film that would fill the memory.
+    """
+    grids: list[np.ndarray] = []
+    for pixels in frames:
+        grids.append(sampling.grid(pixels, columns))
+        if len(grids) == 1:
+            height, width = (side * _zoom(grids[0]) for side in grids[0].shape[:2])
+            films.need_memory("gif" if kind == films.SMALLEST else kind, total, width, height)
+        share = DRAWING * (len(grids) / total)
+        progress(share, desc=f"Drawing picture {len(grids)} of {total}")
+    kind, content = films.encode(
+        grids,
+        fps,
+        kind,
+        zoom=_zoom(grids[0]),
+        on_progress=lambda share: progress(
+            DRAWING + (1 - DRAWING) * share, desc="Writing the film"
+        ),
+    )
+    return kind, content, width
+
+
+def _zoom(grid: np.ndarray) -> int:
+    """How many pixels each becomes per side, so that a small film is not a stamp."""
+    height, width = grid.shape[:2]
+    return -(-FILM_SIDE // max(height, width // 2))
