@@ -69,7 +69,9 @@ def build_take(jobs: Jobs) -> Take:
 
     def begin(kind: str) -> None:
         title, what = ABOUT[kind]
-        gr.HTML(f'<h3>{title}</h3><p class="gl-note">{what}</p>', elem_classes="gl-html")
+        gr.HTML(
+            f'<h3 class="gl-part">{title}</h3><p class="gl-note">{what}</p>', elem_classes="gl-html"
+        )
 
     def end(kind: str, label: str) -> None:
         parts["buttons"][kind] = gr.Button(label, size="md", elem_id=f"take-{kind}")
@@ -114,8 +116,8 @@ def build_take(jobs: Jobs) -> Take:
                 end(kind, label)
     with gr.Column(elem_classes="gl-card"):
         gr.HTML(
-            '<h3>In Python</h3><p class="gl-note">Each of these draws eight pictures from the file '
-            "of that name.</p>",
+            '<h3 class="gl-part">In Python</h3><p class="gl-note">Each of these draws eight '
+            "pictures from the file of that name.</p>",
             elem_classes="gl-html",
         )
         with gr.Tabs(elem_id="take-codes"):

@@ -25,7 +25,7 @@ LOADER = HERE / "runtime" / "ort-wasm-simd-threaded.mjs"  # which the library as
 WASM = HERE / "runtime" / "ort-wasm-simd-threaded.wasm.gz"  # the browser unpacks it
 PROGRESS = gr.Progress()
 ABOUT = (
-    "<h3>Explore latent space without waiting</h3>"
+    '<h3 class="gl-part">Explore latent space without waiting</h3>'
     '<p class="gl-note">The generator comes to your browser and runs there (some megabytes, once). '
     "Then drag through latent space: around the sample that you picked, or the first of the seed, "
     "two directions at a time.</p>"
