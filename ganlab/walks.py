@@ -1,4 +1,4 @@
-"""Walks through latent space, frame by frame."""
+"""Latent vectors near one, on the way to another, and on walks, frame by frame."""
 
 import torch
 from torch import Tensor
@@ -6,6 +6,17 @@ from torch import Tensor
 from ganlab import sampling
 
 LEAST_ANGLE = 1e-4  # of two latents that point the same way: between them a line is as good
+
+
+def around(z: Tensor, n: int, spread: float, seed: int) -> Tensor:
+    """Latents (n, z_dim) near one (1, z_dim), as likely as it is itself.
+
+    √(1 - s²) z + s ε with a normal ε is normal again, so that neighbours are neither more nor less
+    typical; s, the spread, is 0 for the latent itself and 1 for any other.
+    """
+    noise = sampling.latents(n, z.shape[1], seed)
+    scale = z.norm() / z.shape[1] ** 0.5  # of a truncated latent, its neighbours are too
+    return (1 - spread**2) ** 0.5 * z + spread * scale * noise
 
 
 def slerp(a: Tensor, b: Tensor, share: Tensor | float) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ganlab import sampling
-from ganlab.walks import loop, round_trip, slerp
+from ganlab.walks import around, loop, round_trip, slerp
 
 
 def angles(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -66,3 +66,24 @@ def test_a_round_trip_begins_where_it_is_told_and_is_the_same_again():
     torch.testing.assert_close(walk[:1], z)
     assert torch.equal(walk, round_trip(z, 4, 2, 24, 0.5))
     assert not torch.equal(walk, round_trip(z, 4, 3, 24, 0.5))
+
+
+def test_neighbours_are_as_typical_as_any_latent():
+    z = sampling.latents(1, 512, 1)
+    for spread in (0.2, 0.7, 1.0):
+        assert around(z, 2000, spread, 5).pow(2).mean().item() == pytest.approx(
+            z.pow(2).mean().item(), rel=0.02
+        )
+
+
+def test_the_spread_is_how_far_they_are():
+    z = sampling.latents(1, 512, 1)
+    assert torch.equal(around(z, 3, 0.0, 5), z.expand(3, -1))
+    distances = [(around(z, 500, s, 5) - z).norm(dim=1).mean() for s in (0.1, 0.3, 0.6, 1.0)]
+    assert distances == sorted(distances)
+    assert around(z, 4, 0.3, 5).equal(around(z, 4, 0.3, 5))
+
+
+def test_neighbours_of_a_truncated_latent_are_truncated():
+    z = 0.5 * sampling.latents(1, 512, 1)
+    assert around(z, 500, 1.0, 5).pow(2).mean().item() == pytest.approx(0.25, rel=0.1)

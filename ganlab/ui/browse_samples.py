@@ -10,7 +10,6 @@ import torch
 
 from ganlab import device, sampling
 from ganlab.jobs import Jobs
-from ganlab.neighbourhood import around, between
 from ganlab.opened import Opened
 from ganlab.ui import figures
 from ganlab.ui.browse_favourites import wire_favourites
@@ -19,6 +18,7 @@ from ganlab.ui.sample_detail import show_near, show_sample
 from ganlab.ui.subject import Subject, as_truncation, from_text, subject, to_text
 from ganlab.ui.viewer import COLUMNS, as_seed, refused
 from ganlab.ui.visitor import QUICK
+from ganlab.walks import around, slerp
 
 SIZES = (16, 36, 64)
 COLUMNS_OF_NEIGHBOURS, NEIGHBOURS = 8, 16
@@ -152,12 +152,13 @@ def way(sample: Subject, start: str) -> str:
     if head not in sample.opened.config.tasks:
         raise ValueError("The start is a sample of another generator: choose one of this.")
     tasks = sample.opened.config.tasks
-    latents, share = between(z, sample.z, STEPS), torch.linspace(0, 1, STEPS)
+    share = torch.linspace(0, 1, STEPS)[:, None]
+    latents = slerp(z, sample.z, share)
     ends = [torch.eye(len(tasks))[tasks.index(each)] for each in (head, sample.head)]
     if head == sample.head:
         ids = sample.ids.expand(STEPS)
     else:  # its heads are mixed on the way
-        weights = torch.lerp(ends[0], ends[1], share[:, None])
+        weights = torch.lerp(ends[0], ends[1], share)
         ids = weights.expand(sample.opened.generator.n_blocks, -1, -1)
     with device.quick_threads():
         pixels = sample.opened.draw(latents, ids)
