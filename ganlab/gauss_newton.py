@@ -16,7 +16,7 @@ COARSE = 4  # pixels per side whose mean counts as much as they do: the way ther
 PRIORS, EASED_AFTER = (1e-4, 1e-6), 4  # on long latents, at first and after so many steps
 DAMPINGS = (1 / 30, 1 / 3, 3.0, 30.0)  # that are tried, times the last that worked
 BATCH = 16  # latents drawn at once: after each it may stop
-NEAR_ENOUGH = 1e-6  # of a usual squared distance
+NEAR_ENOUGH = 1e-4  # of a usual squared distance: a hundredth of the distance
 
 
 def gauss_newton(
