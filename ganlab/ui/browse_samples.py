@@ -117,9 +117,7 @@ def draw_samples(opened: Opened, head: Any, seed: Any, truncation: Any, size: An
 
 def _figure(opened: Opened, z: torch.Tensor, heads: Sequence[str], columns: int, **words) -> str:
     ids = torch.tensor([opened.config.tasks.index(head) for head in heads])
-    with device.quick_threads():
-        pixels = opened.draw(z, ids)
-    return pickable(pixels, z, heads, columns, **words)
+    return pickable(opened.draw_now(z, ids), z, heads, columns, **words)
 
 
 def neighbours(sample: Subject, spread: Any, number: Any) -> str:

@@ -40,14 +40,6 @@ def as_heads(opened: Opened, head: Any) -> list[int]:
     return [tasks.index(head)] if head in tasks else list(range(len(tasks)))
 
 
-def drawn(opened: Opened, z: Tensor, ids: Tensor) -> np.ndarray:
-    """Pictures (N, H, W, C) of latents (N, z_dim) and task ids (N,), for somebody who waits."""
-    rows = torch.arange(len(z)).unsqueeze(1)  # what is split between the cores
-    return device.side_by_side(
-        lambda part: opened.draw(z[part.squeeze(1)], ids[part.squeeze(1)]), rows
-    )
-
-
 def pictures(
     opened: Opened, heads: Sequence[int], seed: int, truncation: float, n: int, path: Path,
     progress: Progress,
@@ -59,7 +51,7 @@ def pictures(
     with zipfile.ZipFile(path, "w") as archive:  # stored: PNG has no air left
         for start in range(0, n, AT_ONCE):
             rows = slice(start, start + AT_ONCE)
-            for i, pixels in enumerate(drawn(opened, z[rows], ids[rows]), start):
+            for i, pixels in enumerate(opened.draw_now(z[rows], ids[rows]), start):
                 folder = f"{names[ids[i]]}/" if len(heads) > 1 else ""
                 archive.writestr(f"{folder}{i:04d}.png", _png(pixels))
             progress(min(start + AT_ONCE, n) / n, desc="Drawing pictures")
@@ -85,7 +77,7 @@ def contact_sheet(
     n = columns if len(heads) > 1 else columns**2
     z = sampling.latents(n, opened.config.z_dim, seed) * truncation
     ids = torch.tensor(heads).repeat_interleave(n)
-    pixels = drawn(opened, z.repeat(len(heads), 1), ids)
+    pixels = opened.draw_now(z.repeat(len(heads), 1), ids)
     sampling.to_image(sampling.grid(pixels, columns)).save(path)
     return path
 
@@ -99,7 +91,7 @@ def film(
     def frames() -> Iterator[np.ndarray]:
         ids = torch.tensor(heads)
         for few in z.split(max(AT_ONCE // len(heads), 1)):
-            every = drawn(opened, few.repeat_interleave(len(heads), 0), ids.repeat(len(few)))
+            every = opened.draw_now(few.repeat_interleave(len(heads), 0), ids.repeat(len(few)))
             yield from every.reshape(len(few), len(heads), *every.shape[1:])
 
     return filming.film(frames(), len(z), columns_of(len(heads)), kind, progress, fps)
