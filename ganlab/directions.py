@@ -25,7 +25,7 @@ from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
 from ganlab import device, sampling
-from ganlab.files import write_atomically
+from ganlab.files import forget_oldest, write_atomically
 from ganlab.paths import cache_dir
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def principal(
             found = _computed(generator, head, n, count, on_progress)
             tensors = {"vectors": found.vectors, "shares": found.shares}
             write_atomically(file, tensors_to_bytes(tensors))
-            _forget_oldest(file.parent)
+            forget_oldest(file.parent, ".safetensors", KEPT_FILES)
         kept[key] = found
     return kept[key]
 
@@ -124,17 +124,6 @@ def _cached(file: Path, count: int, z_dim: int) -> Principal | None:
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         log.warning("%s is damaged (%s): computing it again", file, error)
         return None
-
-
-def _forget_oldest(folder: Path) -> None:
-    def age(file: Path) -> float:
-        try:
-            return file.stat().st_mtime
-        except FileNotFoundError:  # somebody else has just forgotten it
-            return 0.0
-
-    for old in sorted(folder.glob("*.safetensors"), key=age)[:-KEPT_FILES]:
-        old.unlink(missing_ok=True)
 
 
 def _computed(

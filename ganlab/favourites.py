@@ -21,6 +21,7 @@ MOST = 200
 LONGEST_NAME, LONGEST_HEAD = 200, 300  # characters
 LARGEST_LATENT = 4096  # numbers
 LARGEST_FILE = 20_000_000  # bytes
+MOST_PIXELS = 10_000_000  # of a sheet
 TEXT = "ganlab"  # the key in a PNG
 
 
@@ -123,7 +124,9 @@ def from_file(path: Path) -> list[Favourite]:
 
 def _text_of_png(path: Path) -> str:
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG",)) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError("larger than any sheet of favourites")
             image.load()  # text may stand behind the pixels
             return image.text.get(TEXT, "{}")
     except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):

@@ -39,6 +39,19 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def forget_oldest(folder: Path, ending: str, keep: int) -> None:
+    """Deletes the files of a cache that were touched longest ago, but for so many."""
+
+    def age(file: Path) -> float:
+        try:
+            return file.stat().st_mtime
+        except FileNotFoundError:  # somebody else has just forgotten it
+            return 0.0
+
+    for old in sorted(folder.glob(f"*{ending}"), key=age)[:-keep]:
+        old.unlink(missing_ok=True)
+
+
 @contextmanager
 def folder_written_atomically(path: Path) -> Iterator[Path]:
     """Gives an empty folder to fill; it takes the place of `path` when all went well."""

@@ -211,7 +211,6 @@ def _cut_file(path: Path, size: int) -> bytes | None:
         return None
 
 
-@lru_cache(maxsize=64)
 def cut(jpeg: bytes, size: int) -> bytes:
     """The first samples of a grid, as JPEG: whole ones, so many that few of 64 px or more of 32 px
     take the same room."""

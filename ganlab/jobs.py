@@ -318,10 +318,12 @@ class Jobs:
         copies files."""
         shipped = [folder for folder in checkpoints.shipped() if folder.name == origin]
         if shipped:
+            duplicates.need_room(shipped[0], self.folder)
             run, new_token = derived.create(read_source(shipped[0]), [], runs=self.folder)
         else:
             with self._changed:
                 run = self._owned(origin, token).run
+            duplicates.need_room(run.path, self.folder)
             with self._editing(origin, token) if run.is_derived else nullcontext():
                 run, new_token = duplicates.duplicate(run, self.folder)
         with run.undone_on_error(), self._changed:

@@ -124,8 +124,8 @@ def added(directions: Sequence[Named], name: Any, vector: Any, z_dim: int) -> li
 
 
 def renamed(directions: Sequence[Named], place: Any, name: Any) -> list[Named]:
-    changed = list(directions)
-    changed[_place(directions, place)] = Named(checked_name(name), directions[place].vector)
+    changed, place = list(directions), _place(directions, place)
+    changed[place] = Named(checked_name(name), directions[place].vector)
     return changed
 
 

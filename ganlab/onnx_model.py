@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ganlab import __version__, sampling
 from ganlab.checkpoints import state_bytes
 from ganlab.config import ModelConfig
-from ganlab.files import write_atomically
+from ganlab.files import forget_oldest, write_atomically
 from ganlab.paths import cache_dir
 
 OPSET = 17  # of 2022, which every runtime knows
@@ -188,7 +188,7 @@ def checked(
         on_progress=lambda share, what: on_progress(0.3 + 0.7 * share, what),
     )
     write_atomically(path, content)
-    _forget_old(path.parent)
+    forget_oldest(path.parent, ".onnx", KEPT)
     return content
 
 
@@ -197,12 +197,6 @@ def _cached(generator: nn.Module, config: ModelConfig, halved: bool) -> Path:
     about = [asdict(config), __version__, torch.__version__, OPSET, halved]
     name = hashlib.sha256(json.dumps(about).encode() + state_bytes(generator)).hexdigest()
     return cache_dir() / "onnx" / f"{name[:32]}.onnx"
-
-
-def _forget_old(folder: Path) -> None:
-    by_use = sorted(folder.glob("*.onnx"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in by_use[KEPT:]:
-        path.unlink(missing_ok=True)
 
 
 def _mixes(n: int) -> Iterator[Tensor]:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganlab import checkpoints, quality
-from ganlab.config import ModelConfig
+from ganlab.config import SIZES, ModelConfig
 from ganlab.copies import Originals
 from ganlab.data import catalog, saved
 from ganlab.data.catalog import CATALOG
 from ganlab.data.dataset import Dataset
 from ganlab.runs import SOURCE_FOLDER, Run
 
-MOST = 10_000  # of a task, among which the nearest is sought
-KEPT = 4  # tasks in memory, with some 35 MB each at 64 px and 2,000 pictures
+MOST = 6_000  # of a task, among which the nearest is sought
+KEPT = 4  # tasks in memory, with some 35 MB each at 64 px and 2,000 pictures, three times as many
 
 
 class NoOriginals(ValueError):
@@ -61,12 +61,18 @@ def _of_lineage(lineage: Any, model: ModelConfig, task: str) -> OfTask:
     trained = lineage.get("trained_with") if isinstance(lineage, dict) else None
     if not isinstance(trained, dict):
         raise NoOriginals("Nothing is known of the pictures that this head learnt from.")
-    tasks = tuple(each for each in trained.get("tasks") or () if isinstance(each, str))
-    return _of_data(trained.get("data"), trained.get("size") or None, tasks, model, task)
+    tasks, size = trained.get("tasks"), trained.get("size")
+    tasks = tuple(each for each in tasks if isinstance(each, str)) if _is_list(tasks) else ()
+    size = size if size in SIZES else None
+    return _of_data(str(trained.get("data")), size, tasks, model, task)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
 
 
 def _of_data(
-    data: Any, size: int | None, tasks: tuple[str, ...], model: ModelConfig, task: str
+    data: str, size: int | None, tasks: tuple[str, ...], model: ModelConfig, task: str
 ) -> OfTask:
     """Of a data set of the catalogue: what else a run may name lies in a folder of this machine's
     owner, into which no visitor looks."""
@@ -80,7 +86,7 @@ def _of_data(
 
 
 _cache: OrderedDict[tuple, OfTask] = OrderedDict()
-_lock = threading.Lock()
+_lock, _making = threading.Lock(), threading.Lock()
 
 
 def _kept(key: tuple, read: Callable[[], Dataset], model: ModelConfig, task: str) -> OfTask:
@@ -90,11 +96,15 @@ def _kept(key: tuple, read: Callable[[], Dataset], model: ModelConfig, task: str
         if key in _cache:
             _cache.move_to_end(key)
             return _cache[key]
-    found = _of_dataset(read(), model, task)
-    with _lock:
-        _cache[key] = found
-        while len(_cache) > KEPT:
-            _cache.popitem(last=False)
+    with _making:  # one after another: each takes much more memory while it is made
+        with _lock:
+            if key in _cache:
+                return _cache[key]
+        found = _of_dataset(read(), model, task)
+        with _lock:
+            _cache[key] = found
+            while len(_cache) > KEPT:
+                _cache.popitem(last=False)
     return found
 
 

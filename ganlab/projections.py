@@ -25,6 +25,7 @@ from ganlab.projection import STEPS, Found, Step, project
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 4
+UNASKED_SECONDS = 120.0  # then nobody waits for one any more: a page that is seen asks all the time
 KEPT, KEPT_SECONDS = 32, 1800  # of ended ones, the last that many for so long
 NICENESS = 15  # of a thread beside a training: some 3 % of a core that both want
 REST = 9  # times what a step took, where a thread has no priority of its own
@@ -76,7 +77,13 @@ class _Projection:
     def __init__(self, view: ProjectionView, search: Callable[..., Found | None]):
         self.view, self.search = view, search  # the latter holds the generator while it waits
         self.cancelled = threading.Event()
+        self.asked = time.monotonic()  # when it was last looked at
         self.ended = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is cancelled, or nobody looks at it any more."""
+        return self.cancelled.is_set() or time.monotonic() - self.asked > UNASKED_SECONDS
 
 
 class Projections:
@@ -127,12 +134,15 @@ class Projections:
     def view(self, projection_id: object) -> ProjectionView:
         """The latest view of one, or UnknownProjection."""
         with self._changed:
-            return self._projection(projection_id).view
+            projection = self._projection(projection_id)
+            projection.asked = time.monotonic()
+            return projection.view
 
     def wait(self, projection_id: object, seconds: float) -> ProjectionView:
         """The view once it has ended, or as it is after so many seconds."""
         with self._changed:
             projection = self._projection(projection_id)
+            projection.asked = time.monotonic() + seconds
             self._changed.wait_for(lambda: not projection.view.is_under_way, seconds)
             return projection.view
 
@@ -192,13 +202,13 @@ class Projections:
         state = "failed"
         try:
             found = projection.search(
-                on_step=_Watched(self, projection), should_stop=projection.cancelled.is_set
+                on_step=_Watched(self, projection), should_stop=lambda: projection.is_over
             )
             state = "finished" if found else "failed"  # a generator may give no numbers
         except Exception:  # the next one must not suffer from it
             log.exception("a projection failed")
         with self._changed:
-            self._end(projection, "cancelled" if projection.cancelled.is_set() else state)
+            self._end(projection, "cancelled" if projection.is_over else state)
             self._begin_next()
 
 

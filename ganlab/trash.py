@@ -3,12 +3,15 @@
 A run is deleted by moving its folder out of sight, in one step, and destroyed some time later.
 """
 
+import logging
 import os
 import shutil
 import time
 from pathlib import Path
 
 from ganlab.runs import RUN_ID, Run
+
+log = logging.getLogger(__name__)
 
 FOLDER = ".trash"  # within that of the runs; no id of a run has a dot
 TRASH_SECONDS = 3600.0  # that a deleted run can be brought back
@@ -46,3 +49,5 @@ def purge(runs: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
         except FileNotFoundError:  # brought back, or destroyed by another server
             continue
+        except OSError as error:  # as of a file that somebody has put there
+            log.warning("%s stays in the trash: %s", path, error)

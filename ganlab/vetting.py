@@ -21,7 +21,7 @@ from ganlab.renamed import up_to_date
 from ganlab.runs import MOVES, UNDER_WAY, Status
 from ganlab.titles import is_name
 
-MAX_TASKS = 1000
+MAX_TASKS = 200
 MAX_ANCESTORS = 1000
 MAX_STEP = 10**12
 MAX_TEXT = 2000

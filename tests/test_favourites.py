@@ -87,3 +87,10 @@ def test_each_is_kept_once_and_only_so_many():
     assert merged(first, [favourite(2), favourite(9)]) == [*first, favourite(9)]
     with pytest.raises(ValueError, match=f"{MOST + 1} favourites, and {MOST} are kept"):
         merged([favourite(i) for i in range(MOST)], [favourite(MOST)])
+
+
+def test_a_picture_that_is_huge_unpacked_is_not_unpacked(tmp_path):
+    path = tmp_path / "bomb.png"
+    Image.new("1", (4000, 4000)).save(path)
+    with pytest.raises(ValueError, match=r"bomb\.png is damaged"):
+        from_file(path)

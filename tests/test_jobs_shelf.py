@@ -8,7 +8,7 @@ import pytest
 from conftest import tiny
 from sources import own_run
 
-from ganlab import kinship, trash
+from ganlab import duplicates, kinship, trash
 from ganlab.export import export
 from ganlab.jobs import Jobs, NotOwner, UnknownRun, wait_until_ended
 from ganlab.opened import open_run, together
@@ -190,3 +190,20 @@ def test_ids_of_runs_stay_out_of_what_a_copy_gives_away(jobs, tmp_path):
     copy_id, _ = jobs.duplicate(run_id, token)
     about = json.dumps(jobs.run(copy_id).about["ancestors"])
     assert run_id not in about and kinship.fingerprint(run_id) in about
+
+
+def test_what_does_not_belong_in_the_trash_stops_nobody(jobs, caplog):
+    odd = jobs.folder / trash.FOLDER / ".DS_Store"
+    odd.parent.mkdir(exist_ok=True)
+    odd.write_bytes(b"x")
+    hours_ago = time.time() - trash.TRASH_SECONDS - 1
+    os.utime(odd, (hours_ago, hours_ago))
+    trash.purge(jobs.folder)
+    assert "stays in the trash" in caplog.text
+
+
+def test_a_full_disk_takes_no_copy(jobs, monkeypatch):
+    monkeypatch.setattr(duplicates, "SPARE_BYTES", 10**15)
+    with pytest.raises(ValueError, match="the disk is nearly full"):
+        jobs.duplicate("small", None)
+    assert not list(jobs.folder.glob("[!.]*"))

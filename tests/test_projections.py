@@ -123,3 +123,13 @@ def test_while_a_training_is_under_way_it_steps_back(search):
     assert queue.view(first).steps_back
     search.may_end.set()
     assert queue.wait(first, 5).state == "finished"
+
+
+def test_one_that_nobody_looks_at_any_more_makes_room_for_the_next(search, monkeypatch):
+    queue = Projections()
+    first, second = submit(queue), submit(queue)
+    assert search.began.wait(5)
+    monkeypatch.setattr(projections, "UNASKED_SECONDS", 0.05)
+    with queue._changed:
+        queue._changed.wait_for(lambda: not queue._known[second].view.is_under_way, 5)
+    assert queue.view(first).state == "cancelled" and queue.view(first).best is FOUND

@@ -274,6 +274,7 @@ def wire_blend(jobs: Jobs, blend: Blend, saved: gr.BrowserState, exports: Path) 
         "fn": on_choice,
         "inputs": [saved, *blend.inputs],
         "outputs": [*blend.chosen, blend.note, blend.picture],
+        "trigger_mode": "always_last",
         **QUICK,
     }
     shows = [blend.how, blend.apart, blend.fine]

@@ -184,6 +184,7 @@ def wire_browse(jobs: Jobs, browse: Browse, saved: gr.BrowserState, exports: Pat
         "fn": choose,
         "inputs": [saved, browse.model, browse.shown, browse.where, *inputs],
         "outputs": [browse.shown, browse.head, browse.size, browse.seed, browse.latent, *drawn],
+        "trigger_mode": "always_last",
         **QUICK,
     }
     wire_viewer(jobs, browse, saved, draw, [browse.model, *inputs], inputs)

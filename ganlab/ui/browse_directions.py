@@ -295,6 +295,7 @@ def wire_directions(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Pa
         show_progress_on=view.progress,
         api_visibility="private",
         concurrency_limit=1,
+        trigger_mode="always_last",
     )
     outputs = [view.local, browse.latent, view.stage, view.drawn]
     gr.on([view.stage.click, view.teach.click], act, inputs, outputs, concurrency_limit=2, **ACT)

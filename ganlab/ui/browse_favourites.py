@@ -12,10 +12,10 @@ import torch
 
 from ganlab import device, favourites, sampling
 from ganlab.favourites import Favourite, merged, of_store
-from ganlab.jobs import Jobs
+from ganlab.jobs import Jobs, UnknownRun
 from ganlab.ui import downloads
 from ganlab.ui.pickable import build_pickable, pickable
-from ganlab.ui.picker import model_title, open_picked
+from ganlab.ui.picker import is_shipped, model_title, open_picked
 from ganlab.ui.scratch import scratch_file
 from ganlab.ui.subject import checked_latent, subject
 from ganlab.ui.viewer import refused
@@ -41,6 +41,7 @@ class Favourites:
     take_json: gr.Button
     take_png: gr.Button
     load: gr.UploadButton
+    tidy: gr.Button  # removes those of generators that are gone
     undo: gr.Button
     removed: gr.JSON  # what the last removal took, as it was before
     file: gr.DownloadButton
@@ -64,11 +65,12 @@ def build_favourites() -> Favourites:
                 min_width=80,
                 elem_id="favourites-load",
             )
+            tidy = _small("Remove those of gone generators", "favourites-tidy", visible=False)
             undo = _small("Undo", "favourites-undo", visible=False)
         removed = gr.JSON(visible=False)
         file = downloads.build_file(FILE)
     return Favourites(
-        store, section, picture, note, tools, take_json, take_png, load, undo, removed, file
+        store, section, picture, note, tools, take_json, take_png, load, tidy, undo, removed, file
     )
 
 
@@ -81,7 +83,8 @@ def show(jobs: Jobs, name: Any, kept: Sequence[Favourite]) -> list[Any]:
     own = [each for each in kept if each.model == name]
     others = len(kept) - len(own)
     elsewhere = f"{others} more of other generators, shown with these." if others else ""
-    buttons = [gr.Button(visible=bool(kept)), gr.Button(visible=bool(own))]
+    gone = any(_is_gone(jobs, each) for each in kept)
+    buttons = [gr.Button(visible=shown) for shown in (bool(kept), bool(own), gone)]
     if not own:
         text = NONE_YET if not others else ""
         return [text, f'<p class="gl-note">{elsewhere}</p>' if others else "", *buttons]
@@ -101,6 +104,14 @@ def show(jobs: Jobs, name: Any, kept: Sequence[Favourite]) -> list[Any]:
         removable=numbers,
     )
     return [figure, "", *buttons]
+
+
+def _is_gone(jobs: Jobs, favourite: Favourite) -> bool:
+    """Whether its generator is not here: a run that was deleted, or somebody's elsewhere."""
+    try:
+        return not is_shipped(favourite.model) and not jobs.view(favourite.model)
+    except UnknownRun:
+        return True
 
 
 def _drawn(
@@ -139,7 +150,7 @@ def wire_favourites(
         exports: the folder for what is downloaded.
     """
     own = browse.favourites
-    shown = [own.picture, own.note, own.take_json, own.take_png]
+    shown = [own.picture, own.note, own.take_json, own.take_png, own.tidy]
 
     def look(name: Any, store: Any) -> list[Any]:
         return show(jobs, name, of_store(store))
@@ -158,7 +169,7 @@ def wire_favourites(
             before = of_store(store)
             if one in before:
                 gr.Info("This sample is among your favourites already.")
-                return [gr.skip()] * 7
+                return [gr.skip()] * len(all_changed)
             kept = merged(before, [one])
         except ValueError as error:
             raise refusal("Not kept", error) from None
@@ -169,9 +180,14 @@ def wire_favourites(
         place = event._data.get("remove") if isinstance(event._data, dict) else None
         kept = of_store(store)
         if type(place) is not int or not 0 <= place < len(kept):
-            return [gr.skip()] * 7
+            return [gr.skip()] * len(all_changed)
         before = [asdict(each) for each in kept]
         return changed(name, kept[:place] + kept[place + 1 :], before)
+
+    def remove_gone(name: Any, store: Any) -> list[Any]:
+        kept = of_store(store)
+        left = [each for each in kept if not _is_gone(jobs, each)]
+        return changed(name, left, [asdict(each) for each in kept])
 
     def bring_back(name: Any, removed: Any) -> list[Any]:
         return changed(name, of_store(removed))
@@ -208,6 +224,7 @@ def wire_favourites(
     keep.click(add, [own.store, *browse.subject], all_changed, **ACT)
     own.picture.click(**pick)
     own.picture.input(remove, [browse.model, own.store], all_changed, **QUICK)
+    own.tidy.click(remove_gone, [browse.model, own.store], all_changed, **QUICK)
     own.undo.click(bring_back, [browse.model, own.removed], all_changed, **QUICK)
     own.load.upload(
         load, [own.load, browse.model, own.store], all_changed, api_visibility="private"

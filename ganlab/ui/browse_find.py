@@ -6,6 +6,7 @@ it comes nearer.
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -180,7 +181,7 @@ def wire_find(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) ->
     find: Find = browse.find
     projections = find.projections
 
-    def choose(make: Any, name: Any, *values: Any) -> list[Any]:
+    def choose(search: Any, make: Any, name: Any, *values: Any) -> list[Any]:
         """Another target, as the generator would draw it; a search for another one is over."""
         try:
             target = make(*values)
@@ -188,6 +189,9 @@ def wire_find(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) ->
             pixels = as_pixels(target.picture, config.size, config.channels)
         except ValueError as error:
             return [figures.mistake(str(error)), *[gr.skip()] * 8]
+        if search:
+            with suppress(UnknownProjection):
+                projections.cancel(search)
         hidden = gr.Button(visible=False)
         return [
             "", target, "", chosen_figure(pixels, target.title),
@@ -209,7 +213,8 @@ def wire_find(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) ->
 
     def look(search: Any, seen: Any) -> Sequence[Any]:
         if search == "":  # another picture was chosen meanwhile
-            return [*[gr.skip()] * 4, gr.Timer(active=False), ""]
+            hidden = gr.Button(visible=False)
+            return [gr.skip(), gr.Button(visible=True), hidden, hidden, gr.Timer(active=False), ""]
         try:
             view = projections.view(search)
         except UnknownProjection as error:
@@ -245,16 +250,17 @@ def wire_find(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) ->
 
     shown = [find.problem, find.target, find.current, *find.shown]
     find.file.upload(
-        lambda path, name: choose(uploaded, name, path), [find.file, browse.model], shown,
+        lambda search, path, name: choose(search, uploaded, name, path),
+        [find.current, find.file, browse.model], shown,
         concurrency_limit=2, **ACT,
     )  # fmt: skip
     find.own.click(
-        lambda name, *rest: choose(own_sample, name, jobs, name, *rest),
-        browse.subject, shown, **QUICK,
+        lambda search, name, *rest: choose(search, own_sample, name, jobs, name, *rest),
+        [find.current, *browse.subject], shown, **QUICK,
     )  # fmt: skip
     find.unseen.click(
-        lambda name, head: choose(unseen_picture, name, jobs, name, head),
-        [browse.model, browse.head], shown, concurrency_limit=2, **ACT,
+        lambda search, name, head: choose(search, unseen_picture, name, jobs, name, head),
+        [find.current, browse.model, browse.head], shown, concurrency_limit=2, **ACT,
     )  # fmt: skip
     find.find.click(
         begin, [find.target, browse.model, browse.head], [find.current, *find.shown], **ACT

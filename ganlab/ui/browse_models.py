@@ -2,6 +2,7 @@
 open, compare, rename, duplicate and delete."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -121,9 +122,10 @@ def act_on(jobs: Jobs, act: str, name: str, to: str, store: Any) -> tuple[dict[s
         try:
             known = name if is_shipped(name) else title(jobs.view(name))
             run_id, new_token = jobs.duplicate(name, token)
-            jobs.rename(run_id, f"Copy of {known}"[:LONGEST_NAME], new_token)
         except ValueError as error:
             raise refusal("Cannot duplicate", error) from None
+        with suppress(ValueError):  # of a folder with an odd name: the copy keeps its title
+            jobs.rename(run_id, f"Copy of {known}"[:LONGEST_NAME].strip(), new_token)
         return with_token(store, run_id, new_token), ""
     if act == "delete":
         try:
@@ -159,8 +161,10 @@ def wire_models(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) 
     def act(event: gr.EventData, store: Any, chosen: Any, where: Any) -> list[Any]:
         said = asked(event)
         what, name, to = (said.get(key, "") for key in ("act", "name", "to"))
-        store, notice = act_on(jobs, what, name, to, store)
-        return renewed(store, chosen, where, notice)
+        fresh, notice = act_on(jobs, what, name, to, store)
+        updates = renewed(fresh, chosen, where, notice)
+        # What has not changed is not sent: a run may have been started meanwhile.
+        return updates if fresh is not store else [gr.skip(), *updates[1:]]
 
     def add(file: Any, store: Any, chosen: Any, where: Any) -> list[Any]:
         try:

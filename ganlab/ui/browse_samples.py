@@ -209,6 +209,8 @@ def wire_samples(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path)
             return show_near(jobs, values[0], subject(jobs, *values))
         except ValueError as error:
             return figures.notice(str(error))
+        except OSError:
+            return figures.notice("This run was deleted meanwhile: choose another generator.")
 
     def more(spread: Any, number: Any, *values: Any) -> list[Any]:
         try:
@@ -216,7 +218,8 @@ def wire_samples(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path)
         except ValueError as error:
             return [gr.skip(), gr.skip(), refused(error)]
 
-    nearest_event = {"fn": nearest, "inputs": browse.subject, "outputs": own.near, **QUICK}
+    last = {"trigger_mode": "always_last", **QUICK}  # else one that comes meanwhile is left out
+    nearest_event = {"fn": nearest, "inputs": browse.subject, "outputs": own.near, **last}
     pick_event = {
         "fn": pick,
         "inputs": [own.start, *browse.subject],
@@ -240,4 +243,4 @@ def wire_samples(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path)
     )
     wire_favourites(jobs, browse, own.keep, pick_event, exports)
     # Chosen elsewhere, or gone with its generator.
-    browse.latent.change(detail, browse.subject, of_detail, **QUICK).then(**nearest_event)
+    browse.latent.change(detail, browse.subject, of_detail, **last).then(**nearest_event)

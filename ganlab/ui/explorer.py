@@ -137,5 +137,6 @@ def wire_explorer(jobs: Jobs, browse: Any, exports: Path) -> None:
         follow,
         [explorer.live, *browse.subject],
         [explorer.stage, explorer.live, explorer.intro],
+        trigger_mode="always_last",
         **QUICK,
     )  # fmt: skip

@@ -10,6 +10,7 @@ FPS = 24
 LONGEST_FILM = 20  # seconds
 FILM_SIDE = 384  # pixels, or the next multiple of its pictures' side
 FORMATS = [("The smallest", films.SMALLEST), *((t, kind) for kind, t in films.KINDS.items())]
+MOST_BYTES = 300_000_000  # of all frames, before the encoder enlarges them
 DRAWING = 0.8  # of the time, the rest goes to the encoder
 
 
@@ -36,6 +37,8 @@ def film(
         if len(grids) == 1:
             height, width = (side * _zoom(grids[0]) for side in grids[0].shape[:2])
             films.need_memory("gif" if kind == films.SMALLEST else kind, total, width, height)
+            if total * grids[0].nbytes > MOST_BYTES:
+                raise ValueError("This film is too large: make it shorter, or choose one head.")
         share = DRAWING * (len(grids) / total)
         progress(share, desc=f"Drawing picture {len(grids)} of {total}")
     kind, content = films.encode(

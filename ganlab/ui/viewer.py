@@ -112,10 +112,11 @@ def wire_viewer(
         "fn": draw,
         "inputs": [*inputs],  # without what is saved, which takes its time to decipher
         "outputs": [viewer.note, viewer.picture],
+        "trigger_mode": "always_last",  # else one that comes during another is left out
         **QUICK,
     }
     viewer.model.input(**viewer.chooses)
-    gr.on([component.input for component in changes], **draws, trigger_mode="always_last")
+    gr.on([component.input for component in changes], **draws)
     for button, move in (
         (viewer.before, partial(moved, by=-1)),
         (viewer.after, partial(moved, by=1)),

@@ -147,7 +147,7 @@ def test_the_pair_is_downloaded_side_by_side():
 
 
 def test_a_picture_is_found_and_used(events):
-    note, target, current, stage, *_ = events["find-own"]("small", "b", 3, 1.0, "")
+    note, target, current, stage, *_ = events["find-own"]("", "small", "b", 3, 1.0, "")
     assert note == "" and current == "" and "As this generator sees it" in stage
     search, *updates = events["find-it"](target, "small", "")
     assert updates[4].active  # the timer
@@ -186,8 +186,8 @@ def test_whatever_a_page_sends_is_answered_with_a_sentence(events, anything):
         with pytest.raises(gr.Error):
             act()
     assert "forgotten" in events["look"](anything, "")[0]
-    assert "gl-mistake" in events["find-unseen"](anything, "a")[0]
-    assert "gl-mistake" in events["find-own"](anything, "", 1, 1.0, "")[0]
+    assert "gl-mistake" in events["find-unseen"]("", anything, "a")[0]
+    assert "gl-mistake" in events["find-own"]("", anything, "", 1, 1.0, "")[0]
     target = Target(Image.new("L", (5, 90)), "Your picture")
     with pytest.raises(gr.Error, match="Choose a generator"):
         events["find-it"](target, anything, "a")
