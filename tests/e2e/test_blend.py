@@ -46,6 +46,7 @@ def button(page: Page, name: str, mixer: str = "#mixer") -> Locator:
     return page.locator(mixer).get_by_role("button", name=name)
 
 
+@pytest.mark.alone
 def test_pad_and_sliders_say_the_same_and_the_pictures_follow(
     page: Page, measured: Callable[[str, float], None]
 ):
