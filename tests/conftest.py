@@ -1,5 +1,6 @@
 """What tests share: a home of their own, one thread, and a small data set of drawn pictures."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from ganlab.data.dataset import Dataset
 from ganlab.device import Plan
 from ganlab.jobs import Jobs
 from ganlab.runs import Run
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What measures in this process comes before what measures a server, which then stays up."""
+    items.sort(key=lambda item: all(map(item.get_closest_marker, ("alone", "browser"))))
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +111,32 @@ def new_run(tmp_path: Path) -> Callable[..., Run]:
         return run
 
     return make
+
+
+@pytest.fixture(scope="session")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tuple[Path, Path]]]:
+    return tmp_path_factory.mktemp("made"), {}
+
+
+@pytest.fixture
+def made_once(_made: tuple, tmp_path: Path) -> Callable[[str, Callable[[], Path]], Path]:
+    """A run that many tests begin with, each with a copy of its own: `made_once("small", make)`
+    calls `make`, which leaves a run's folder under `tmp_path`, for the first test alone."""
+    kept, made = _made
+
+    def get(name: str, make: Callable[[], Path]) -> Path:
+        if name not in made:
+            path = make()
+            shutil.copytree(path, kept / name)
+            made[name] = path.relative_to(tmp_path), tmp_path
+            return path
+        place, first = made[name]
+        shutil.copytree(kept / name, tmp_path / place)
+        about = tmp_path / place / "run.json"
+        about.write_text(about.read_text().replace(f"{first}/", f"{tmp_path}/"))
+        return tmp_path / place
+
+    return get
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ BOOT_SECONDS = 180
 PATIENCE_MS = 30_000
 
 expect.set_options(timeout=PATIENCE_MS)
-_measured: list[str] = []
+_measured: list[object] = []
 _failed = pytest.StashKey[bool]()
 
 
@@ -62,7 +62,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _measured:
         terminalreporter.section("measured in the browser")
         for line in _measured:
-            terminalreporter.line(line)
+            terminalreporter.line(str(line))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "teardown":  # has come here, from whichever process ran the test
+        _measured.extend(what for name, what in report.user_properties if name == "measured")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -73,10 +78,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     return report
 
 
-@pytest.fixture(scope="session")
-def measured() -> Callable[[str, float], None]:
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Callable[[str, float], None]:
     """Notes a time for the summary: `measured("Start to first grid", 1.2)`."""
-    return lambda what, seconds: _measured.append(f"{what}: {seconds:.2f} s")
+    beside = "" if request.node.get_closest_marker("alone") else ", with other tests beside it"
+
+    def note(what: str, seconds: float) -> None:
+        request.node.user_properties.append(("measured", f"{what}: {seconds:.2f} s{beside}"))
+
+    return note
 
 
 def find_chromium() -> str | None:
@@ -176,12 +186,9 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def server(
-    tmp_path_factory: pytest.TempPathFactory, measured: Callable[[str, float], None]
-) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("server"))
     server.start()
-    measured("Command to a page that answers (first start, with the timing)", server.boot_seconds)
     yield server
     server.kill()
 

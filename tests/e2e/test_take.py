@@ -62,6 +62,7 @@ def test_everything_can_be_taken_home(page: Page):
     expect(link).to_have_attribute("download", "ganlab-avatars64-walk.mp4")
 
 
+@pytest.mark.alone
 def test_the_generator_runs_in_the_browser(visit: Visitors, measured: Callable[[str, float], None]):
     page = visit()
     turn_to_view(page, "Explorer")

@@ -44,9 +44,12 @@ POINTS_OF_LINE = """id => [...document.querySelectorAll(`#${id} .mark-line path`
 
 
 @pytest.mark.alone
-def test_the_empty_state_says_what_will_appear_and_one_button_starts_it(
-    page: Page, measured: Callable[[str, float], None]
+def test_the_server_answers_soon_and_its_empty_page_says_what_will_appear_and_one_button_starts_it(
+    page: Page, server: Server, measured: Callable[[str, float], None]
 ):
+    boot = server.boot_seconds
+    measured("Command to a page that answers (first start, with the timing)", boot)
+    assert boot < 20
     empty = page.locator("#empty")
     expect(empty.get_by_role("heading", name="Pictures will appear here")).to_be_visible()
     expect(empty.get_by_role("button")).to_have_count(1)

@@ -48,6 +48,14 @@ def run_in_address(page: Page) -> str:
     return parse_qs(urlsplit(page.url).query).get("run", [""])[0]
 
 
+def turn(page: Page, scheme: str) -> None:
+    """Turns the page light or dark, as the visitor's whole machine may do at any time."""
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_function(
+        "dark => document.body.classList.contains('dark') == dark", arg=scheme == "dark"
+    )
+
+
 def expect_state(page: Page, word: str, seconds: float = 30) -> None:
     expect(page.locator("#state .gl-chip")).to_have_text(word, timeout=1000 * seconds)
 
