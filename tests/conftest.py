@@ -30,12 +30,23 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+PLAN = Plan("cpu", "fp32", 1, 400.0)
+
+
+def make_known(home: Path) -> None:
+    """A server with this GANLAB_HOME need not time the machine, which takes long beside others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANLAB_HOME", str(home))
+        patch.setattr(device, "measure", lambda: PLAN)
+        device.plan()
+
+
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """One CPU thread in fp32, without timing the machine: what a test needs to be repeatable."""
     for name in ("GANLAB_DEVICE", "GANLAB_PRECISION", "GANLAB_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(device, "measure", lambda: Plan("cpu", "fp32", 1, 400.0))
+    monkeypatch.setattr(device, "measure", lambda: PLAN)
     torch.set_num_threads(1)
 
 

@@ -20,8 +20,8 @@ from typing import Any
 
 import httpx
 import pytest
+from conftest import make_known
 
-from ganlab import device
 from ganlab.runs import UNDER_WAY, Run
 
 ROOT = Path(__file__).parents[1]
@@ -156,17 +156,12 @@ def serving(home: Path) -> Iterator[App]:
         process.wait()
 
 
-@pytest.fixture
-def new_home(home) -> Path:
-    """A home that knows this machine already."""
-    device.plan()
-    return home
-
-
 @pytest.fixture(scope="module")
 def app(tmp_path_factory) -> Iterator[App]:
     """One server for all tests that leave it running."""
-    with serving(tmp_path_factory.mktemp("home")) as app:
+    home = tmp_path_factory.mktemp("home")
+    make_known(home)
+    with serving(home) as app:
         yield app
 
 
@@ -308,8 +303,9 @@ def expect_to_save_and_end(app: App, sent: signal.Signals) -> None:
     assert run.snapshot_steps() == [run.status.step]
 
 
-def test_a_server_that_is_told_to_end_saves_the_run_first(new_home):
-    with serving(new_home) as app:
+def test_a_server_that_is_told_to_end_saves_the_run_first(home):
+    make_known(home)
+    with serving(home) as app:
         expect_to_save_and_end(app, signal.SIGTERM)
         assert "Traceback" not in app.log.read_text()
 

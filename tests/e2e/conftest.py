@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from conftest import make_known
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -188,6 +189,8 @@ class Server:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("server"))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        make_known(server.home)
     server.start()
     yield server
     server.kill()
