@@ -113,8 +113,14 @@ def tiny(preset: str = "quick", **changes) -> TrainConfig:
     return TrainConfig.from_preset(preset, **{**settings, **changes})
 
 
+@pytest.fixture(scope="session")
+def warm() -> None:
+    """On a busy machine, a process's first step may else take so long that the run is measured."""
+    device.warm_up()
+
+
 @pytest.fixture
-def new_run(tmp_path: Path) -> Callable[..., Run]:
+def new_run(warm: None, tmp_path: Path) -> Callable[..., Run]:
     """Makes a queued run: `new_run(loss="hinge")` is a tiny training with the hinge loss."""
 
     def make(preset: str = "quick", **changes) -> Run:
@@ -130,7 +136,9 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tup
 
 
 @pytest.fixture
-def made_once(_made: tuple, tmp_path: Path) -> Callable[[str, Callable[[], Path]], Path]:
+def made_once(
+    warm: None, _made: tuple, tmp_path: Path
+) -> Callable[[str, Callable[[], Path]], Path]:
     """A run that many tests begin with, each with a copy of its own: `made_once("small", make)`
     calls `make`, which leaves a run's folder under `tmp_path`, for the first test alone."""
     kept, made = _made
