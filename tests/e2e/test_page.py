@@ -193,7 +193,7 @@ def test_a_second_visitor_waits_in_line_and_disturbs_nobody(visit: Visitors, pag
     expect_state(second, "Waiting")
     page.get_by_role("button", name="Stop").click()
     expect_state(page, "Stopped")
-    expect_state(second, "Finished", 20)
+    expect_state(second, "Finished", 60)
     assert step(second) == 20
 
 
@@ -213,7 +213,7 @@ def test_a_killed_server_leaves_an_interrupted_run_that_resumes(
     server.kill()
     expect(page.get_by_text("Connection to the server was lost")).to_be_visible()
     server.start()
-    expect_state(page, "Interrupted", 20)  # the page comes back by itself
+    expect_state(page, "Interrupted", 60)  # the page comes back by itself
     visit.guard.errors.clear()  # no server, no answer
     page.reload()
     expect_state(page, "Interrupted")

@@ -214,7 +214,7 @@ def test_a_finished_run_can_train_longer(page: Page):
     choose_fashion(page, ("bag",))
     train_for(page, 40, "steps")
     start(page)
-    expect_state(page, "Finished", 20)
+    expect_state(page, "Finished", 60)
     assert step(page) == 40
     expect(page.locator("#health")).not_to_be_visible()  # too short to be measured
     expect(page.get_by_role("progressbar", name="Training")).to_have_attribute(
@@ -260,7 +260,7 @@ def test_one_click_downloads_a_model_that_the_shell_can_sample(
     choose_fashion(page, ("bag", "coat"))
     train_for(page, 10, "steps")
     start(page)
-    expect_state(page, "Finished", 20)
+    expect_state(page, "Finished", 60)
     with page.expect_download() as download:
         page.get_by_role("button", name="Download", exact=True).click()
     assert download.value.suggested_filename == "ganlab-fashion-bag-coat-step10.zip"
@@ -346,7 +346,7 @@ def test_nothing_leaves_the_machine(visit: Visitors, page: Page):
     train_for(page, 2)
     page.get_by_role("button", name="Start", exact=True).click()
     wait_for_run(page)
-    expect_state(page, "Finished", 20)
+    expect_state(page, "Finished", 60)
     fonts = page.evaluate("document.fonts.ready.then(fonts => [...fonts].map(f => f.status))")
     assert "error" not in fonts
     assert visit.guard.went_elsewhere == []

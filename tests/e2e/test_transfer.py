@@ -62,7 +62,7 @@ def drop(page: Page, files: list[Path]) -> None:
     page.locator("#pictures input[type=file]").set_input_files(files)
 
 
-def is_ready(page: Page, seconds: float = 40) -> None:
+def is_ready(page: Page, seconds: float = 90) -> None:
     """Start can be pressed."""
     expect(page.locator("#start-transfer")).to_be_enabled(timeout=1000 * seconds)
 
@@ -97,7 +97,7 @@ def test_from_dropped_files_to_samples_of_the_downloaded_zip(
     train_for(page, 6)
     began = time.monotonic()
     press_start(page)
-    page.wait_for_function(CHANGED, timeout=30_000)
+    page.wait_for_function(CHANGED, timeout=60_000)
     measured("Start of a transfer to the first changed pictures", time.monotonic() - began)
     expect(page.locator("#before img")).to_have_attribute("alt", re.compile(r"step 0$"))
     expect(page.locator("#pairs img")).to_be_visible()
@@ -144,7 +144,7 @@ def test_from_dropped_files_to_samples_of_the_downloaded_zip(
     other.wait_for_function(
         "n => +document.querySelector('#grid img').alt.split(' ').at(-1) > n",
         arg=before,
-        timeout=30_000,
+        timeout=60_000,
     )
 
 
@@ -277,7 +277,7 @@ def test_a_transfer_survives_a_reload_and_stops_with_a_snapshot(page: Page, serv
     page.locator("#strategy").get_by_role("radio", name="Fine-tune all").check()
     train_for(page, 300)
     run = press_start(page)
-    page.wait_for_function(CHANGED, timeout=30_000)
+    page.wait_for_function(CHANGED, timeout=60_000)
     page.reload()
     expect_state(page, "Learning")
     expect(page.get_by_role("tab", name="Transfer")).to_have_attribute("aria-selected", "true")

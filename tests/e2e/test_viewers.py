@@ -17,7 +17,7 @@ def turn_to(page: Page, name: str) -> Locator:
     """Turns to Blend or Browse; gives the picture there."""
     page.get_by_role("tab", name=name).click()
     picture = page.locator(f"#{name.lower()}-picture img")
-    picture.wait_for(timeout=20_000)
+    picture.wait_for(timeout=60_000)
     return picture
 
 
@@ -52,7 +52,7 @@ def test_samples_are_looked_at_seed_by_seed_and_head_by_head(page: Page):
 def test_a_run_of_ones_own_is_used_in_blend_and_browse(page: Page):
     page.get_by_role("tab", name="Transfer").click()
     page.locator("#example-line-art").click()
-    expect(page.locator("#start-transfer")).to_be_enabled(timeout=40_000)
+    expect(page.locator("#start-transfer")).to_be_enabled(timeout=60_000)
     page.locator("#strategy").get_by_role("radio", name="New head").check()
     page.locator("#transfer-seconds input").fill("6")
     page.locator("#start-transfer").click()
@@ -68,7 +68,7 @@ def test_a_run_of_ones_own_is_used_in_blend_and_browse(page: Page):
     page.locator("#to-blend").click()
     expect(page.get_by_role("tab", name="Blend")).to_have_attribute("aria-selected", "true")
     picture = page.locator("#blend-picture img")
-    expect(picture).to_be_visible(timeout=20_000)
+    expect(picture).to_be_visible(timeout=60_000)
     mine = re.compile("^Your run: Line art from avatars64 · New head · ")
     expect(page.get_by_role("combobox", name="Generator")).to_have_value(mine)
     rows = page.locator("#mixer li")
@@ -85,9 +85,9 @@ def test_a_run_of_ones_own_is_used_in_blend_and_browse(page: Page):
     with page.expect_download():
         page.locator("#download").click()
     page.locator("#to-browse").click()
-    expect(page.locator("#browse-picture .gl-labels")).to_contain_text("line-art", timeout=20_000)
+    expect(page.locator("#browse-picture .gl-labels")).to_contain_text("line-art", timeout=60_000)
     page.reload()
-    expect(page.locator("#browse-picture img")).to_be_visible(timeout=20_000)
+    expect(page.locator("#browse-picture img")).to_be_visible(timeout=60_000)
     page.get_by_role("tab", name="Transfer").click()
     expect_state(page, "Finished")
 
