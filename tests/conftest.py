@@ -1,5 +1,6 @@
 """What tests share: a home of their own, one thread, and a small data set of drawn pictures."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,11 @@ from ganlab.jobs import Jobs
 from ganlab.runs import Run
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What measures in this process comes before what measures a server, which then stays up."""
+    items.sort(key=lambda item: all(map(item.get_closest_marker, ("alone", "browser"))))
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """GANLAB_HOME, so that no test touches the runs or the cache of whoever runs it."""
@@ -24,12 +30,23 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+PLAN = Plan("cpu", "fp32", 1, 400.0)
+
+
+def make_known(home: Path) -> None:
+    """A server with this GANLAB_HOME need not time the machine, which takes long beside others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANLAB_HOME", str(home))
+        patch.setattr(device, "measure", lambda: PLAN)
+        device.plan()
+
+
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """One CPU thread in fp32, without timing the machine: what a test needs to be repeatable."""
     for name in ("GANLAB_DEVICE", "GANLAB_PRECISION", "GANLAB_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(device, "measure", lambda: Plan("cpu", "fp32", 1, 400.0))
+    monkeypatch.setattr(device, "measure", lambda: PLAN)
     torch.set_num_threads(1)
 
 
@@ -96,8 +113,14 @@ def tiny(preset: str = "quick", **changes) -> TrainConfig:
     return TrainConfig.from_preset(preset, **{**settings, **changes})
 
 
+@pytest.fixture(scope="session")
+def warm() -> None:
+    """On a busy machine, a process's first step may else take so long that the run is measured."""
+    device.warm_up()
+
+
 @pytest.fixture
-def new_run(tmp_path: Path) -> Callable[..., Run]:
+def new_run(warm: None, tmp_path: Path) -> Callable[..., Run]:
     """Makes a queued run: `new_run(loss="hinge")` is a tiny training with the hinge loss."""
 
     def make(preset: str = "quick", **changes) -> Run:
@@ -105,6 +128,34 @@ def new_run(tmp_path: Path) -> Callable[..., Run]:
         return run
 
     return make
+
+
+@pytest.fixture(scope="session")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tuple[Path, Path]]]:
+    return tmp_path_factory.mktemp("made"), {}
+
+
+@pytest.fixture
+def made_once(
+    warm: None, _made: tuple, tmp_path: Path
+) -> Callable[[str, Callable[[], Path]], Path]:
+    """A run that many tests begin with, each with a copy of its own: `made_once("small", make)`
+    calls `make`, which leaves a run's folder under `tmp_path`, for the first test alone."""
+    kept, made = _made
+
+    def get(name: str, make: Callable[[], Path]) -> Path:
+        if name not in made:
+            path = make()
+            shutil.copytree(path, kept / name)
+            made[name] = path.relative_to(tmp_path), tmp_path
+            return path
+        place, first = made[name]
+        shutil.copytree(kept / name, tmp_path / place)
+        about = tmp_path / place / "run.json"
+        about.write_text(about.read_text().replace(f"{first}/", f"{tmp_path}/"))
+        return tmp_path / place
+
+    return get
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,15 @@ from ganlab.runs import Run
 
 
 @pytest.fixture
-def run(new_run, picture_folder) -> Run:
+def run(made_once, new_run, picture_folder) -> Run:
     """A finished run of 20 steps with two tasks."""
-    run = new_run(data=str(picture_folder))
-    perform(run)
-    return run
+
+    def train() -> Path:
+        run = new_run(data=str(picture_folder))
+        perform(run)
+        return run.path
+
+    return Run(made_once("exported", train))
 
 
 def pictures(generator, model: ModelConfig, n: int = 8) -> np.ndarray:

@@ -35,11 +35,15 @@ def ganlab(*words: object) -> int:
 
 
 @pytest.fixture
-def trained(picture_folder, tmp_path, capfd) -> Path:
+def trained(made_once, picture_folder, tmp_path, capfd) -> Path:
     """The folder of a run of 20 steps with two tasks."""
-    ganlab("train", "--data", picture_folder, "--steps", 20, "--out", tmp_path / "run", *SMALL)
-    capfd.readouterr()
-    return tmp_path / "run"
+
+    def train() -> Path:
+        ganlab("train", "--data", picture_folder, "--steps", 20, "--out", tmp_path / "run", *SMALL)
+        capfd.readouterr()
+        return tmp_path / "run"
+
+    return made_once("trained by the command", train)
 
 
 # train ----------------------------------------------------------------------------------------
@@ -638,12 +642,16 @@ def checkpoint(tmp_path) -> Path:
 
 
 @pytest.fixture
-def transferred(checkpoint, picture_folder, tmp_path, capfd) -> Path:
+def transferred(made_once, checkpoint, picture_folder, tmp_path, capfd) -> Path:
     """The folder of a transfer of 10 steps to two tasks."""
-    words = ["--data", picture_folder, "--strategy", "head", "--heads", "a", *TEN_STEPS]
-    assert ganlab("transfer", checkpoint, *words, "--out", tmp_path / "new") == 0
-    capfd.readouterr()
-    return tmp_path / "new"
+
+    def transfer() -> Path:
+        words = ["--data", picture_folder, "--strategy", "head", "--heads", "a", *TEN_STEPS]
+        assert ganlab("transfer", checkpoint, *words, "--out", tmp_path / "new") == 0
+        capfd.readouterr()
+        return tmp_path / "new"
+
+    return made_once("transferred by the command", transfer)
 
 
 TEN_STEPS = ["--steps", 10, "--precision", "fp32"]

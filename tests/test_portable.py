@@ -43,11 +43,15 @@ LOOK = {
 
 
 @pytest.fixture
-def run(new_run, picture_folder) -> Run:
+def run(made_once, new_run, picture_folder) -> Run:
     """A finished run of 6 steps with two tasks."""
-    run = new_run(data=str(picture_folder), steps=6)
-    perform(run)
-    return run
+
+    def train() -> Path:
+        run = new_run(data=str(picture_folder), steps=6)
+        perform(run)
+        return run.path
+
+    return Run(made_once("portable", train))
 
 
 @pytest.fixture

@@ -114,18 +114,18 @@ RECIPES = {
 def test_a_stopped_and_resumed_run_equals_one_in_one_go_bit_for_bit(request, new_run, recipe):
     preset, changes, name = RECIPES[recipe]
     pictures = request.getfixturevalue(name)
-    whole, parts = new_run(preset, **changes), new_run(preset, **changes)
+    whole, parts = (new_run(preset, steps=10, **changes) for _ in range(2))
 
     assert train(whole, pictures) == "finished"
 
-    assert train(parts, pictures, should_stop=after(10)) == "stopped"
-    assert parts.snapshot_steps() == [10]
+    assert train(parts, pictures, should_stop=after(5)) == "stopped"
+    assert parts.snapshot_steps() == [5]
     torch.manual_seed(12345)  # as in a new process, whose dice are elsewhere
     assert train(Run(parts.path), pictures) == "finished"
 
-    assert parts.snapshot_steps() == [10, 20]
+    assert parts.snapshot_steps() == [5, 10]
     assert differing(saved(whole), saved(parts)) == []
-    assert whole.grid(20) == parts.grid(20)
+    assert whole.grid(10) == parts.grid(10)
 
 
 def test_a_run_may_be_stopped_many_times_even_before_its_first_step(new_run, dataset):
@@ -837,7 +837,7 @@ def test_pictures_are_mirrored_only_where_their_mirror_images_could_be_data(new_
 def test_an_exploded_run_says_so_and_keeps_the_last_good_snapshot(
     new_run, dataset, monkeypatch, player, logged
 ):
-    run, whole = new_run(), new_run()
+    run, whole = new_run(steps=10), new_run(steps=10)
     with monkeypatch.context() as patch:
         never_due(patch)
         train(whole, dataset)

@@ -1,9 +1,11 @@
 """The app as visitors have it: `python app.py` in a process of its own, pages in a real Chromium.
 
-- Nothing may leave the machine. The server gets a proxy where nobody listens, and a page's request
-  to another host is cut off and fails the test, as does any error in the page's console.
+- Nothing may leave the machine. The server and the browser get a proxy where nobody listens, and a
+  page's request to another host fails the test, as does any error in the page's console.
 - The server trains on one thread, so that the browser has a core to itself.
 - One worker trains all runs: whatever a test leaves under way is stopped before the next one.
+- A window is used by several tests, so that gradio's scripts need not be fetched and compiled for
+  each: between two of them it forgets everything else (cookies, the browser's storage).
 """
 
 import json
@@ -22,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from conftest import make_known
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -47,10 +50,12 @@ PHONE = {
 }
 UNDER_WAY = ("queued", "running", "stopping")
 NOBODY_LISTENS = "http://127.0.0.1:9"
-BOOT_SECONDS = 60
+BOOT_SECONDS = 180
+# Nobody is promised anything by these: they end what hangs, also on a machine that is busy.
+PATIENCE_MS = 30_000
 
-expect.set_options(timeout=10_000)
-_measured: list[str] = []
+expect.set_options(timeout=PATIENCE_MS)
+_measured: list[object] = []
 _failed = pytest.StashKey[bool]()
 
 
@@ -58,7 +63,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _measured:
         terminalreporter.section("measured in the browser")
         for line in _measured:
-            terminalreporter.line(line)
+            terminalreporter.line(str(line))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "teardown":  # has come here, from whichever process ran the test
+        _measured.extend(what for name, what in report.user_properties if name == "measured")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -69,10 +79,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     return report
 
 
-@pytest.fixture(scope="session")
-def measured() -> Callable[[str, float], None]:
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Callable[[str, float], None]:
     """Notes a time for the summary: `measured("Start to first grid", 1.2)`."""
-    return lambda what, seconds: _measured.append(f"{what}: {seconds:.2f} s")
+    beside = "" if request.node.get_closest_marker("alone") else ", with other tests beside it"
+
+    def note(what: str, seconds: float) -> None:
+        request.node.user_properties.append(("measured", f"{what}: {seconds:.2f} s{beside}"))
+
+    return note
 
 
 def find_chromium() -> str | None:
@@ -91,7 +106,8 @@ def browser() -> Iterator[Browser]:
         pytest.skip(reason)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-gpu"]
+            executable_path=path,
+            args=["--no-sandbox", "--disable-gpu", f"--proxy-server={NOBODY_LISTENS}"],
         )
         yield browser
         browser.close()
@@ -171,12 +187,11 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def server(
-    tmp_path_factory: pytest.TempPathFactory, measured: Callable[[str, float], None]
-) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("server"))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        make_known(server.home)
     server.start()
-    measured("Command to a page that answers (first start, with the timing)", server.boot_seconds)
     yield server
     server.kill()
 
@@ -190,7 +205,6 @@ class Guard:
     is_leaving: bool = False
 
     def watch(self, context: BrowserContext) -> None:
-        context.route(ELSEWHERE, lambda route: route.abort())
         context.add_init_script(SAYS_GOODBYE)
         context.on("request", lambda request: self._note_address(request.url))
         context.on("weberror", lambda error: self._note_error(str(error.error)))
@@ -217,48 +231,99 @@ class Guard:
         if not (self.is_leaving and BROKEN_OFF.search(text)):
             self.errors.append(text)
 
+    def forget(self) -> None:
+        self.went_elsewhere, self.errors, self.is_leaving = [], [], False
+
     def check(self) -> None:
         assert self.went_elsewhere == []
         assert self.errors == []
+
+
+class Windows:
+    """The browser's windows, each with a memory of its own. What a test returns is given out again,
+    empty but for its HTTP cache."""
+
+    def __init__(self, browser: Browser):
+        self.guard = Guard()
+        self._browser = browser
+        self._options: dict[BrowserContext, str] = {}
+        self._free: dict[str, list[Page]] = {}
+
+    def take(self, **options) -> Page:
+        """An empty page in a window that nobody else has."""
+        key = repr(sorted(options.items()))
+        if self._free.get(key):
+            return self._free[key].pop()
+        context = self._browser.new_context(
+            **{"viewport": DESKTOP, "accept_downloads": True, "service_workers": "block", **options}
+        )
+        context.set_default_timeout(PATIENCE_MS)
+        self.guard.watch(context)
+        self._options[context] = key
+        return context.new_page()
+
+    def put_back(self, context: BrowserContext, origins: set[str]) -> None:
+        """Its pages close, and what those of these origins have stored is forgotten."""
+        for page in context.pages:
+            page.close()
+        context.clear_cookies()
+        page = context.new_page()
+        session = context.new_cdp_session(page)
+        for origin in origins:
+            forget = {"origin": origin, "storageTypes": "all"}
+            session.send("Storage.clearDataForOrigin", forget)
+        session.detach()
+        self._free.setdefault(self._options[context], []).append(page)
+
+
+@pytest.fixture(scope="session")
+def windows(browser: Browser) -> Windows:
+    return Windows(browser)
 
 
 @dataclass
 class Visitors:
     """Opens browser windows, each a visitor with a memory of their own."""
 
-    browser: Browser
+    windows: Windows
     url: str
-    guard: Guard = field(default_factory=Guard)
     contexts: list[BrowserContext] = field(default_factory=list)
+    origins: set[str] = field(default_factory=set)
+
+    @property
+    def guard(self) -> Guard:
+        return self.windows.guard
 
     def __call__(self, address: str = "", **options) -> Page:
         """A new visitor's page, loaded."""
-        context = self.browser.new_context(
-            **{"viewport": DESKTOP, "accept_downloads": True, "service_workers": "block", **options}
-        )
-        context.set_default_timeout(10_000)
-        self.guard.watch(context)
-        self.contexts.append(context)
-        page = context.new_page()
+        page = self.windows.take(**options)
+        self.contexts.append(page.context)
         page.goto(address or self.url)
+        self.origins.add(page.evaluate("location.origin"))
         page.locator("#start").wait_for()
         return page
 
     def pages(self) -> list[Page]:
         return [page for context in self.contexts for page in context.pages]
 
+    def leave(self, for_good: bool) -> None:
+        for context in self.contexts:
+            context.close() if for_good else self.windows.put_back(context, self.origins)
+
 
 @pytest.fixture
 def visit(
     request: pytest.FixtureRequest,
-    browser: Browser,
+    windows: Windows,
     server: Server,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Visitors]:
     """Opens a page for a new visitor, as often as it is called."""
-    visitors = Visitors(browser, server.url)
+    visitors = Visitors(windows, server.url)
+    windows.guard.forget()
     yield visitors
-    if request.node.stash.get(_failed, False):
+    failed = request.node.stash.get(_failed, False)
+    if failed:
         folder = tmp_path_factory.mktemp("screenshots")
         for number, page in enumerate(visitors.pages()):
             file = folder / f"{request.node.name}-{number}.png"
@@ -267,14 +332,13 @@ def visit(
     try:
         _stop_all(visitors.pages(), server)
     finally:
-        for context in visitors.contexts:
-            context.close()
+        visitors.leave(for_good=failed)
     visitors.guard.check()
 
 
 def _stop_all(pages: list[Page], server: Server) -> None:
     """Ends what a test left under way; by a restart, should a page refuse."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 20
     while pages and not server.is_idle() and time.monotonic() < end:
         for page in pages:
             page.evaluate("document.querySelector('#stop:enabled')?.click()")

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 
 def open_browse(page: Page) -> None:
     page.get_by_role("tab", name="Browse").click()
-    page.locator("#browse-picture img").wait_for(timeout=20_000)
+    page.locator("#browse-picture img").wait_for(timeout=60_000)
 
 
 def pick(page: Page, name: str, place: str = "browse-picture") -> None:
@@ -42,7 +42,7 @@ def test_a_sample_is_looked_at_moved_and_kept(page: Page, visit: Visitors, tmp_p
     expect(page.locator("#sample-detail")).to_contain_text(re.compile("micah · 128 numbers"))
     here = latent(page)
     near = page.locator("#sample-near")
-    expect(near.get_by_role("img")).to_have_count(5, timeout=20_000)  # reads the data set
+    expect(near.get_by_role("img")).to_have_count(5, timeout=60_000)  # reads the data set
     expect(near).to_contain_text(re.compile("(New|Close|Copied).*1,800 training pictures", re.S))
     page.locator("#keep-sample").click()
     kept = page.locator("#favourites-picture .gl-cells > span")
@@ -70,7 +70,7 @@ def test_a_sample_is_looked_at_moved_and_kept(page: Page, visit: Visitors, tmp_p
     expect(kept).to_have_count(2)
 
     page.reload()
-    expect(kept).to_have_count(2, timeout=20_000)
+    expect(kept).to_have_count(2, timeout=60_000)
     page.get_by_role("button", name=re.compile("^Remove Favourite 1")).click(force=True)
     expect(kept).to_have_count(1)
     page.locator("#favourites-undo").click()
@@ -84,7 +84,7 @@ def test_a_sample_is_looked_at_moved_and_kept(page: Page, visit: Visitors, tmp_p
     assert len(json.loads(files[0].read_text())["favourites"]) == 2
 
     other = visit(f"{page.url.split('?')[0]}?tab=browse", **PHONE, color_scheme="dark")
-    other.locator("#browse-picture img").wait_for(timeout=20_000)
+    other.locator("#browse-picture img").wait_for(timeout=60_000)
     theirs = other.locator("#favourites-picture .gl-cells > span")
     other.locator("#favourites input[type=file]").set_input_files(files[1])
     expect(theirs).to_have_count(2)
@@ -99,8 +99,8 @@ def test_samples_of_a_run_that_still_trains_are_picked(page: Page):
     start(page)
     wait_for_grid(page)
     page.locator("#to-browse").click()
-    expect(page.locator("#browse-picture .gl-cells button")).to_have_count(36, timeout=20_000)
+    expect(page.locator("#browse-picture .gl-cells button")).to_have_count(36, timeout=60_000)
     pick(page, "Sample 36 of bag")
-    expect(page.locator("#sample-near")).to_contain_text("900 training pictures", timeout=20_000)
+    expect(page.locator("#sample-near")).to_contain_text("900 training pictures", timeout=60_000)
     page.locator("#browse-size").get_by_role("radio", name="16").check()
     expect(page.locator("#browse-picture .gl-cells button")).to_have_count(16)

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 def open_directions(page: Page) -> None:
     turn_to(page, "Browse")
     page.get_by_role("tab", name="Directions").click()
-    expect(page.locator(".gl-along img").last).to_be_visible(timeout=30_000)
+    expect(page.locator(".gl-along img").last).to_be_visible(timeout=60_000)
 
 
 def names(page: Page) -> list[str]:

@@ -35,7 +35,7 @@ def test_a_picture_is_found_and_used(page: Page, tmp_path: Path):
 
     page.locator("#find-it").click()
     found = stage.get_by_alt_text(re.compile("^fashion32, "))
-    expect(found).to_be_visible(timeout=30_000)
+    expect(found).to_be_visible(timeout=60_000)
     expect(stage.get_by_role("progressbar")).to_be_visible()
     page.locator("#find-cancel").click()
     expect(stage).to_contain_text("as far as it came")

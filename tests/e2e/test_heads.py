@@ -40,9 +40,9 @@ def test_edited_heads_are_opened_looked_at_and_offered_but_not_trained(
     assert download.value.suggested_filename == "ganlab-fashion-heads-step1.zip"
 
     page.get_by_role("button", name="Use in Browse").click()
-    page.locator("#browse-picture img").wait_for(timeout=20_000)
+    page.locator("#browse-picture img").wait_for(timeout=60_000)
     expect(page.locator("#browse-picture")).to_contain_text("<i>half</i>")
 
     guest = visit(f"{server.url}/?run={run_id}")
-    expect(guest.locator("#state")).to_contain_text("Heads of fashion32", timeout=20_000)
+    expect(guest.locator("#state")).to_contain_text("Heads of fashion32", timeout=60_000)
     expect(guest.locator("#grid img")).to_be_visible()

@@ -80,7 +80,7 @@ def test_a_run_is_seen_while_it_learns_then_named_copied_deleted_and_brought_bac
     page.get_by_label("Name", exact=True).fill("Tom & <b>Jerry")
     page.get_by_role("button", name="Save").click()
     expect(mine.locator("h3")).to_have_text("Tom & <b>Jerry")
-    expect(mine.locator(".gl-chips")).to_contain_text("Finished", timeout=30_000)  # by itself
+    expect(mine.locator(".gl-chips")).to_contain_text("Finished", timeout=60_000)  # by itself
 
     choose_in_menu(mine, "Duplicate")
     copy = card_of(page, "Copy of Tom & <b>Jerry")

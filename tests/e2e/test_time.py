@@ -27,7 +27,7 @@ def expect_drawn(page: Page, least: int) -> int:
           return all.length >= least && [...all].every((i) => i.classList.contains("gl-drawn"));
         }""",
         arg=least,
-        timeout=40_000,
+        timeout=60_000,
     )
     return page.locator("#time .gl-time-ticks i").count()
 
@@ -38,7 +38,7 @@ def test_a_run_is_seen_from_noise_to_now_while_it_trains(page: Page, tmp_path: P
     start(page)
     expect(page.locator("#to-browse")).to_be_enabled(timeout=60_000)
     page.locator("#to-browse").click()
-    page.get_by_role("button", name="Sample 2 of bag").click(timeout=20_000)
+    page.get_by_role("button", name="Sample 2 of bag").click(timeout=60_000)
     expect(page.locator("#sample-detail")).to_contain_text("bag")
 
     page.emulate_media(reduced_motion="reduce")
@@ -73,7 +73,7 @@ def test_a_run_is_seen_from_noise_to_now_while_it_trains(page: Page, tmp_path: P
     expect(caption).to_contain_text("the newest")
 
     page.locator("#make-time-film").click()
-    expect(page.locator("#time-film-made video")).to_be_visible(timeout=30_000)
+    expect(page.locator("#time-film-made video")).to_be_visible(timeout=60_000)
     with page.expect_download() as download:
         page.locator("#time-film-made").get_by_role("link", name="Download").click()
     download.value.save_as(tmp_path / "film.mp4")

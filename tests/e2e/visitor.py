@@ -48,11 +48,19 @@ def run_in_address(page: Page) -> str:
     return parse_qs(urlsplit(page.url).query).get("run", [""])[0]
 
 
+def turn(page: Page, scheme: str) -> None:
+    """Turns the page light or dark, as the visitor's whole machine may do at any time."""
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_function(
+        "dark => document.body.classList.contains('dark') == dark", arg=scheme == "dark"
+    )
+
+
 def expect_state(page: Page, word: str, seconds: float = 30) -> None:
     expect(page.locator("#state .gl-chip")).to_have_text(word, timeout=1000 * seconds)
 
 
-def wait_for_grid(page: Page, seconds: float = 10) -> None:
+def wait_for_grid(page: Page, seconds: float = 30) -> None:
     page.locator("#grid img").wait_for(timeout=1000 * seconds)
 
 
@@ -61,7 +69,7 @@ def step(page: Page) -> int:
     return int(page.locator("#facts dd").first.inner_text().replace(",", ""))
 
 
-def wait_for_step_above(page: Page, n: int, seconds: float = 10) -> None:
+def wait_for_step_above(page: Page, n: int, seconds: float = 30) -> None:
     page.wait_for_function(
         "n => +document.querySelector('#facts dd').innerText.replaceAll(',', '') > n",
         arg=n,
