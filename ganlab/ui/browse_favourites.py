@@ -236,4 +236,11 @@ def wire_favourites(
             own.file,
             **ACT,
         ).success(None, None, None, js=downloads.click(FILE))
-    browse.shown.change(look, [browse.model, own.store], shown, **QUICK)
+    # The browser may hand over what it keeps only after the first pictures are there.
+    gr.on(
+        [browse.shown.change, own.store.change],
+        look,
+        [browse.model, own.store],
+        shown,
+        **QUICK,
+    )
