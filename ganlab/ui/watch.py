@@ -42,6 +42,7 @@ class Seen(NamedTuple):
     plotted: float = -1.0  # seconds of training that the plots show
     marks: int = -1  # of a race
     moments: int = -1  # at which the tasks were compared
+    is_owner: bool = False  # the browser may hand over its tokens late
 
 
 @dataclass
@@ -234,7 +235,7 @@ def show(
     """
     if last.run_id != view.run_id:
         last = Seen()
-    if view.version == last.version:
+    if view.version == last.version and is_owner == last.is_owner:
         return last, {}
     plots_are_due = view.seconds != last.plotted and (
         not view.is_under_way
@@ -252,6 +253,7 @@ def show(
         view.seconds if plots_are_due else last.plotted,
         view.marks,
         int(agreement["moments"]) if agreement else 0,
+        is_owner,
     )
     updates: dict[Any, Any] = {
         watch.facts: figures.facts(view, looks),
@@ -261,12 +263,12 @@ def show(
         updates |= {watch.empty: gr.Column(visible=False), watch.live: gr.Column(visible=True)}
         updates |= _show_kind(watch, view)
     changed = {name for name in Seen._fields if getattr(now, name) != getattr(last, name)}
-    if changed & {"state", "light"}:
+    if changed & {"state", "light", "is_owner"}:
         updates |= _show_light(watch, view, now.light, is_owner)
-    if changed & {"state", "has_snapshot", "looks"}:
+    if changed & {"state", "has_snapshot", "looks", "is_owner"}:
         updates |= _show_buttons(watch, view, is_owner, is_measured=bool(looks))
     if is_race(view.config):
-        if changed & {"state", "marks"}:
+        if changed & {"state", "marks", "is_owner"}:
             updates |= show_race(watch.race, jobs, view, is_owner=is_owner)
         return now, updates
     if "looks" in changed:

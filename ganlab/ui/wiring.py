@@ -52,11 +52,20 @@ SCROLL_TO_RUN = """() => {
   if (top < 0 || top > window.innerHeight / 2)
     run.scrollIntoView({behavior: "smooth", block: "start"});
 }"""
-# What the hand said last is kept in the page: a tick that was under way may set the slider back.
-KEEP_PLACE = """(place) => { document.getElementById("moment").dataset.place = place; }"""
-PLACE_OF_HAND = """(run, place, seen) => [
-  run, +document.getElementById("moment").dataset.place || place, seen]"""
-PLACE_KEPT = """() => +document.getElementById("moment").dataset.place"""
+# What the hand said last is kept in the page: a tick under way may set the slider back, and
+# the right end is where it was for that hand, whatever has come since.
+KEEP_PLACE = """(place) => {
+  const moment = document.getElementById("moment"), range = moment.querySelector("[type=range]");
+  Object.assign(moment.dataset, {place, end: place === +range.max ? 1 : ""});
+}"""
+PLACE_OF_HAND = """(run, place, seen) => {
+  const {place: kept, end} = document.getElementById("moment").dataset;
+  return [run, +kept || place, seen, Boolean(end)];
+}"""
+PLACE_KEPT = """() => {
+  const moment = document.getElementById("moment"), range = moment.querySelector("[type=range]");
+  return moment.dataset.end ? +range.max : Math.min(+moment.dataset.place, +range.max);
+}"""
 
 
 @dataclass
@@ -111,9 +120,10 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
             return gr.skip()
         return (run_id and show_run(run_id, store, last, follow)) or gr.skip()
 
-    def look_back(run_id: str, moment: float | None, last: Seen) -> Any:
+    def look_back(run_id: str, moment: float | None, last: Seen, at_end: Any) -> Any:
         view = jobs.view(run_id)
-        place = min(max(int(moment or 1), 1), len(view.grid_steps))
+        n = len(view.grid_steps)
+        place = n if at_end is True else min(max(int(moment or 1), 1), n)
         return (grid_at(jobs, view, place), place >= last.n_grids) if place else gr.skip()
 
     def start(store: Any, *values: Any) -> Any:
@@ -243,6 +253,18 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
         updates = show_run(run_id, store, Seen())
         return {current: run_id, **updates, **show_settings(lab, view.config), **turned}
 
+    def come_late(run_id: str, store: Any, last: Seen) -> Any:
+        """What the browser has kept may come after the page has asked for it."""
+        kept = store_of(store).get("run", "")
+        if run_id or last.run_id or not kept:
+            return gr.skip()
+        try:
+            view = jobs.view(kept)
+        except UnknownRun:
+            return gr.skip()
+        updates = show_run(kept, store, Seen())
+        return {current: kept, **updates, **show_settings(lab, view.config)}
+
     transfer = lab.transfer
     watched = [current, saved, seen, follows]
     told = [current, seen, *shown, history.picked, transfer.source]
@@ -267,9 +289,10 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
     for button, act in ((watch.stop, stop), (watch.resume, resume)):
         button.click(act, [current, saved], None, **ACT).then(tick, watched, told, **QUICK)
     watch.moment.input(None, watch.moment, None, js=KEEP_PLACE, trigger_mode="multiple")
+    at_end = gr.Checkbox(visible=False)  # the script says whether
     watch.moment.input(
         look_back,
-        [current, watch.moment, seen],
+        [current, watch.moment, seen, at_end],
         [watch.grid, follows],
         trigger_mode="always_last",
         js=PLACE_OF_HAND,
@@ -290,7 +313,9 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
         delete, [asked, saved], everything, trigger_mode="multiple", **ACT
     ).success(None, current, None, js=SHOW_RUN_IN_ADDRESS)
     filled = [*_form_outputs(form), lab.tabs, *transfer.inputs]
-    page.load(attach, saved, list(dict.fromkeys([*told, *filled])), **QUICK).then(
+    found = list(dict.fromkeys([*told, *filled]))
+    page.load(attach, saved, found, **QUICK).then(None, current, None, js=SHOW_RUN_IN_ADDRESS)
+    saved.change(come_late, [current, saved, seen], found, **QUICK).then(
         None, current, None, js=SHOW_RUN_IN_ADDRESS
     )
 

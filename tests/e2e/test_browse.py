@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from e2e.conftest import PHONE, Visitors
-from e2e.visitor import choose_fashion, start, wait_for_grid
+from e2e.visitor import choose_fashion, expect_state, start, wait_for_grid
 
 pytestmark = pytest.mark.browser
 
@@ -104,3 +104,6 @@ def test_samples_of_a_run_that_still_trains_are_picked(page: Page):
     expect(page.locator("#sample-near")).to_contain_text("900 training pictures", timeout=60_000)
     page.locator("#browse-size").get_by_role("radio", name="16").check()
     expect(page.locator("#browse-picture .gl-cells button")).to_have_count(16)
+    page.get_by_role("tab", name="Train").click()  # where the run can be stopped
+    page.get_by_role("button", name="Stop").click()
+    expect_state(page, "Stopped")
