@@ -82,7 +82,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 @pytest.fixture
 def measured(request: pytest.FixtureRequest) -> Callable[[str, float], None]:
     """Notes a time for the summary: `measured("Start to first grid", 1.2)`."""
-    beside = "" if request.node.get_closest_marker("alone") else ", with other tests beside it"
+    beside = ", with other tests beside it" if "PYTEST_XDIST_WORKER" in os.environ else ""
 
     def note(what: str, seconds: float) -> None:
         request.node.user_properties.append(("measured", f"{what}: {seconds:.2f} s{beside}"))
