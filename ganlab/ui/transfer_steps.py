@@ -101,15 +101,18 @@ def wire_steps(page: gr.Blocks, jobs: Jobs, form: TransferForm, saved: gr.Browse
         """New pictures: shown, remembered by the browser, and set beside the source's heads."""
         event.success(show_it, upload.current, upload.shown, **QUICK).then(**describe).then(
             lambda upload_id: upload_id, upload.current, kept, **QUICK
-        )
+        ).then(**compare)
 
-    def come_late(kept_id: Any, upload_id: Any) -> Any:
-        """What the browser has kept may come after the page has asked for it."""
-        return show_it(kept_id) if kept_id and not upload_id else gr.skip()
-
-    kept.change(come_late, [kept, upload.current], upload.shown, **QUICK).then(**describe).then(
-        **compare
+    # What the browser has kept may come after the page has asked for it.
+    late = gr.Textbox(visible="hidden")
+    kept.change(
+        lambda kept_id, upload_id: kept_id if kept_id and not upload_id else gr.skip(),
+        [kept, upload.current],
+        late,
+        **QUICK,
     )
+    late.change(show_it, late, upload.shown, **QUICK).then(**describe).then(**compare)
+
     for files in (upload.files, upload.folder):
         after(
             files.upload(
