@@ -300,7 +300,7 @@ class Visitors:
         self.contexts.append(page.context)
         page.goto(address or self.url)
         self.origins.add(page.evaluate("location.origin"))
-        page.locator("#start").wait_for()
+        page.locator("#start").wait_for(state="attached")  # the address may open another tab
         return page
 
     def pages(self) -> list[Page]:
