@@ -27,8 +27,9 @@ log = logging.getLogger(__name__)
 MOST_WAITING = 4
 UNASKED_SECONDS = 120.0  # then nobody waits for one any more: a page that is seen asks all the time
 KEPT, KEPT_SECONDS = 32, 1800  # of ended ones, the last that many for so long
-NICENESS = 15  # of a thread beside a training: some 3 % of a core that both want
-REST = 9  # times what a step took, where a thread has no priority of its own
+# Beside a training: times what a step took, where a thread can be one that only takes what others
+# leave (it still fills their cache), and where it cannot.
+REST_OF_IDLE, REST = 0.5, 9
 LONGEST_REST = 2.0  # seconds, so that a cancel is heard
 UNDER_WAY = ("waiting", "running")
 
@@ -218,7 +219,7 @@ class _Watched:
     def __init__(self, projections: Projections, projection: _Projection):
         self._all, self._one = projections, projection
         self._began = self._stepped = time.perf_counter()
-        self._is_nice = False
+        self._is_idle: bool | None = None  # not tried yet
 
     def __call__(self, step: Step) -> None:
         now, training = time.perf_counter(), self._all._is_training()
@@ -230,13 +231,23 @@ class _Watched:
                 seconds=now - self._began,
             )  # fmt: skip
         if training:
+            if self._is_idle is None:
+                self._is_idle = _become_idle()
             self._step_back(now - self._stepped)
         self._stepped = time.perf_counter()
 
     def _step_back(self, worked: float) -> None:
-        if sys.platform == "linux":  # where each thread has a priority
-            if not self._is_nice:
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-                self._is_nice = True
-        else:
-            self._one.cancelled.wait(min(REST * worked, LONGEST_REST))
+        rest = (REST_OF_IDLE if self._is_idle else REST) * worked
+        self._one.cancelled.wait(min(rest, LONGEST_REST))
+
+
+def _become_idle() -> bool:
+    """Makes this thread one that runs when no other wants to; whether the system knows such."""
+    if sys.platform != "linux":  # where each thread has a priority
+        return False
+    try:  # niceness is not enough: Linux lets a nice thread finish its slice before it yields
+        os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
+    except OSError as error:  # a container may forbid it
+        log.info("a projection cannot give up its priority, and rests instead: %s", error)
+        return False
+    return True

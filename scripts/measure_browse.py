@@ -18,8 +18,9 @@ from pathlib import Path
 from ganlab import device, directions, onnx_model, opened
 from ganlab.config import TrainConfig
 from ganlab.jobs import Jobs
+from ganlab.kept import to_text
 from ganlab.ui.browse_samples import draw_samples
-from ganlab.ui.directions_view import strips
+from ganlab.ui.directions_view import STRIPS_AT_ONCE, strips
 from ganlab.ui.sample_detail import show_near, show_sample
 from ganlab.ui.subject import subject
 from ganlab.ui.take_files import film
@@ -65,22 +66,27 @@ def measure_times(jobs: Jobs, source: str, rounds: int) -> None:
             file.unlink()
         onnx_model.checked(one.generator, one.config)
 
+    def draw_strips() -> None:
+        for first in range(0, len(vectors), STRIPS_AT_ONCE):  # as the page asks for them
+            strips(sample, [to_text(each) for each in vectors[first : first + STRIPS_AT_ONCE]])
+
     show_near(jobs, source, sample)  # reads the data set
-    strip_of = directions.principal(one.generator).vectors.tolist()
+    vectors = directions.principal(one.generator).vectors
     tell("a generator opens", reopen, rounds)
     tell("36 samples of a head", lambda: draw_samples(one, head, 1, 1, 36), rounds)
     tell(f"{COLUMNS} samples of every head", lambda: draw_samples(one, "", 1, 1, 36), rounds)
     tell("a sample, large and in every head", lambda: show_sample(sample), rounds)
     tell("its nearest training pictures", lambda: show_near(jobs, source, sample), rounds)
     tell("principal directions, not cached", find_directions, rounds)
-    tell("ten strips of seven", lambda: strips(sample, strip_of), rounds)
+    tell("ten strips of seven", draw_strips, rounds)
     tell("ONNX, written and checked", write_onnx, min(rounds, 3))
     walk = round_trip(sample.z, 5, 1, FPS * SECONDS)
-    tell(
-        f"a film of {SECONDS} s at {FPS} frames/s, of one head",
-        lambda: film(one, [0], walk, FPS, "mp4", lambda share, desc: None),
-        min(rounds, 3),
-    )
+    for which, heads in (("one head", [0]), ("every head", [*range(len(one.config.tasks))])):
+        tell(
+            f"a film of {SECONDS} s at {FPS} frames/s, of {which}",
+            lambda heads=heads: film(one, heads, walk, FPS, "mp4", lambda share, desc: None),
+            min(rounds, 3),
+        )
 
 
 def tell(what: str, act: Callable[[], object], rounds: int) -> None:

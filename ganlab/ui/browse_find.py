@@ -27,6 +27,12 @@ from ganlab.ui.visitor import ACT, QUICK, refusal
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SUFFIXES = ["image", ".heic", ".heif"]
+# Of the browser's tab, so that a reload finds the search that goes on.
+REMEMBER = """(search) => {
+  search ? sessionStorage.setItem("ganlab.search", search)
+    : sessionStorage.removeItem("ganlab.search");
+}"""
+RECALL = """(search, seen) => [search || sessionStorage.getItem("ganlab.search") || "", seen]"""
 INTRO = (
     '<p class="gl-note">Could this generator have drawn your picture? ganlab looks for the latent '
     "vector whose sample comes nearest: it begins at the nearest of many random samples and goes "
@@ -224,6 +230,17 @@ def wire_find(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) ->
             return [gr.skip()] * len(find.shown)
         return showing(view, title_of(view))
 
+    def recall(search: Any, seen: Any) -> Sequence[Any]:
+        """The search of before a reload, as it is now."""
+        try:
+            if seen or not search:
+                raise UnknownProjection
+            view = projections.view(search)
+        except UnknownProjection:
+            return [gr.skip()] * (2 + len(find.shown))
+        target = Target(sampling.to_image(view.target), "The picture")
+        return [search, target, *showing(view, title_of(view))]
+
     def title_of(view: ProjectionView) -> str:
         return view.model if is_shipped(view.model) else f"run {view.model[:6]}"
 
@@ -249,21 +266,29 @@ def wire_find(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) ->
         return [to_text(view.best.z, view.best.head), gr.Tabs(selected="samples")]
 
     shown = [find.problem, find.target, find.current, *find.shown]
+    remember = {"fn": None, "inputs": find.current, "outputs": None, "js": REMEMBER}
     find.file.upload(
         lambda search, path, name: choose(search, uploaded, name, path),
         [find.current, find.file, browse.model], shown,
         concurrency_limit=2, **ACT,
-    )  # fmt: skip
+    ).then(**remember)  # fmt: skip
     find.own.click(
         lambda search, name, *rest: choose(search, own_sample, name, jobs, name, *rest),
         [find.current, *browse.subject], shown, **QUICK,
-    )  # fmt: skip
+    ).then(**remember)  # fmt: skip
     find.unseen.click(
         lambda search, name, head: choose(search, unseen_picture, name, jobs, name, head),
         [find.current, browse.model, browse.head], shown, concurrency_limit=2, **ACT,
-    )  # fmt: skip
+    ).then(**remember)  # fmt: skip
     find.find.click(
         begin, [find.target, browse.model, browse.head], [find.current, *find.shown], **ACT
+    ).then(**remember)
+    browse.view_tabs["find"].select(
+        recall,
+        [find.current, find.seen],
+        [find.current, find.target, *find.shown],
+        js=RECALL,
+        **QUICK,
     )
     find.timer.tick(look, [find.current, find.seen], find.shown, **QUICK)
     find.cancel.click(cancel, [find.current, find.seen], find.shown, **ACT)

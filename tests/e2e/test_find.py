@@ -42,6 +42,10 @@ def test_a_picture_is_found_and_used(page: Page, tmp_path: Path):
 
     page.locator("#find-it").click()
     expect(page.locator("#find-cancel")).to_be_visible()
+    expect(found).to_be_visible(timeout=60_000)
+    page.reload()  # the search goes on meanwhile
+    page.get_by_role("tab", name="Find my picture").click()
+    expect(found).to_be_visible()
     expect(page.locator("#find-use")).to_be_visible(timeout=90_000)
     expect(stage).to_contain_text(re.compile("It can draw this|Close"))
     with page.expect_download() as download:
