@@ -81,8 +81,9 @@ def build_find(jobs: Jobs) -> Find:
         file = gr.File(
             file_types=SUFFIXES,
             label="Drop a picture: its central square counts",
+            height=112,
             elem_id="find-file",
-            height=120,
+            elem_classes="gl-drop",
         )
         with gr.Row(elem_classes="gl-tight"):
             own = _small("Try a sample of its own", "find-own")

@@ -71,8 +71,9 @@ def build_models(jobs: Jobs) -> Models:
         file = gr.File(
             label="Drop the zip of a downloaded model here",
             file_types=[".zip"],
-            height=92,
+            height=112,
             elem_id="models-zip",
+            elem_classes="gl-drop",
         )
     return Models(shown, file, compare, reads)
 

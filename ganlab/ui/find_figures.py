@@ -97,9 +97,9 @@ def _distance(view: ProjectionView) -> str:
     if view.best is None:
         return ""
     return (
-        f"<p>{100 * view.best.distance:.0f} % of the distance that usually lies between two "
+        f"<p>{100 * view.best.distance:.0f}&nbsp;% of the distance that usually lies between two "
         f"samples of {escape(view.best.head)}; the nearest random sample, at which it began: "
-        f"{100 * view.curve[0]:.0f} %.</p>{_curve(view.curve)}"
+        f"{100 * view.curve[0]:.0f}&nbsp;%.</p>{_curve(view.curve)}"
     )
 
 

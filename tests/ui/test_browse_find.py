@@ -126,7 +126,7 @@ def test_a_search_says_where_it_is_and_how_near_it_came():
     assert "one search is before it" in words(place=1)
     assert "Draws samples" in words(state="running", done=0.1)
     running = words(state="running", done=0.5, best=FOUND, curve=(0.9, 0.31))
-    assert 'aria-valuenow="50"' in running and "31 %" in running and "90 %" in running
+    assert 'aria-valuenow="50"' in running and "31&nbsp;%" in running and "90&nbsp;%" in running
     assert "training" not in running
     assert "goes first" in words(state="running", done=0.5, best=FOUND, curve=(1,), steps_back=True)
     ended = words(state="finished", done=1.0, best=FOUND, curve=(0.9, 0.31))
