@@ -28,8 +28,9 @@ from ganlab.checkpoints import CheckpointError, load_generator, state_bytes
 from ganlab.config import ModelConfig
 from ganlab.estimates import _speeds
 from ganlab.export import export, open_model
-from ganlab.jobs import Jobs, NotOwner, wait_until_ended
+from ganlab.jobs import Jobs, wait_until_ended
 from ganlab.kept import Named, to_text
+from ganlab.known import NotOwner
 from ganlab.models import build_discriminator
 from ganlab.perform import perform
 from ganlab.portable import open_run

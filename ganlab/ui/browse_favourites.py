@@ -12,7 +12,8 @@ import torch
 
 from ganlab import device, favourites, sampling
 from ganlab.favourites import Favourite, merged, of_store
-from ganlab.jobs import Jobs, UnknownRun
+from ganlab.jobs import Jobs
+from ganlab.known import UnknownRun
 from ganlab.ui import downloads
 from ganlab.ui.pickable import build_pickable, pickable
 from ganlab.ui.picker import is_shipped, model_title, open_picked

@@ -13,8 +13,8 @@ from sources import own_run
 
 from ganlab import kept, sampling
 from ganlab.directions import Principal
-from ganlab.jobs import NotOwner
 from ganlab.kept import Named, to_text
+from ganlab.known import NotOwner
 from ganlab.ui.browse_directions import (
     MOST_MODELS,
     Keeping,
