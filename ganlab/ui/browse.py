@@ -107,7 +107,7 @@ def build_browse_panel(jobs: Jobs) -> dict[str, Any]:
         note = build_note("browse")
         with gr.Tabs(elem_id="browse-views") as views:
             with view("samples", "Samples"):
-                samples = build_samples(jobs)
+                samples = build_samples()
                 parts["favourites"] = build_favourites()
             with view("models", "All models"):
                 parts["models"] = build_models(jobs)
@@ -118,9 +118,9 @@ def build_browse_panel(jobs: Jobs) -> dict[str, Any]:
             with view("find", "Find my picture"):
                 parts["find"] = build_find(jobs)
             with view("explore", "Explorer"):
-                parts["explorer"] = build_explorer(jobs)
+                parts["explorer"] = build_explorer()
             with view("take", "Take home"):
-                parts["take"] = build_take(jobs)
+                parts["take"] = build_take()
     return {
         "panel": panel, "note": note, "picture": samples.picture, "views": views,
         "samples": samples, **parts,
@@ -189,10 +189,10 @@ def wire_browse(jobs: Jobs, browse: Browse, saved: gr.BrowserState, exports: Pat
     }
     wire_viewer(jobs, browse, saved, draw, [browse.model, *inputs], inputs)
     browse.head.input(lambda head: gr.Radio(visible=bool(head)), browse.head, browse.size, **QUICK)
-    wire_samples(jobs, browse, saved, exports)
-    wire_models(jobs, browse, saved, exports)
-    wire_time(jobs, browse, saved, exports)
-    wire_directions(jobs, browse, saved, exports)
-    wire_find(jobs, browse, saved, exports)
+    wire_samples(jobs, browse, exports)
+    wire_models(jobs, browse, saved)
+    wire_time(jobs, browse)
+    wire_directions(jobs, browse, saved)
+    wire_find(jobs, browse)
     wire_explorer(jobs, browse, exports)
-    wire_take(jobs, browse, saved, exports)
+    wire_take(jobs, browse, exports)

@@ -186,12 +186,8 @@ def taught(about: Subject, ask: dict[str, Any]) -> tuple[str, str]:
     return kept.to_text(vector), words if tested else "Mark three of each to have it checked."
 
 
-def wire_directions(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) -> None:
-    """Connects the components.
-
-    Args:
-        exports: the folder for what is downloaded.
-    """
+def wire_directions(jobs: Jobs, browse: Any, saved: gr.BrowserState) -> None:
+    """Connects the components."""
     view = browse.directions
     of = [browse.model, browse.shown, browse.head, browse.seed, browse.truncation, browse.latent]
     inputs = [saved, view.local, *of]

@@ -54,7 +54,7 @@ class Samples:
     below: gr.HTML
 
 
-def build_samples(jobs: Jobs) -> Samples:
+def build_samples() -> Samples:
     """Within its tab."""
     with gr.Row(equal_height=False, elem_classes="gl-samples"):
         with gr.Column(elem_classes="gl-card", scale=3, min_width=340):
@@ -171,7 +171,7 @@ def way(sample: Subject, start: str) -> str:
     )
 
 
-def wire_samples(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) -> None:
+def wire_samples(jobs: Jobs, browse: Any, exports: Path) -> None:
     """Connects the components.
 
     Args:
