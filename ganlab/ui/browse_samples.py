@@ -16,7 +16,7 @@ from ganlab.ui.browse_favourites import wire_favourites
 from ganlab.ui.pickable import build_pickable, pickable, picked
 from ganlab.ui.sample_detail import show_near, show_sample
 from ganlab.ui.subject import Subject, as_truncation, from_text, subject, to_text
-from ganlab.ui.viewer import COLUMNS, as_seed, refused
+from ganlab.ui.viewer import COLUMNS, as_seed, refused, small_button
 from ganlab.ui.visitor import QUICK
 from ganlab.walks import around, slerp
 
@@ -64,9 +64,9 @@ def build_samples() -> Samples:
             detail = gr.HTML(EMPTY, elem_id="sample-detail", elem_classes="gl-html")
             with gr.Column(visible=False) as tools:
                 with gr.Row(elem_classes="gl-tight"):
-                    around = _small("More like this", "more-like-this")
-                    from_here = _small("From here to …", "from-here")
-                    keep = _small("♡ Keep", "keep-sample")
+                    around = small_button("More like this", "more-like-this")
+                    from_here = small_button("From here to …", "from-here")
+                    keep = small_button("♡ Keep", "keep-sample")
                 spread = gr.Radio(
                     SPREADS,
                     value=SPREADS[1][1],
@@ -80,10 +80,6 @@ def build_samples() -> Samples:
     return Samples(
         picture, detail, near, heads, tools, spread, around, from_here, keep, start, round_, below
     )
-
-
-def _small(label: str, elem_id: str) -> gr.Button:
-    return gr.Button(label, size="sm", min_width=80, elem_id=elem_id)
 
 
 def draw_samples(opened: Opened, head: Any, seed: Any, truncation: Any, size: Any) -> str:

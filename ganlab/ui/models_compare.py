@@ -15,7 +15,7 @@ from ganlab.titles import title
 from ganlab.ui import figures
 from ganlab.ui.picker import is_shipped, open_picked
 from ganlab.ui.subject import as_truncation
-from ganlab.ui.viewer import as_seed
+from ganlab.ui.viewer import as_seed, small_button
 from ganlab.ui.visitor import QUICK
 
 ALL = ""  # of the heads: a row each
@@ -60,8 +60,8 @@ def build_compare() -> Compare:
         with gr.Row(elem_classes="gl-compare"):
             sides = [_build_side(letter) for letter in "ab"]
         with gr.Row(elem_classes="gl-tight"):
-            another = gr.Button("Other latents", size="sm", min_width=80, elem_id="compare-random")
-            close = gr.Button("Close", size="sm", min_width=80, elem_id="compare-close")
+            another = small_button("Other latents", "compare-random")
+            close = small_button("Close", "compare-close")
     pair, is_open = gr.Textbox(visible=False), gr.Textbox(visible=False)
     return Compare(section, note, sides, another, close, pair, is_open)
 
