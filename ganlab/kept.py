@@ -1,11 +1,9 @@
 """Directions that somebody found and named: checked lists of them, and how they are kept.
 
-As JSON a direction is {"name": …, "vector": base64 of little-endian float32}. All of it may come
-from anywhere: a page, a browser's storage, a zip.
+As JSON a direction is {"name": …, "vector": …}. All of it may come from anywhere: a page, a
+browser's storage, a zip.
 """
 
-import base64
-import binascii
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ganlab import vectors
 from ganlab.files import read_json, write_json
 from ganlab.runs import Run
 
@@ -29,19 +28,14 @@ class Named:
     """A direction.
 
     Attributes:
-        vector: (z_dim,) as base64 text, which is how pages send it and files hold it.
+        vector: (z_dim,) as text, see `vectors`.
     """
 
     name: str
     vector: str
 
     def numbers(self) -> np.ndarray:
-        return np.frombuffer(base64.b64decode(self.vector), "<f4")
-
-
-def to_text(vector: Any) -> str:
-    """A vector (z_dim,), array or tensor, as text."""
-    return base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode()
+        return vectors.from_text(self.vector)
 
 
 def vector_of(text: Any, z_dim: int) -> np.ndarray:
@@ -53,8 +47,8 @@ def vector_of(text: Any, z_dim: int) -> np.ndarray:
     try:
         if not isinstance(text, str) or len(text) > 8 * z_dim:  # base64 needs 5.4 each
             raise TypeError("no text of that length")
-        values = np.frombuffer(base64.b64decode(text, validate=True), "<f4")
-    except (TypeError, ValueError, binascii.Error):
+        values = vectors.from_text(text)
+    except (TypeError, ValueError):
         raise ValueError("This is no direction of this generator: find it again.") from None
     if values.shape != (z_dim,):
         raise ValueError(

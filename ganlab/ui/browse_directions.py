@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from ganlab import directions, kept
+from ganlab import directions, kept, vectors
 from ganlab.jobs import Jobs
 from ganlab.kept import Named
 from ganlab.ui import figures
@@ -183,7 +183,7 @@ def taught(about: Subject, ask: dict[str, Any]) -> tuple[str, str]:
     tested = sum(len(rows) for rows in picks if len(rows) > 2)
     right = directions.told_apart(*picks, prior)
     words = f"Of {tested} picks, {right} fall on the right side of a direction learnt without them."
-    return kept.to_text(vector), words if tested else "Mark three of each to have it checked."
+    return vectors.to_text(vector), words if tested else "Mark three of each to have it checked."
 
 
 def wire_directions(jobs: Jobs, browse: Any, saved: gr.BrowserState) -> None:

@@ -1,6 +1,5 @@
 """Favourites: samples that a visitor keeps, as latent vectors, in their browser."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import gradio as gr
 import numpy as np
 import torch
 
-from ganlab import device, favourites, sampling
+from ganlab import device, favourites, sampling, vectors
 from ganlab.favourites import Favourite, merged, of_store
 from ganlab.jobs import Jobs
 from ganlab.known import UnknownRun
@@ -160,9 +159,8 @@ def wire_favourites(
     def add(store: Any, *values: Any) -> list[Any]:
         try:
             sample = subject(jobs, *values)
-            z = base64.b64encode(sample.z[0].numpy().astype("<f4").tobytes()).decode()
             name = str(values[0])
-            one = Favourite(name, model_title(jobs, name), sample.head, z)
+            one = Favourite(name, model_title(jobs, name), sample.head, vectors.to_text(sample.z))
             before = of_store(store)
             if one in before:
                 gr.Info("This sample is among your favourites already.")

@@ -1,7 +1,5 @@
 """What Browse looks at: a generator, one of its heads, and one latent vector that was picked."""
 
-import base64
-import binascii
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab import sampling
+from ganlab import sampling, vectors
 from ganlab.jobs import Jobs
 from ganlab.opened import Opened
 from ganlab.ui.picker import open_picked
@@ -68,8 +66,7 @@ def as_truncation(value: Any) -> float:
 
 def to_text(z: Tensor, head: str) -> str:
     """A latent (z_dim,) or (1, z_dim) of a head, as the page keeps it."""
-    numbers = base64.b64encode(z.flatten().numpy().astype("<f4").tobytes()).decode()
-    return json.dumps({"head": head, "z": numbers}, ensure_ascii=False)
+    return json.dumps({"head": head, "z": vectors.to_text(z)}, ensure_ascii=False)
 
 
 def from_text(text: Any, z_dim: int) -> tuple[str, Tensor]:
@@ -82,9 +79,8 @@ def from_text(text: Any, z_dim: int) -> tuple[str, Tensor]:
         if not isinstance(text, str) or len(text) > LONGEST_TEXT:
             raise TypeError("no text of a sane length")
         found = json.loads(text)
-        head, numbers = str(found["head"]), base64.b64decode(found["z"], validate=True)
-        values = np.frombuffer(numbers, "<f4")
-    except (TypeError, ValueError, KeyError, RecursionError, binascii.Error):
+        head, values = str(found["head"]), vectors.from_text(found["z"])
+    except (TypeError, ValueError, KeyError, RecursionError):
         raise ValueError("This is no latent vector: pick a sample again.") from None
     return head, checked_latent(values, z_dim)
 
