@@ -13,7 +13,6 @@ from urllib.parse import parse_qs, urlencode
 import gradio as gr
 
 from ganlab.jobs import Jobs
-from ganlab.opened import Opened
 from ganlab.ui.browse_directions import Directions, build_directions, wire_directions
 from ganlab.ui.browse_favourites import Favourites, build_favourites
 from ganlab.ui.browse_find import Find, build_find, wire_find
@@ -23,7 +22,7 @@ from ganlab.ui.browse_take import Take, build_take, wire_take
 from ganlab.ui.browse_time import Time, build_time, wire_time
 from ganlab.ui.explorer import Explorer, build_explorer, wire_explorer
 from ganlab.ui.picker import open_picked
-from ganlab.ui.subject import LEAST_TRUNCATION
+from ganlab.ui.subject import ALL, LEAST_TRUNCATION, head_choices
 from ganlab.ui.viewer import (
     LAST_SEED,
     Viewer,
@@ -38,7 +37,6 @@ from ganlab.ui.viewer import (
 from ganlab.ui.visitor import QUICK
 
 LONGEST_QUERY = 4_000  # characters of an address
-ALL = ""  # of the heads: a row each
 
 
 @dataclass
@@ -125,13 +123,6 @@ def build_browse_panel(jobs: Jobs) -> dict[str, Any]:
         "panel": panel, "note": note, "picture": samples.picture, "views": views,
         "samples": samples, **parts,
     }  # fmt: skip
-
-
-def head_choices(opened: Opened) -> list[tuple[str, str]]:
-    """What can be looked at: all heads at once, if there are several, and each of them."""
-    tasks = opened.config.tasks
-    several = [("All heads, a row each", ALL)] if len(tasks) > 1 else []
-    return several + [(task, task) for task in tasks]
 
 
 def to_query(model: str, head: str, seed: int) -> str:

@@ -15,7 +15,7 @@ from ganlab.ui import figures
 from ganlab.ui.browse_favourites import wire_favourites
 from ganlab.ui.pickable import build_pickable, pickable, picked
 from ganlab.ui.sample_detail import show_near, show_sample
-from ganlab.ui.subject import Subject, as_truncation, from_text, subject, to_text
+from ganlab.ui.subject import Subject, from_text, samples_of, subject, to_text
 from ganlab.ui.viewer import COLUMNS, as_seed, refused, small_button
 from ganlab.ui.visitor import QUICK
 from ganlab.walks import around, slerp
@@ -88,24 +88,16 @@ def draw_samples(opened: Opened, head: Any, seed: Any, truncation: Any, size: An
     Raises:
         ValueError: a seed, a truncation or a size that is none.
     """
-    tasks, number, scale = opened.config.tasks, as_seed(seed), as_truncation(truncation)
     if type(size) is not int or size not in SIZES:
         raise ValueError(f"Choose how many samples there are: {', '.join(map(str, SIZES))}.")
-    rows: Sequence[str] = ()
-    if head in tasks or len(tasks) == 1:
-        n, columns = size, sampling.columns_of(size)
-        shown = [head if head in tasks else tasks[0]]
-    else:
-        n = columns = COLUMNS
-        rows = shown = list(tasks)
-    z = sampling.latents(n, opened.config.z_dim, number) * scale
+    z, ids, rows = samples_of(opened, head, seed, truncation, n=size, across=COLUMNS)
     return _figure(
         opened,
-        z.repeat(len(shown), 1),
-        [head for head in shown for _ in range(n)],
-        columns,
-        alt=f"Generated pictures of seed {number}",
-        caption=f"Seed {number:,}"
+        z,
+        [opened.config.tasks[i] for i in ids],
+        COLUMNS if rows else sampling.columns_of(size),
+        alt=f"Generated pictures of seed {as_seed(seed)}",
+        caption=f"Seed {as_seed(seed):,}"
         + (" · Each column is one latent vector, G's random input" if rows else ""),
         rows=rows,
     )

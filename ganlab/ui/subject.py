@@ -14,6 +14,7 @@ from ganlab.opened import Opened
 from ganlab.ui.picker import open_picked
 from ganlab.ui.viewer import as_seed
 
+ALL = ""  # of the heads: a row each
 LEAST_TRUNCATION = 0.2
 LONGEST_TEXT = 50_000  # characters of a latent: thousands of numbers
 LARGEST = 100.0  # of a latent's numbers: a normal one has none above 6
@@ -55,6 +56,33 @@ def subject(
         return Subject(opened, chosen, z, is_picked=False)
     picked, z = from_text(latent, z_dim)
     return Subject(opened, picked if picked in tasks else chosen, z, is_picked=True)
+
+
+def head_choices(opened: Opened) -> list[tuple[str, str]]:
+    """What can be looked at: all heads at once, if there are several, and each of them."""
+    tasks = opened.config.tasks
+    several = [("All heads, a row each", ALL)] if len(tasks) > 1 else []
+    return several + [(task, task) for task in tasks]
+
+
+def samples_of(
+    opened: Opened, head: Any, seed: Any, truncation: Any, *, n: int, across: int
+) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """The samples of a seed: n of one head or, of all heads, as many for each as are in a row.
+
+    Returns:
+        latents (N, z_dim), their heads as task ids (N,), and what the rows are; () = one head's.
+
+    Raises:
+        ValueError: a seed or a truncation that is none.
+    """
+    tasks = opened.config.tasks
+    rows = () if head in tasks or len(tasks) == 1 else tasks
+    shown = rows or [head if head in tasks else tasks[0]]
+    n = across if rows else n
+    z = sampling.latents(n, opened.config.z_dim, as_seed(seed)) * as_truncation(truncation)
+    ids = torch.tensor([tasks.index(each) for each in shown])
+    return z.repeat(len(ids), 1), ids.repeat_interleave(n), rows
 
 
 def as_truncation(value: Any) -> float:
