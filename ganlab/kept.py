@@ -13,6 +13,7 @@ import numpy as np
 
 from ganlab import vectors
 from ganlab.files import read_json, write_json
+from ganlab.names import presentable
 from ganlab.runs import Run
 
 log = logging.getLogger(__name__)
@@ -70,15 +71,7 @@ def checked_name(name: Any) -> str:
     tidy = " ".join(name.split()) if isinstance(name, str) else ""
     if not tidy:
         raise ValueError("The direction needs a name: type one, such as hair.")
-    if len(tidy) > LONGEST_NAME:
-        raise ValueError(
-            f"This name has {len(tidy)} characters, and a direction's has at most {LONGEST_NAME}."
-        )
-    if not tidy.isprintable():
-        raise ValueError(
-            "This name holds characters that cannot be shown: use letters, digits and spaces."
-        )
-    return tidy
+    return presentable(tidy, LONGEST_NAME, "a direction's")
 
 
 def parse(entries: Any, z_dim: int) -> list[Named]:
