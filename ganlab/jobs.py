@@ -157,10 +157,10 @@ class Jobs(OwnedRuns):
             thread.join(seconds)
         super().close()
 
+    # Inside. All of these are called with the lock held, but for the worker.
+
     def _is_ours(self, job: Job) -> bool:
         return job in self._active or job in self._waiting
-
-    # Inside. All of these are called with the lock held, but for the worker.
 
     def _refuse_if_full(self) -> None:
         if self._closing:
