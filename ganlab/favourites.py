@@ -3,8 +3,6 @@
 As a file they are JSON, or a contact sheet in PNG that holds the same JSON in its text.
 """
 
-import base64
-import binascii
 import io
 import json
 from collections.abc import Sequence
@@ -15,6 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
+
+from ganlab import vectors
 
 FORMAT = "ganlab favourites 1"
 MOST = 200
@@ -33,7 +33,7 @@ class Favourite:
         model: a shipped checkpoint's name or a run's id.
         title: what people call the model.
         head: the task that drew it.
-        z: its latent, float32 little-endian, in base64.
+        z: its latent as text, see `vectors`.
     """
 
     model: str
@@ -70,8 +70,8 @@ class Favourite:
 
 def _latent(text: str) -> np.ndarray:
     try:
-        values = np.frombuffer(base64.b64decode(text, validate=True), "<f4")
-    except (ValueError, binascii.Error):
+        values = vectors.from_text(text)
+    except ValueError:
         raise ValueError("it holds a latent vector that is none") from None
     if not np.isfinite(values).all():
         raise ValueError("it holds a latent vector with numbers that are not finite")

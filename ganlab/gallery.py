@@ -13,8 +13,9 @@ from PIL import Image
 
 from ganlab import checkpoints, contest
 from ganlab.data.catalog import CATALOG
-from ganlab.jobs import Jobs, UnknownRun
+from ganlab.jobs import Jobs
 from ganlab.kinship import fingerprint, hidden
+from ganlab.known import UnknownRun
 from ganlab.runs import FINGERPRINT, RUN_ID, Run
 from ganlab.source import FOLDER as SOURCE_FOLDER
 from ganlab.strategies import STRATEGIES

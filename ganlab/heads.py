@@ -16,6 +16,7 @@ from torch import Tensor
 from ganlab.blending import Part, block_of, mixed, of_one_generator
 from ganlab.models import belongs_to_task
 from ganlab.models.generator import blend
+from ganlab.names import presentable
 from ganlab.source import Source, carve
 
 LONGEST_NAME = 40  # characters
@@ -36,16 +37,7 @@ def checked_name(name: Any, taken: Sequence[str]) -> str:
     """
     if not isinstance(name, str) or not name.strip():
         raise ValueError("The head needs a name: type one, such as half.")
-    name = _tidy(name)
-    if len(name) > LONGEST_NAME:
-        raise ValueError(
-            f"This name has {len(name)} characters, and a head's has at most {LONGEST_NAME}: "
-            "choose a shorter one."
-        )
-    if not name.isprintable():
-        raise ValueError(
-            "This name holds characters that cannot be shown: use letters, digits and spaces."
-        )
+    name = presentable(_tidy(name), LONGEST_NAME, "a head's")
     if name in map(_tidy, taken):
         raise ValueError(f"There is a head {name!r} already: choose another name.")
     return name

@@ -1,11 +1,9 @@
 """Directions that somebody found and named: checked lists of them, and how they are kept.
 
-As JSON a direction is {"name": …, "vector": base64 of little-endian float32}. All of it may come
-from anywhere: a page, a browser's storage, a zip.
+As JSON a direction is {"name": …, "vector": …}. All of it may come from anywhere: a page, a
+browser's storage, a zip.
 """
 
-import base64
-import binascii
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ganlab import vectors
 from ganlab.files import read_json, write_json
+from ganlab.names import presentable
 from ganlab.runs import Run
 
 log = logging.getLogger(__name__)
@@ -29,19 +29,14 @@ class Named:
     """A direction.
 
     Attributes:
-        vector: (z_dim,) as base64 text, which is how pages send it and files hold it.
+        vector: (z_dim,) as text, see `vectors`.
     """
 
     name: str
     vector: str
 
     def numbers(self) -> np.ndarray:
-        return np.frombuffer(base64.b64decode(self.vector), "<f4")
-
-
-def to_text(vector: Any) -> str:
-    """A vector (z_dim,), array or tensor, as text."""
-    return base64.b64encode(np.asarray(vector, "<f4").tobytes()).decode()
+        return vectors.from_text(self.vector)
 
 
 def vector_of(text: Any, z_dim: int) -> np.ndarray:
@@ -53,8 +48,8 @@ def vector_of(text: Any, z_dim: int) -> np.ndarray:
     try:
         if not isinstance(text, str) or len(text) > 8 * z_dim:  # base64 needs 5.4 each
             raise TypeError("no text of that length")
-        values = np.frombuffer(base64.b64decode(text, validate=True), "<f4")
-    except (TypeError, ValueError, binascii.Error):
+        values = vectors.from_text(text)
+    except (TypeError, ValueError):
         raise ValueError("This is no direction of this generator: find it again.") from None
     if values.shape != (z_dim,):
         raise ValueError(
@@ -76,15 +71,7 @@ def checked_name(name: Any) -> str:
     tidy = " ".join(name.split()) if isinstance(name, str) else ""
     if not tidy:
         raise ValueError("The direction needs a name: type one, such as hair.")
-    if len(tidy) > LONGEST_NAME:
-        raise ValueError(
-            f"This name has {len(tidy)} characters, and a direction's has at most {LONGEST_NAME}."
-        )
-    if not tidy.isprintable():
-        raise ValueError(
-            "This name holds characters that cannot be shown: use letters, digits and spaces."
-        )
-    return tidy
+    return presentable(tidy, LONGEST_NAME, "a direction's")
 
 
 def parse(entries: Any, z_dim: int) -> list[Named]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from ganlab.config import PRESETS, TrainConfig
 from ganlab.data.catalog import CATALOG
+from ganlab.names import presentable
 from ganlab.strategies import STRATEGIES
 from ganlab.transfer_config import TransferConfig, is_race
 from ganlab.views import JobView
@@ -40,17 +41,7 @@ def checked_name(name: Any) -> str:
     """
     if not isinstance(name, str):
         raise ValueError("A name is a text: type one.")
-    name = name.strip()
-    if len(name) > LONGEST_NAME:
-        raise ValueError(
-            f"This name has {len(name)} characters, and a model's has at most {LONGEST_NAME}: "
-            "choose a shorter one."
-        )
-    if not name.isprintable():
-        raise ValueError(
-            "This name holds characters that cannot be shown: use letters, digits and spaces."
-        )
-    return name
+    return presentable(name.strip(), LONGEST_NAME, "a model's")
 
 
 def is_name(value: Any) -> bool:

@@ -204,7 +204,7 @@ def test_the_fastest_candidate_wins(monkeypatch):
     }
     tried = []
 
-    def timed(plans: list[Plan], step) -> list[Plan]:
+    def timed(plans: list[Plan], step, deadline) -> list[Plan]:
         keys = [(plan.precision, plan.threads, plan.layout) for plan in plans]
         tried.extend(keys)
         return [replace(p, steps_per_second=speeds[k]) for p, k in zip(plans, keys, strict=True)]
@@ -223,8 +223,23 @@ def test_a_neighbour_who_is_busy_for_a_while_does_not_decide(monkeypatch):
         busy = clock.now < device._SECONDS_PER_CANDIDATE  # while the first alone would be timed
         clock.now += (4 if busy else 1) * (0.02 if plan is quick else 0.03)
 
-    timed = device._time([quick, slow], step)
+    timed = device._time([quick, slow], step, deadline=60.0)
     assert [round(plan.steps_per_second, 3) for plan in timed] == [50, 33.333]
+
+
+def test_on_a_busy_machine_the_best_of_what_was_timed_soon_wins(monkeypatch):
+    clock, tried = SimpleNamespace(now=0.0), []
+    monkeypatch.setattr(device.time, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(device, "available_cores", lambda: 8)
+
+    def step(plan: Plan) -> None:
+        tried.append((plan.precision, plan.layout, plan.threads))
+        clock.now += 1.5 if plan.layout == "channels_last" else 0.5
+
+    monkeypatch.setattr(device, "_timed_step", lambda: step)
+    assert really_measure() == Plan("cpu", "fp32", 8, 2.0, "contiguous")
+    assert len(tried) == 4 and clock.now == device._MOST_SECONDS
 
 
 def test_the_operations_of_the_timed_step_are_counted_right():

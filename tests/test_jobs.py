@@ -25,16 +25,10 @@ from ganlab import perform as perform_module
 from ganlab.config import TrainConfig
 from ganlab.data import catalog, saved
 from ganlab.health import Remedy, Verdict
-from ganlab.jobs import (
-    MAX_CURVE_POINTS,
-    Jobs,
-    JobView,
-    NotOwner,
-    QueueFull,
-    UnknownRun,
-    wait_until_ended,
-)
+from ganlab.jobs import Jobs, QueueFull, wait_until_ended
+from ganlab.known import NotOwner, UnknownRun
 from ganlab.runs import MOVES, UNDER_WAY, IllegalMove, Run, RunIsHeld, all_runs
+from ganlab.views import JobView
 
 ROOT = Path(__file__).parents[1]
 EXPLODES = {
@@ -497,32 +491,6 @@ def test_nobody_learns_a_token_from_what_can_be_watched(jobs, short):
     assert not any(token in text for text in watched + in_folder)
 
 
-MALFORMED = [
-    "", "x", "../x", "..", ".", "/etc/passwd", "x" * 10_000, "a/../../../etc/pass", "%2e%2e%2fx",
-    "................", "aaaaaaaaaaaaaaa/", "aaaaaaaaaaaaaaaa\n", "\0" * 16, "é" * 16, None, 7,
-    1.5, True, ["a" * 16], {"a": 1}, b"a" * 16,
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("run_id", MALFORMED, ids=lambda value: repr(value)[:30])
-def test_what_is_no_id_is_refused_whatever_it_is(jobs, short, run_id):
-    (jobs.folder.parent / "x").mkdir()
-    (jobs.folder.parent / "x" / "status.json").write_text('{"state": "finished"}')
-    for look in (jobs.view, jobs.curve, jobs.run, lambda id_: jobs.grid(id_, 0)):
-        with pytest.raises(UnknownRun, match="this is not the id of a run"):
-            look(run_id)
-    for act in ACTS:
-        with pytest.raises(UnknownRun):
-            getattr(jobs, act)(run_id, "token")
-
-
-def test_an_id_that_nobody_was_given_is_unknown(jobs):
-    (jobs.folder / ("b" * 16)).mkdir()  # a folder, but no run
-    for run_id in ("a" * 16, "b" * 16):
-        with pytest.raises(UnknownRun, match="there is no such run here"):
-            jobs.view(run_id)
-
-
 def test_a_link_still_opens_the_run_after_a_restart(open_jobs, short):
     jobs = open_jobs()
     run_id, token = jobs.submit(short)
@@ -737,27 +705,6 @@ def test_a_killed_servers_runs_are_interrupted_and_go_on_from_their_last_snapsho
     assert ended(jobs, learning).state == "stopped"
     assert rises(steps(run.metrics()))
     wait_until_learning(jobs, waiting)
-
-
-# Curves -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("lines", [0, 1, 2, 199, 200, 201, 400, 401, 1001])
-def test_a_curve_is_thinned_evenly_and_keeps_its_last_line(open_jobs, tmp_path, lines):
-    run, _ = Run.create(tiny(), runs=tmp_path / "runs")
-    run.move("stopped")
-    for step in range(1, lines + 1):
-        losses = {"loss_g": 1.0, "loss_d": 1.0, "d_right": 0.5}
-        run.log_metrics({"step": step, "images_per_second": 1.0, **losses})
-    curve = steps(open_jobs().curve(run.id))
-    assert len(curve) <= MAX_CURVE_POINTS
-    assert curve[-1:] == [lines][: len(curve)]
-    assert (len(curve) == 0) == (lines == 0)
-    assert len({b - a for a, b in pairwise(curve)}) <= 1
-    if lines <= MAX_CURVE_POINTS:
-        assert curve == list(range(1, lines + 1))
-    else:
-        assert len(curve) >= MAX_CURVE_POINTS / 2
 
 
 # Many at once -----------------------------------------------------------------------------------

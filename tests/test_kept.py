@@ -7,8 +7,9 @@ import pytest
 from sources import own_run
 
 from ganlab import kept
-from ganlab.jobs import NotOwner
-from ganlab.kept import Named, added, parse, renamed, to_entries, to_text, without
+from ganlab.kept import Named, added, parse, renamed, to_entries, without
+from ganlab.known import NotOwner
+from ganlab.vectors import to_text
 
 
 def vector(place: int = 0, z_dim: int = 8) -> str:

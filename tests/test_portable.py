@@ -28,13 +28,15 @@ from ganlab.checkpoints import CheckpointError, load_generator, state_bytes
 from ganlab.config import ModelConfig
 from ganlab.estimates import _speeds
 from ganlab.export import export, open_model
-from ganlab.jobs import Jobs, NotOwner, wait_until_ended
-from ganlab.kept import Named, to_text
+from ganlab.jobs import Jobs, wait_until_ended
+from ganlab.kept import Named
+from ganlab.known import NotOwner
 from ganlab.models import build_discriminator
 from ganlab.perform import perform
 from ganlab.portable import open_run
 from ganlab.runs import UNDER_WAY, Run, new_id
 from ganlab.source import source_of_run, write_source
+from ganlab.vectors import to_text
 
 LOOK = {
     "kid": 1.0, "kid_std": 0.1, "samples": 8, "diversity": 0.5, "least_diversity": 0.5,

@@ -15,6 +15,7 @@ from ganlab.ui import downloads, figures, filming, sheets
 from ganlab.ui.filming import FORMATS, LONGEST_FILM
 from ganlab.ui.mixer import MOST_PARTS, is_number
 from ganlab.ui.scratch import scratch_file
+from ganlab.ui.viewer import small_button
 from ganlab.ui.visitor import ACT, refusal
 
 STEPS, STRIP_ROWS = 9, 4
@@ -84,9 +85,9 @@ def renewed(names: Sequence[str]) -> list[Any]:
 
 def build_more() -> More:
     with gr.Row(elem_classes="gl-tight"):
-        take_grid = _small("Download these", "take-grid")
-        take_matrix = _small("Download heads × latents", "take-matrix")
-        copy_link = _small("Copy link", "copy-link")
+        take_grid = small_button("Download these", "take-grid")
+        take_matrix = small_button("Download heads × latents", "take-matrix")
+        copy_link = small_button("Copy link", "copy-link")
     file = downloads.build_file(FILE)
     family = gr.HTML(js_on_load=INTO_VIEW, elem_id="family", elem_classes="gl-html")
     with gr.Accordion("A strip from one to another", open=False) as strip_section:
@@ -119,10 +120,6 @@ def build_more() -> More:
         film_pictures, film_format, make_film, film, film_section, take_grid, take_matrix,
         copy_link, file,
     )  # fmt: skip
-
-
-def _small(label: str, elem_id: str) -> gr.Button:
-    return gr.Button(label, size="sm", min_width=80, elem_id=elem_id)
 
 
 def _choice(label: str, elem_id: str) -> gr.Dropdown:

@@ -13,7 +13,6 @@ from urllib.parse import parse_qs, urlencode
 import gradio as gr
 
 from ganlab.jobs import Jobs
-from ganlab.opened import Opened
 from ganlab.ui.browse_directions import Directions, build_directions, wire_directions
 from ganlab.ui.browse_favourites import Favourites, build_favourites
 from ganlab.ui.browse_find import Find, build_find, wire_find
@@ -23,7 +22,7 @@ from ganlab.ui.browse_take import Take, build_take, wire_take
 from ganlab.ui.browse_time import Time, build_time, wire_time
 from ganlab.ui.explorer import Explorer, build_explorer, wire_explorer
 from ganlab.ui.picker import open_picked
-from ganlab.ui.subject import LEAST_TRUNCATION
+from ganlab.ui.subject import ALL, LEAST_TRUNCATION, head_choices
 from ganlab.ui.viewer import (
     LAST_SEED,
     Viewer,
@@ -38,7 +37,6 @@ from ganlab.ui.viewer import (
 from ganlab.ui.visitor import QUICK
 
 LONGEST_QUERY = 4_000  # characters of an address
-ALL = ""  # of the heads: a row each
 
 
 @dataclass
@@ -107,7 +105,7 @@ def build_browse_panel(jobs: Jobs) -> dict[str, Any]:
         note = build_note("browse")
         with gr.Tabs(elem_id="browse-views") as views:
             with view("samples", "Samples"):
-                samples = build_samples(jobs)
+                samples = build_samples()
                 parts["favourites"] = build_favourites()
             with view("models", "All models"):
                 parts["models"] = build_models(jobs)
@@ -118,20 +116,13 @@ def build_browse_panel(jobs: Jobs) -> dict[str, Any]:
             with view("find", "Find my picture"):
                 parts["find"] = build_find(jobs)
             with view("explore", "Explorer"):
-                parts["explorer"] = build_explorer(jobs)
+                parts["explorer"] = build_explorer()
             with view("take", "Take home"):
-                parts["take"] = build_take(jobs)
+                parts["take"] = build_take()
     return {
         "panel": panel, "note": note, "picture": samples.picture, "views": views,
         "samples": samples, **parts,
     }  # fmt: skip
-
-
-def head_choices(opened: Opened) -> list[tuple[str, str]]:
-    """What can be looked at: all heads at once, if there are several, and each of them."""
-    tasks = opened.config.tasks
-    several = [("All heads, a row each", ALL)] if len(tasks) > 1 else []
-    return several + [(task, task) for task in tasks]
 
 
 def to_query(model: str, head: str, seed: int) -> str:
@@ -189,10 +180,10 @@ def wire_browse(jobs: Jobs, browse: Browse, saved: gr.BrowserState, exports: Pat
     }
     wire_viewer(jobs, browse, saved, draw, [browse.model, *inputs], inputs)
     browse.head.input(lambda head: gr.Radio(visible=bool(head)), browse.head, browse.size, **QUICK)
-    wire_samples(jobs, browse, saved, exports)
-    wire_models(jobs, browse, saved, exports)
-    wire_time(jobs, browse, saved, exports)
-    wire_directions(jobs, browse, saved, exports)
-    wire_find(jobs, browse, saved, exports)
+    wire_samples(jobs, browse, exports)
+    wire_models(jobs, browse, saved)
+    wire_time(jobs, browse)
+    wire_directions(jobs, browse, saved)
+    wire_find(jobs, browse)
     wire_explorer(jobs, browse, exports)
-    wire_take(jobs, browse, saved, exports)
+    wire_take(jobs, browse, exports)

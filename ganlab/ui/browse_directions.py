@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from ganlab import directions, kept
+from ganlab import directions, kept, vectors
 from ganlab.jobs import Jobs
 from ganlab.kept import Named
 from ganlab.ui import figures
@@ -183,15 +183,11 @@ def taught(about: Subject, ask: dict[str, Any]) -> tuple[str, str]:
     tested = sum(len(rows) for rows in picks if len(rows) > 2)
     right = directions.told_apart(*picks, prior)
     words = f"Of {tested} picks, {right} fall on the right side of a direction learnt without them."
-    return kept.to_text(vector), words if tested else "Mark three of each to have it checked."
+    return vectors.to_text(vector), words if tested else "Mark three of each to have it checked."
 
 
-def wire_directions(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) -> None:
-    """Connects the components.
-
-    Args:
-        exports: the folder for what is downloaded.
-    """
+def wire_directions(jobs: Jobs, browse: Any, saved: gr.BrowserState) -> None:
+    """Connects the components."""
     view = browse.directions
     of = [browse.model, browse.shown, browse.head, browse.seed, browse.truncation, browse.latent]
     inputs = [saved, view.local, *of]

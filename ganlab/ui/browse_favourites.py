@@ -1,6 +1,5 @@
 """Favourites: samples that a visitor keeps, as latent vectors, in their browser."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,15 +9,16 @@ import gradio as gr
 import numpy as np
 import torch
 
-from ganlab import device, favourites, sampling
+from ganlab import device, favourites, sampling, vectors
 from ganlab.favourites import Favourite, merged, of_store
-from ganlab.jobs import Jobs, UnknownRun
+from ganlab.jobs import Jobs
+from ganlab.known import UnknownRun
 from ganlab.ui import downloads
 from ganlab.ui.pickable import build_pickable, pickable
 from ganlab.ui.picker import is_shipped, model_title, open_picked
 from ganlab.ui.scratch import scratch_file
 from ganlab.ui.subject import checked_latent, subject
-from ganlab.ui.viewer import refused
+from ganlab.ui.viewer import refused, small_button
 from ganlab.ui.visitor import ACT, QUICK, refusal
 
 COLUMNS = 5  # a phone has room for no more, if one is to be removed by a finger
@@ -56,8 +56,8 @@ def build_favourites() -> Favourites:
         picture = build_pickable("favourites-picture", value=NONE_YET)
         note = gr.HTML(elem_id="favourites-note", elem_classes="gl-html")
         with gr.Row(elem_classes="gl-tight") as tools:
-            take_json = _small("Download as JSON", "favourites-json", visible=False)
-            take_png = _small("Download as PNG", "favourites-png", visible=False)
+            take_json = small_button("Download as JSON", "favourites-json", visible=False)
+            take_png = small_button("Download as PNG", "favourites-png", visible=False)
             load = gr.UploadButton(
                 "Load from a file",
                 file_types=[".json", ".png"],
@@ -65,17 +65,13 @@ def build_favourites() -> Favourites:
                 min_width=80,
                 elem_id="favourites-load",
             )
-            tidy = _small("Remove those of gone generators", "favourites-tidy", visible=False)
-            undo = _small("Undo", "favourites-undo", visible=False)
+            tidy = small_button("Remove those of gone generators", "favourites-tidy", visible=False)
+            undo = small_button("Undo", "favourites-undo", visible=False)
         removed = gr.JSON(visible=False)
         file = downloads.build_file(FILE)
     return Favourites(
         store, section, picture, note, tools, take_json, take_png, load, tidy, undo, removed, file
     )
-
-
-def _small(label: str, elem_id: str, **options: Any) -> gr.Button:
-    return gr.Button(label, size="sm", min_width=80, elem_id=elem_id, **options)
 
 
 def show(jobs: Jobs, name: Any, kept: Sequence[Favourite]) -> list[Any]:
@@ -163,9 +159,8 @@ def wire_favourites(
     def add(store: Any, *values: Any) -> list[Any]:
         try:
             sample = subject(jobs, *values)
-            z = base64.b64encode(sample.z[0].numpy().astype("<f4").tobytes()).decode()
             name = str(values[0])
-            one = Favourite(name, model_title(jobs, name), sample.head, z)
+            one = Favourite(name, model_title(jobs, name), sample.head, vectors.to_text(sample.z))
             before = of_store(store)
             if one in before:
                 gr.Info("This sample is among your favourites already.")

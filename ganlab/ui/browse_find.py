@@ -23,6 +23,7 @@ from ganlab.ui import figures
 from ganlab.ui.find_figures import chosen_figure, search_figure
 from ganlab.ui.picker import is_shipped, open_picked
 from ganlab.ui.subject import subject, to_text
+from ganlab.ui.viewer import small_button
 from ganlab.ui.visitor import ACT, QUICK, refusal
 
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -86,8 +87,8 @@ def build_find(jobs: Jobs) -> Find:
             elem_classes="gl-drop",
         )
         with gr.Row(elem_classes="gl-tight"):
-            own = _small("Try a sample of its own", "find-own")
-            unseen = _small("Try a picture it never trained on", "find-unseen")
+            own = small_button("Try a sample of its own", "find-own")
+            unseen = small_button("Try a picture it never trained on", "find-unseen")
         target = gr.State()
         problem = gr.HTML(elem_id="find-problem", elem_classes="gl-html")
         stage = gr.HTML(elem_id="find-stage", elem_classes="gl-html")
@@ -103,10 +104,6 @@ def build_find(jobs: Jobs) -> Find:
         seen, gr.Timer(SECONDS_BETWEEN_LOOKS, active=False),
         Projections(lambda: jobs.is_training),
     )  # fmt: skip
-
-
-def _small(label: str, elem_id: str) -> gr.Button:
-    return gr.Button(label, size="sm", min_width=80, elem_id=elem_id)
 
 
 def uploaded(path: Any) -> Target:
@@ -179,12 +176,8 @@ def showing(view: ProjectionView, name: str) -> list[Any]:
     ]
 
 
-def wire_find(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) -> None:
-    """Connects the components.
-
-    Args:
-        exports: the folder for what is downloaded.
-    """
+def wire_find(jobs: Jobs, browse: Any) -> None:
+    """Connects the components."""
     find: Find = browse.find
     projections = find.projections
 

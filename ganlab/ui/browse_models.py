@@ -144,12 +144,8 @@ def act_on(jobs: Jobs, act: str, name: str, to: str, store: Any) -> tuple[dict[s
     raise refusal("Cannot do this", ValueError("There is no such button here: reload the page."))
 
 
-def wire_models(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) -> None:
-    """Connects the components.
-
-    Args:
-        exports: the folder for what is downloaded.
-    """
+def wire_models(jobs: Jobs, browse: Any, saved: gr.BrowserState) -> None:
+    """Connects the components."""
     models: Models = browse.models
 
     def show(store: Any, notice: str = "") -> str:

@@ -15,8 +15,8 @@ from ganlab.ui import figures
 from ganlab.ui.browse_favourites import wire_favourites
 from ganlab.ui.pickable import build_pickable, pickable, picked
 from ganlab.ui.sample_detail import show_near, show_sample
-from ganlab.ui.subject import Subject, as_truncation, from_text, subject, to_text
-from ganlab.ui.viewer import COLUMNS, as_seed, refused
+from ganlab.ui.subject import Subject, from_text, samples_of, subject, to_text
+from ganlab.ui.viewer import COLUMNS, as_seed, refused, small_button
 from ganlab.ui.visitor import QUICK
 from ganlab.walks import around, slerp
 
@@ -54,7 +54,7 @@ class Samples:
     below: gr.HTML
 
 
-def build_samples(jobs: Jobs) -> Samples:
+def build_samples() -> Samples:
     """Within its tab."""
     with gr.Row(equal_height=False, elem_classes="gl-samples"):
         with gr.Column(elem_classes="gl-card", scale=3, min_width=340):
@@ -64,9 +64,9 @@ def build_samples(jobs: Jobs) -> Samples:
             detail = gr.HTML(EMPTY, elem_id="sample-detail", elem_classes="gl-html")
             with gr.Column(visible=False) as tools:
                 with gr.Row(elem_classes="gl-tight"):
-                    around = _small("More like this", "more-like-this")
-                    from_here = _small("From here to …", "from-here")
-                    keep = _small("♡ Keep", "keep-sample")
+                    around = small_button("More like this", "more-like-this")
+                    from_here = small_button("From here to …", "from-here")
+                    keep = small_button("♡ Keep", "keep-sample")
                 spread = gr.Radio(
                     SPREADS,
                     value=SPREADS[1][1],
@@ -82,34 +82,22 @@ def build_samples(jobs: Jobs) -> Samples:
     )
 
 
-def _small(label: str, elem_id: str) -> gr.Button:
-    return gr.Button(label, size="sm", min_width=80, elem_id=elem_id)
-
-
 def draw_samples(opened: Opened, head: Any, seed: Any, truncation: Any, size: Any) -> str:
     """The samples of a seed, of one head or of all.
 
     Raises:
         ValueError: a seed, a truncation or a size that is none.
     """
-    tasks, number, scale = opened.config.tasks, as_seed(seed), as_truncation(truncation)
     if type(size) is not int or size not in SIZES:
         raise ValueError(f"Choose how many samples there are: {', '.join(map(str, SIZES))}.")
-    rows: Sequence[str] = ()
-    if head in tasks or len(tasks) == 1:
-        n, columns = size, sampling.columns_of(size)
-        shown = [head if head in tasks else tasks[0]]
-    else:
-        n = columns = COLUMNS
-        rows = shown = list(tasks)
-    z = sampling.latents(n, opened.config.z_dim, number) * scale
+    z, ids, rows = samples_of(opened, head, seed, truncation, n=size, across=COLUMNS)
     return _figure(
         opened,
-        z.repeat(len(shown), 1),
-        [head for head in shown for _ in range(n)],
-        columns,
-        alt=f"Generated pictures of seed {number}",
-        caption=f"Seed {number:,}"
+        z,
+        [opened.config.tasks[i] for i in ids],
+        COLUMNS if rows else sampling.columns_of(size),
+        alt=f"Generated pictures of seed {as_seed(seed)}",
+        caption=f"Seed {as_seed(seed):,}"
         + (" · Each column is one latent vector, G's random input" if rows else ""),
         rows=rows,
     )
@@ -171,7 +159,7 @@ def way(sample: Subject, start: str) -> str:
     )
 
 
-def wire_samples(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) -> None:
+def wire_samples(jobs: Jobs, browse: Any, exports: Path) -> None:
     """Connects the components.
 
     Args:

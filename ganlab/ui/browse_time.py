@@ -15,7 +15,6 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-import torch
 from torch import Tensor
 
 from ganlab import films, past, sampling
@@ -25,9 +24,8 @@ from ganlab.runs import KEPT_SNAPSHOTS, NoSuchSnapshot, Run
 from ganlab.ui import figures, sheets
 from ganlab.ui.blend_more import FORMATS
 from ganlab.ui.picker import is_shipped
-from ganlab.ui.subject import as_truncation, subject
+from ganlab.ui.subject import samples_of, subject
 from ganlab.ui.time_film import film_of
-from ganlab.ui.viewer import as_seed
 from ganlab.ui.visitor import refusal
 
 COLUMNS, ROWS_OF_ONE = 6, 4
@@ -101,14 +99,8 @@ def look_of(
     if name != shown:
         head, latent = "", ""
     chosen = subject(jobs, name, head, seed, truncation, latent)
-    tasks, z_dim = chosen.opened.config.tasks, chosen.opened.config.z_dim
-    rows = tasks if len(tasks) > 1 and head not in tasks else ()
-    n = COLUMNS if rows else COLUMNS * ROWS_OF_ONE
-    z = sampling.latents(n, z_dim, as_seed(seed)) * as_truncation(truncation)
-    if rows:
-        z, ids = z.repeat(len(rows), 1), torch.arange(len(rows)).repeat_interleave(COLUMNS)
-    else:
-        ids = torch.full((n,), tasks.index(head) if head in tasks else 0)
+    n = COLUMNS * ROWS_OF_ONE
+    z, ids, rows = samples_of(chosen.opened, head, seed, truncation, n=n, across=COLUMNS)
     one = (chosen.z, chosen.ids) if chosen.is_picked else None
     return Look(jobs.run(name), z, ids, rows, one, chosen.head)
 
@@ -247,12 +239,8 @@ def build_time(jobs: Jobs) -> Time:
     return Time(picture, film_format, make_film, film)
 
 
-def wire_time(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) -> None:
-    """Connects the components.
-
-    Args:
-        exports: the folder for what is downloaded.
-    """
+def wire_time(jobs: Jobs, browse: Any) -> None:
+    """Connects the components."""
     view = browse.time
     inputs = [browse.model, browse.shown, browse.head, browse.seed, browse.truncation]
     inputs.append(browse.latent)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab import device, directions, kept, sampling
+from ganlab import device, directions, kept, sampling, vectors
 from ganlab.directions import Principal
 from ganlab.jobs import Jobs
 from ganlab.kept import Named
@@ -57,7 +57,7 @@ def rows_of(
     shares = zip(found.vectors.numpy(), found.shares.tolist(), strict=True)
     for number, (vector, share) in enumerate(shares, start=1):
         if not any(kept.is_same(vector, each) for each in names):
-            named = Named(f"Direction {number}", kept.to_text(vector))
+            named = Named(f"Direction {number}", vectors.to_text(vector))
             rows.append(Row(named, note=percent(share)))
     return rows
 

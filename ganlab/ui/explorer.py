@@ -43,7 +43,7 @@ class Explorer:
     live: gr.Textbox  # the generator that is being explored; "" = none
 
 
-def build_explorer(jobs: Jobs) -> Explorer:
+def build_explorer() -> Explorer:
     """Within its tab."""
     gr.set_static_paths([WORKER, LIBRARY, LOADER, WASM])
     with gr.Column(elem_classes="gl-card"):

@@ -82,8 +82,19 @@ from your pictures: a <b class="gl-g">generator</b> of your own in about a minut
 pictures, or take one of our sets, and press Start.</p></div>"""
 
 
+def data_uri(content: bytes, form: str) -> str:
+    """An address that holds a file itself, of a form such as image/png."""
+    return f"data:{form};base64,{base64.b64encode(content).decode()}"
+
+
 def jpeg_uri(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+    return data_uri(jpeg, "image/jpeg")
+
+
+def png_uri(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return data_uri(buffer.getvalue(), "image/png")
 
 
 def data_card(entry: CatalogEntry, strip: Image.Image | None) -> str:
@@ -94,10 +105,7 @@ def data_card(entry: CatalogEntry, strip: Image.Image | None) -> str:
             f"{entry.download_mb:.0f} MB</div>"
         )
     else:
-        buffer = io.BytesIO()
-        strip.save(buffer, "PNG")
-        uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-        picture = f'<img src="{uri}" alt="Real pictures from {escape(entry.title)}">'
+        picture = f'<img src="{png_uri(strip)}" alt="Real pictures from {escape(entry.title)}">'
     colour = "colour" if entry.channels == 3 else "grey"
     return (
         f'<div class="gl-data">{picture}<p>{escape(entry.summary)}</p>'

@@ -36,9 +36,7 @@ def film(
         grids.append(sampling.grid(pixels, columns))
         if len(grids) == 1:
             height, width = (side * _zoom(grids[0]) for side in grids[0].shape[:2])
-            films.need_memory("gif" if kind == films.SMALLEST else kind, total, width, height)
-            if total * grids[0].nbytes > MOST_BYTES:
-                raise ValueError("This film is too large: make it shorter, or choose one head.")
+            need_memory(kind, total, width, height, total * grids[0].nbytes)
         share = DRAWING * (len(grids) / total)
         progress(share, desc=f"Drawing picture {len(grids)} of {total}")
     kind, content = films.encode(
@@ -51,6 +49,18 @@ def film(
         ),
     )
     return kind, content, width
+
+
+def need_memory(kind: str, total: int, width: int, height: int, n_bytes: int) -> None:
+    """Raises ValueError if a film would fill the memory.
+
+    Args:
+        total: how many frames it shows.
+        n_bytes: of all that are drawn.
+    """
+    films.need_memory("gif" if kind == films.SMALLEST else kind, total, width, height)
+    if n_bytes > MOST_BYTES:
+        raise ValueError("This film is too large: make it shorter, or choose one head.")
 
 
 def _zoom(grid: np.ndarray) -> int:

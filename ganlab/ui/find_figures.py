@@ -1,13 +1,12 @@
 """What Find my picture shows: the picture beside what was found, and how near it is, in words."""
 
-import base64
-import io
 from html import escape
 
 import numpy as np
 
 from ganlab import sampling
 from ganlab.projections import ProjectionView
+from ganlab.ui import figures
 
 SAME, CLOSE, RELATED = 0.15, 0.45, 0.8  # distances, as `Found.distance`
 CURVE_WIDTH, CURVE_HEIGHT, MOST_POINTS = 200, 60, 100
@@ -35,7 +34,7 @@ def _stage(left: str, right: str, words: str) -> str:
 
 
 def _figure(title: str, pixels: np.ndarray) -> str:
-    uri = png_uri(pixels)
+    uri = figures.png_uri(sampling.to_image(pixels))
     return (
         f'<figure><img src="{uri}" alt="{escape(title)}">'
         f"<figcaption>{escape(title)}</figcaption></figure>"
@@ -44,13 +43,6 @@ def _figure(title: str, pixels: np.ndarray) -> str:
 
 def _nothing(text: str) -> str:
     return f'<figure><div class="gl-waiting">{text}</div><figcaption>Found</figcaption></figure>'
-
-
-def png_uri(pixels: np.ndarray) -> str:
-    """(H, W, 1 or 3) uint8."""
-    buffer = io.BytesIO()
-    sampling.to_image(pixels).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _words(view: ProjectionView) -> str:
@@ -130,4 +122,5 @@ def _curve(values: tuple[float, ...]) -> str:
 
 def _download(view: ProjectionView) -> str:
     pair = np.concatenate([view.target, view.best.pixels], axis=1)
-    return f'<p><a href="{png_uri(pair)}" download="ganlab-found.png">Download both as PNG</a></p>'
+    uri = figures.png_uri(sampling.to_image(pair))
+    return f'<p><a href="{uri}" download="ganlab-found.png">Download both as PNG</a></p>'

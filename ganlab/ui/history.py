@@ -7,7 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from ganlab.jobs import Jobs, UnknownRun
+from ganlab.jobs import Jobs
+from ganlab.known import UnknownRun
 from ganlab.ui import figures
 from ganlab.ui.picker import when_begun
 

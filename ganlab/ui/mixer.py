@@ -4,7 +4,6 @@ All of it happens in the browser (`mixer.js`), so that it follows the hand; what
 a share for each part.
 """
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from ganlab import mixing, sampling
 from ganlab.blending import Part
+from ganlab.ui import figures
 
 SCRIPT = Path(__file__).with_suffix(".js").read_text()
 MOST_PARTS = 12
@@ -40,10 +40,7 @@ def mixer_value(of: str, parts: Sequence[Part], shares: Sequence[float], z: Tens
         z: a latent (1, z_dim), of which each corner shows the picture, for as long as these parts
             are chosen.
     """
-    faces = [
-        "data:image/jpeg;base64," + base64.b64encode(sampling.to_jpeg(pixels, 85)).decode()
-        for pixels in mixing.heads(parts, z)
-    ]
+    faces = [figures.jpeg_uri(sampling.to_jpeg(each, 85)) for each in mixing.heads(parts, z)]
     return {
         "of": of,
         "names": [part.name for part in parts],

@@ -6,19 +6,17 @@ from html import escape
 from typing import Any
 
 import gradio as gr
-import torch
 
-from ganlab import device, sampling
+from ganlab import sampling
 from ganlab.jobs import Jobs
 from ganlab.opened import Opened
 from ganlab.titles import title
 from ganlab.ui import figures
 from ganlab.ui.picker import is_shipped, open_picked
-from ganlab.ui.subject import as_truncation
-from ganlab.ui.viewer import as_seed
+from ganlab.ui.subject import head_choices, samples_of
+from ganlab.ui.viewer import as_seed, small_button
 from ganlab.ui.visitor import QUICK
 
-ALL = ""  # of the heads: a row each
 COLUMNS, SAMPLES = 4, 16
 OPEN_NOW = """() => "1" """
 CLOSED_NOW = """() => "" """
@@ -60,8 +58,8 @@ def build_compare() -> Compare:
         with gr.Row(elem_classes="gl-compare"):
             sides = [_build_side(letter) for letter in "ab"]
         with gr.Row(elem_classes="gl-tight"):
-            another = gr.Button("Other latents", size="sm", min_width=80, elem_id="compare-random")
-            close = gr.Button("Close", size="sm", min_width=80, elem_id="compare-close")
+            another = small_button("Other latents", "compare-random")
+            close = small_button("Close", "compare-close")
     pair, is_open = gr.Textbox(visible=False), gr.Textbox(visible=False)
     return Compare(section, note, sides, another, close, pair, is_open)
 
@@ -109,19 +107,10 @@ def words_on(first: Opened, second: Opened, seed: int) -> str:
     return f"{same} As both learnt apart, it means something else in each."
 
 
-def draw_side(opened: Opened, head: Any, seed: int, truncation: float) -> str:
+def draw_side(opened: Opened, head: Any, seed: int, truncation: Any) -> str:
     """Samples of one head, or a row of each."""
-    tasks = opened.config.tasks
-    if head == ALL and len(tasks) > 1:
-        rows, n = tasks, COLUMNS
-        ids = torch.arange(len(tasks)).repeat_interleave(COLUMNS)
-    else:
-        rows, n = (), SAMPLES
-        ids = torch.full((n,), tasks.index(head) if head in tasks else 0)
-    z = (sampling.latents(n, opened.config.z_dim, seed) * truncation).repeat(len(ids) // n, 1)
-    places = torch.arange(len(ids))
-    pixels = device.side_by_side(lambda part: opened.draw(z[part], ids[part]), places)
-    jpeg = sampling.to_jpeg(sampling.grid(pixels, COLUMNS))
+    z, ids, rows = samples_of(opened, head, seed, truncation, n=SAMPLES, across=COLUMNS)
+    jpeg = sampling.to_jpeg(sampling.grid(opened.draw_now(z, ids), COLUMNS))
     return figures.samples_figure(jpeg, f"Samples of seed {seed}", "", rows)
 
 
@@ -131,10 +120,10 @@ def draw(jobs: Jobs, pair: Any, heads: list[Any], seed: Any, truncation: Any) ->
     if not names:
         return [gr.skip()] * 5
     try:
-        number, factor = as_seed(seed), as_truncation(truncation)
+        number = as_seed(seed)
         both = [open_picked(jobs, name) for name in names]
         pictures = [
-            draw_side(opened, head, number, factor)
+            draw_side(opened, head, number, truncation)
             for opened, head in zip(both, heads, strict=True)
         ]
         note = figures.notice(words_on(*both, number))
@@ -159,19 +148,15 @@ def wire_compare(jobs: Jobs, browse: Any, compare: Compare, gallery: gr.HTML) ->
         pair = json.dumps(data.get("names"))
         if not names_in(pair):
             return ["", gr.Column(visible=False), *[gr.skip()] * 7]
-        choices: list[list[tuple[str, str]]] = []
         try:
-            for name in names_in(pair):
-                tasks = open_picked(jobs, name).config.tasks
-                several = [("All heads, a row each", ALL)] if len(tasks) > 1 else []
-                choices.append([(task, task) for task in tasks] + several)
+            both = [open_picked(jobs, name) for name in names_in(pair)]
         except ValueError as error:
             wrong = [figures.mistake(str(error)), *[""] * 4]
             return ["", gr.Column(visible=True), *[gr.skip()] * 2, *wrong]
-        firsts = [each[0][1] for each in choices]
+        firsts = [opened.config.tasks[0] for opened in both]
         updates = [
-            gr.Dropdown(choices=each, value=first)
-            for each, first in zip(choices, firsts, strict=True)
+            gr.Dropdown(choices=head_choices(opened), value=first)
+            for opened, first in zip(both, firsts, strict=True)
         ]
         return [
             pair,

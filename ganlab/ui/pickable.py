@@ -1,6 +1,5 @@
 """Figures of samples of which each can be picked: every cell brings its latent vector along."""
 
-import base64
 import json
 from collections.abc import Sequence
 from html import escape
@@ -11,7 +10,7 @@ import gradio as gr
 import numpy as np
 from torch import Tensor
 
-from ganlab import sampling
+from ganlab import sampling, vectors
 from ganlab.ui import figures
 
 SCRIPT = Path(__file__).with_suffix(".js").read_text()
@@ -49,7 +48,6 @@ def pickable(
         removable: a number for each that tells the event `input` which one is to go; () = none.
     """
     jpeg = sampling.to_jpeg(sampling.grid(pixels, columns))
-    numbers = base64.b64encode(z.numpy().astype("<f4").tobytes()).decode()
     n_rows = -(-len(pixels) // columns)
     labels = names or [
         f"Sample {i % columns + 1 if rows else i + 1} of {head}" for i, head in enumerate(heads)
@@ -68,7 +66,7 @@ def pickable(
     tracks = f"grid-template: repeat({n_rows}, 1fr) / repeat({columns}, 1fr)"
     heads_of_cells = escape(json.dumps(list(heads)))
     over = (
-        f'<div class="gl-cells" data-z="{numbers}" data-heads="{heads_of_cells}" '
+        f'<div class="gl-cells" data-z="{vectors.to_text(z)}" data-heads="{heads_of_cells}" '
         f'style="{tracks}">{"".join(cells)}</div>'
     )
     return figures.samples_figure(jpeg, alt, caption, rows, over)

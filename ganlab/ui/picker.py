@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from ganlab import checkpoints, kinship
-from ganlab.jobs import Jobs, NotOwner, UnknownRun
+from ganlab.jobs import Jobs
+from ganlab.known import NotOwner, UnknownRun
 from ganlab.opened import Opened, open_run, open_shipped
 from ganlab.runs import RUN_ID, Run
 from ganlab.ui import figures

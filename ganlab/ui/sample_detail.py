@@ -1,7 +1,5 @@
 """One sample: large, with its latent vector, in every head, and what it is nearest to."""
 
-import base64
-import io
 from html import escape
 from typing import Any
 
@@ -13,6 +11,7 @@ from ganlab import device, originals, sampling
 from ganlab.copies import CLOSE, COPIED, NEW
 from ganlab.jobs import Jobs
 from ganlab.originals import NoOriginals
+from ganlab.ui.figures import png_uri
 from ganlab.ui.pickable import pickable
 from ganlab.ui.picker import is_shipped
 from ganlab.ui.subject import Subject
@@ -48,14 +47,14 @@ def show_sample(sample: Subject) -> list[str]:
 
 def _large(pixels: np.ndarray, sample: Subject) -> str:
     image = sampling.to_image(pixels)
-    small, large = _png_uri(image), image
+    small, large = png_uri(image), image
     if image.width < SIDE:
         large = image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
     z = sample.z[0].tolist()
     numbers = ", ".join(f"{value:.3f}" for value in z)
     length = float(sample.z.norm()) / len(z) ** 0.5
     return (
-        f'<figure class="gl-sample"><img src="{_png_uri(large)}" width="{SIDE}" height="{SIDE}" '
+        f'<figure class="gl-sample"><img src="{png_uri(large)}" width="{SIDE}" height="{SIDE}" '
         f'alt="The sample that was picked, of {escape(sample.head)}"><figcaption>'
         f"<b>{escape(sample.head)}</b> · {len(z)} numbers of length {length:.2f} (1 is usual) · "
         f'<a href="{small}" download="ganlab-sample.png">PNG</a>'
@@ -85,7 +84,7 @@ def show_near(jobs: Jobs, name: Any, sample: Subject) -> str:
     if near.verdict == COPIED and found.usually_copied:
         also = f" So are {100 * found.usually_copied:.0f} % of the pictures that never trained."
     pictures = "".join(
-        f'<figure><img src="{_png_uri(sampling.to_image(picture))}" alt="A training picture">'
+        f'<figure><img src="{png_uri(sampling.to_image(picture))}" alt="A training picture">'
         f"<figcaption>{distance:.2f}</figcaption></figure>"
         for picture, distance in zip(near.pictures, near.distances, strict=True)
     )
@@ -96,9 +95,3 @@ def show_near(jobs: Jobs, name: Any, sample: Subject) -> str:
         f"{escape(sample.head)}, in thumbnails; below each, its distance over the usual one "
         "between a training picture and its nearest.</p></div>"
     )
-
-
-def _png_uri(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,13 +1,12 @@
 """Figures of many small pictures: what Blend shows and gives away."""
 
-import base64
-import io
 from collections.abc import Sequence
 from html import escape
 
 import numpy as np
 
 from ganlab import sampling
+from ganlab.ui import figures
 
 
 def sheet(
@@ -27,9 +26,7 @@ def sheet(
         rows, heads: what each row and each column is; () = nothing to say.
     """
     image = sampling.to_image(sampling.grid(pixels, columns))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    uri = figures.png_uri(image)
     above = "".join(f"<span>{escape(head)}</span>" for head in heads)
     beside = "".join(f"<span>{escape(row)}</span>" for row in rows)
     tracks = f'style="grid-template-columns: repeat({columns}, minmax(0, 1fr))"'
@@ -47,8 +44,7 @@ def sheet(
 
 def film(content: bytes, kind: str, name: str, side: int) -> str:
     """A film that plays at once and in a loop, and can be taken home."""
-    form = "video/mp4" if kind == "mp4" else f"image/{kind}"
-    uri = f"data:{form};base64," + base64.b64encode(content).decode()
+    uri = figures.data_uri(content, "video/mp4" if kind == "mp4" else f"image/{kind}")
     shown = (
         f'<video src="{uri}" width="{side}" autoplay loop muted playsinline controls></video>'
         if kind == "mp4"

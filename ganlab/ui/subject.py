@@ -1,7 +1,5 @@
 """What Browse looks at: a generator, one of its heads, and one latent vector that was picked."""
 
-import base64
-import binascii
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab import sampling
+from ganlab import sampling, vectors
 from ganlab.jobs import Jobs
 from ganlab.opened import Opened
 from ganlab.ui.picker import open_picked
 from ganlab.ui.viewer import as_seed
 
+ALL = ""  # of the heads: a row each
 LEAST_TRUNCATION = 0.2
 LONGEST_TEXT = 50_000  # characters of a latent: thousands of numbers
 LARGEST = 100.0  # of a latent's numbers: a normal one has none above 6
@@ -59,6 +58,33 @@ def subject(
     return Subject(opened, picked if picked in tasks else chosen, z, is_picked=True)
 
 
+def head_choices(opened: Opened) -> list[tuple[str, str]]:
+    """What can be looked at: all heads at once, if there are several, and each of them."""
+    tasks = opened.config.tasks
+    several = [("All heads, a row each", ALL)] if len(tasks) > 1 else []
+    return several + [(task, task) for task in tasks]
+
+
+def samples_of(
+    opened: Opened, head: Any, seed: Any, truncation: Any, *, n: int, across: int
+) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """The samples of a seed: n of one head or, of all heads, as many for each as are in a row.
+
+    Returns:
+        latents (N, z_dim), their heads as task ids (N,), and what the rows are; () = one head's.
+
+    Raises:
+        ValueError: a seed or a truncation that is none.
+    """
+    tasks = opened.config.tasks
+    rows = () if head in tasks or len(tasks) == 1 else tasks
+    shown = rows or [head if head in tasks else tasks[0]]
+    n = across if rows else n
+    z = sampling.latents(n, opened.config.z_dim, as_seed(seed)) * as_truncation(truncation)
+    ids = torch.tensor([tasks.index(each) for each in shown])
+    return z.repeat(len(ids), 1), ids.repeat_interleave(n), rows
+
+
 def as_truncation(value: Any) -> float:
     """A truncation from whatever the page sends, or ValueError."""
     if type(value) not in (int, float) or not LEAST_TRUNCATION <= value <= 1:
@@ -68,8 +94,7 @@ def as_truncation(value: Any) -> float:
 
 def to_text(z: Tensor, head: str) -> str:
     """A latent (z_dim,) or (1, z_dim) of a head, as the page keeps it."""
-    numbers = base64.b64encode(z.flatten().numpy().astype("<f4").tobytes()).decode()
-    return json.dumps({"head": head, "z": numbers}, ensure_ascii=False)
+    return json.dumps({"head": head, "z": vectors.to_text(z)}, ensure_ascii=False)
 
 
 def from_text(text: Any, z_dim: int) -> tuple[str, Tensor]:
@@ -82,9 +107,8 @@ def from_text(text: Any, z_dim: int) -> tuple[str, Tensor]:
         if not isinstance(text, str) or len(text) > LONGEST_TEXT:
             raise TypeError("no text of a sane length")
         found = json.loads(text)
-        head, numbers = str(found["head"]), base64.b64decode(found["z"], validate=True)
-        values = np.frombuffer(numbers, "<f4")
-    except (TypeError, ValueError, KeyError, RecursionError, binascii.Error):
+        head, values = str(found["head"]), vectors.from_text(found["z"])
+    except (TypeError, ValueError, KeyError, RecursionError):
         raise ValueError("This is no latent vector: pick a sample again.") from None
     return head, checked_latent(values, z_dim)
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ganlab import films, sampling
 from ganlab.past import Moment
 from ganlab.runs import NoSuchSnapshot
-from ganlab.ui import figures
+from ganlab.ui import figures, filming
 
 FPS = 8
 FIRST, EACH, LAST = 6, 3, 16  # frames for which a moment is shown
@@ -29,19 +29,23 @@ def film_of(
         progress: as of gradio.
 
     Raises:
-        ValueError: nothing is left to show.
+        ValueError: nothing is left to show, or it would fill the memory.
     """
-    frames = []
+    frames: list[np.ndarray] = []
     for number, moment in enumerate(moments):
         progress(0.6 * number / len(moments), desc=f"Moment {number + 1} of {len(moments)}")
         try:
             picture = frame(*draw(moment.step), moment, number / max(len(moments) - 1, 1))
         except NoSuchSnapshot:  # its training keeps another one by now
             continue
+        if not frames:
+            height, width, _ = picture.shape
+            total = sum(_times(len(moments)))
+            filming.need_memory(kind, total, width, height, len(moments) * picture.nbytes)
         frames.append(picture)
     if not frames:
         raise ValueError("These moments are not kept any more: look again.")
-    times = [FIRST, *[EACH] * (len(frames) - 2), LAST][-len(frames) :]
+    times = _times(len(frames))
     shown = [picture for picture, n in zip(frames, times, strict=True) for _ in range(n)]
     kind, content = films.encode(
         shown,
@@ -50,6 +54,11 @@ def film_of(
         on_progress=lambda share: progress(0.6 + 0.4 * share, desc="Writing the film"),
     )
     return kind, content, frames[0].shape[1]
+
+
+def _times(n: int) -> list[int]:
+    """For how many frames each of n moments is shown."""
+    return [FIRST, *[EACH] * (n - 2), LAST][-n:]
 
 
 def frame(grid: np.ndarray, one: np.ndarray | None, moment: Moment, share: float) -> np.ndarray:

@@ -5,7 +5,8 @@ from typing import Any
 
 import gradio as gr
 
-from ganlab.jobs import Jobs, UnknownRun
+from ganlab.jobs import Jobs
+from ganlab.known import UnknownRun
 from ganlab.ui.picker import model_choices
 from ganlab.ui.transfer_form import (
     NEAREST,

@@ -4,7 +4,6 @@ Uploads are taken in at once, cleaned, under `uploads/` of GANLAB_HOME: nothing 
 server has cached is needed later. They are removed after a day; a run keeps its own copy.
 """
 
-import base64
 import io
 import os
 import re
@@ -397,7 +396,7 @@ def tiles(
 def _tile(entry: Entry, thumbnail: bytes | None, ticked: bool) -> str:
     name = escape(entry.name)
     picture = (
-        f'<img src="{_webp_uri(thumbnail)}" alt="" loading="lazy">'
+        f'<img src="{figures.data_uri(thumbnail, "image/webp")}" alt="" loading="lazy">'
         if thumbnail
         else '<span class="gl-nothing">?</span>'
     )
@@ -416,10 +415,6 @@ def _tile(entry: Entry, thumbnail: bytes | None, ticked: bool) -> str:
         f'<span><b title="{name}">{name}</b><em>{escape(status)}</em> '
         f"{notes}</span></label></li>"
     )
-
-
-def _webp_uri(webp: bytes) -> str:
-    return "data:image/webp;base64," + base64.b64encode(webp).decode()
 
 
 def ticked(data: Any) -> dict[int, bool]:

@@ -67,14 +67,14 @@ def build_seed(name: str) -> dict[str, Any]:
     with gr.Row(elem_classes="gl-tight"):
         return {
             "seed": seed,
-            "before": _small("Previous", f"{name}-before"),
-            "after": _small("Next", f"{name}-after"),
-            "anything": _small("Random", f"{name}-random"),
+            "before": small_button("Previous", f"{name}-before"),
+            "after": small_button("Next", f"{name}-after"),
+            "anything": small_button("Random", f"{name}-random"),
         }
 
 
-def _small(label: str, elem_id: str) -> gr.Button:
-    return gr.Button(label, size="sm", min_width=80, elem_id=elem_id)
+def small_button(label: str, elem_id: str, **options: Any) -> gr.Button:
+    return gr.Button(label, size="sm", min_width=80, elem_id=elem_id, **options)
 
 
 def build_note(name: str) -> gr.HTML:

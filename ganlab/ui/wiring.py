@@ -14,7 +14,8 @@ import gradio as gr
 
 from ganlab.config import TrainConfig
 from ganlab.export import export
-from ganlab.jobs import Jobs, UnknownRun
+from ganlab.jobs import Jobs
+from ganlab.known import UnknownRun
 from ganlab.transfer_config import TransferConfig
 from ganlab.ui import downloads, figures
 from ganlab.ui.history import CONFIRM, NO_RUN, History, delete_run, list_runs, open_download

@@ -18,7 +18,7 @@ from ganlab.ui import browse
 from ganlab.ui.browse_samples import draw_samples, neighbours, way
 from ganlab.ui.picker import open_picked
 from ganlab.ui.sample_detail import show_near, show_sample
-from ganlab.ui.subject import LARGEST, from_text, subject, to_text
+from ganlab.ui.subject import ALL, LARGEST, from_text, head_choices, subject, to_text
 from ganlab.ui.viewer import LAST_SEED, as_seed
 
 
@@ -39,7 +39,7 @@ def pixels_of(figure: str) -> np.ndarray:
 
 
 def test_all_heads_have_a_row_each_with_its_name(two):
-    figure = draw_samples(two, browse.ALL, 3, 1, 36)
+    figure = draw_samples(two, ALL, 3, 1, 36)
     assert "<span>a</span><span>b</span>" in figure
     assert "Seed 3 · Each column is one latent vector" in figure
     assert pixels_of(figure).shape == (2 * 32, 8 * 32, 3)
@@ -48,7 +48,7 @@ def test_all_heads_have_a_row_each_with_its_name(two):
 def test_one_head_fills_the_grid_with_the_seeds_latents(two):
     figure = draw_samples(two, "b", 3, 1, 36)
     assert pixels_of(figure).shape == (6 * 32, 6 * 32, 3) and "gl-labels" not in figure
-    first = pixels_of(draw_samples(two, browse.ALL, 3, 1, 36))[32:]  # the same seed's first latents
+    first = pixels_of(draw_samples(two, ALL, 3, 1, 36))[32:]  # the same seed's first latents
     assert abs(pixels_of(figure)[:32] - first[:, : 6 * 32]).mean() < 8  # but for the JPEG
 
 
@@ -66,8 +66,8 @@ def test_truncation_shrinks_the_latents(one, monkeypatch):
 
 
 def test_heads_to_choose_from(two, one):
-    assert browse.head_choices(two) == [("All heads, a row each", ""), ("a", "a"), ("b", "b")]
-    assert browse.head_choices(one) == [("ink", "ink")]
+    assert head_choices(two) == [("All heads, a row each", ""), ("a", "a"), ("b", "b")]
+    assert head_choices(one) == [("ink", "ink")]
 
 
 @pytest.mark.parametrize(

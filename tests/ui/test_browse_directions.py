@@ -13,8 +13,8 @@ from sources import own_run
 
 from ganlab import kept, sampling
 from ganlab.directions import Principal
-from ganlab.jobs import NotOwner
-from ganlab.kept import Named, to_text
+from ganlab.kept import Named
+from ganlab.known import NotOwner
 from ganlab.ui.browse_directions import (
     MOST_MODELS,
     Keeping,
@@ -35,6 +35,7 @@ from ganlab.ui.directions_view import (
 )
 from ganlab.ui.subject import from_text, subject
 from ganlab.ui.subject import to_text as latent_text
+from ganlab.vectors import to_text
 
 
 @pytest.fixture

@@ -234,6 +234,23 @@ def test_the_step_is_written_into_the_frame_and_the_grid_stays_whole() -> None:
     assert (measured[height + 4 :, 400:] > 200).any()
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("mp4", "choose one head"), ("gif", "or an .mp4"), ("smallest", "or an .mp4")],
+)
+def test_a_film_that_would_fill_the_memory_is_refused_after_its_first_moment(kind, said) -> None:
+    drawn = []
+
+    def draw(step: int) -> tuple[np.ndarray, None]:
+        drawn.append(step)
+        return np.zeros((8000, 1000, 3), np.uint8), None
+
+    every = [Moment(step, 1.0, None, False) for step in range(17)]
+    with pytest.raises(ValueError, match=said):
+        time_film.film_of(draw, every, kind, lambda share, desc: None)
+    assert drawn == [0]
+
+
 def test_a_film_survives_a_moment_that_is_not_kept_any_more() -> None:
     def draw(step: int) -> tuple[np.ndarray, None]:
         if step != 7:

@@ -20,7 +20,7 @@ LARGEST = 15_000_000  # bytes of the runtime, which a visitor's browser unpacks
 @pytest.fixture(scope="module")
 def client() -> TestClient:
     with gr.Blocks() as page:
-        explorer.build_explorer(None)
+        explorer.build_explorer()
     return TestClient(gr.routes.App.create_app(page))
 
 

@@ -17,7 +17,7 @@ from sources import own_run, small_source
 from ganlab import sampling
 from ganlab.checkpoints import CheckpointError
 from ganlab.data.dataset import Dataset
-from ganlab.jobs import NotOwner, UnknownRun
+from ganlab.known import NotOwner, UnknownRun
 from ganlab.source import nearest_heads
 from ganlab.strategies import STRATEGIES, THAWS
 from ganlab.transfer_config import RACE, TransferConfig

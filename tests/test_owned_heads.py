@@ -9,7 +9,8 @@ from sources import own_run, write_small_checkpoint
 
 from ganlab import checkpoints, derived
 from ganlab.heads import Edit
-from ganlab.jobs import Jobs, NotOwner, UnknownRun
+from ganlab.jobs import Jobs
+from ganlab.known import NotOwner, UnknownRun
 from ganlab.opened import open_run
 from ganlab.runs import IllegalMove, Run
 from ganlab.source import source_of_run

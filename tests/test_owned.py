@@ -10,7 +10,8 @@ from sources import own_run
 
 from ganlab import duplicates, kinship, trash
 from ganlab.export import export
-from ganlab.jobs import Jobs, NotOwner, UnknownRun, wait_until_ended
+from ganlab.jobs import Jobs, wait_until_ended
+from ganlab.known import NotOwner, UnknownRun
 from ganlab.opened import open_run, together
 from ganlab.runs import IllegalMove, Run, all_runs
 from ganlab.titles import LONGEST_NAME

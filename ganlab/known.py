@@ -1,0 +1,183 @@
+"""The runs that this process knows, and what a page may see of them.
+
+A page reads only `JobView`s: immutable, replaced whole under a lock, numbered so that a page can
+tell that nothing changed.
+"""
+
+import logging
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ganlab import trash
+from ganlab.runs import RUN_ID, UNDER_WAY, IllegalMove, Run, RunIsHeld, all_runs
+from ganlab.views import JobView, view_of
+
+log = logging.getLogger(__name__)
+
+MAX_CURVE_POINTS = 200  # two series a plot: 400 rows, which cost the page 2 ms
+NOT_YOURS = "only the browser that started this run can do that"
+
+
+class UnknownRun(ValueError):
+    """No run has this id."""
+
+
+class NotOwner(ValueError):
+    """The owner's token is missing or wrong."""
+
+
+class Job:
+    """A run that this process knows, with the latest view of it. Only `KnownRuns` and its
+    subclasses touch these."""
+
+    def __init__(self, run: Run):
+        self.run = run
+        self.stop = threading.Event()
+        self.editing = threading.Lock()  # taken before that of `KnownRuns`
+        self.looked_at = time.monotonic()  # when the folder was last read
+        self.read(version=0)
+
+    def read(self, version: int) -> None:
+        """Looks at the folder."""
+        self.curve: list[dict[str, float]] = self.run.metrics()
+        self.quality: list[dict[str, float]] = self.run.quality()
+        self.agreement: list[dict[str, Any]] = self.run.agreement()[-1:]
+        self.view = replace(view_of(self.run), version=version)
+
+
+class KnownRuns:
+    """The runs in a folder."""
+
+    def __init__(self, folder: Path):
+        """Finds the folder's runs again; those that were under way are marked as interrupted."""
+        self.folder = folder
+        self._changed = threading.Condition()  # reentrant; guards everything below
+        self._known: dict[str, Job] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder_lock = FileLock(folder / ".server.lock", blocking=False, thread_local=False)
+        self._mark_interrupted()
+        trash.purge(folder)
+
+    def _mark_interrupted(self) -> None:
+        try:
+            self._folder_lock.acquire()
+        except Timeout:
+            log.info("another server uses %s, too: what waits may wait in its queue", self.folder)
+        for run in all_runs(self.folder):
+            if run.status.state in UNDER_WAY:
+                self._mark_if_broken_off(run)
+
+    def _mark_if_broken_off(self, run: Run) -> None:
+        """Of a run that is under way but that no process holds."""
+        try:
+            with run.held():
+                if run.status.state in ("running", "stopping") or self._folder_lock.is_locked:
+                    run.move("interrupted", "The server stopped while this run was under way.")
+        except (RunIsHeld, IllegalMove):
+            log.info("run %s is trained by another process", run.id)
+
+    def view(self, run_id: str) -> JobView:
+        """The latest view of a run. Costs microseconds once the run is known."""
+        with self._changed:
+            job = self._job(run_id)
+            self._look_again(job)
+            return job.view
+
+    def wait(self, run_id: str, seconds: float) -> JobView:
+        """The view once the run has ended, or as it is after so many seconds."""
+        with self._changed:
+            job = self._job(run_id)
+            self._changed.wait_for(lambda: not job.view.is_under_way, timeout=seconds)
+            return job.view
+
+    def curve(self, run_id: str) -> list[dict[str, float]]:
+        """At most `MAX_CURVE_POINTS` logged lines, evenly chosen, the last one among them."""
+        with self._changed:
+            curve = self._job(run_id).curve
+            stride = -(-len(curve) // MAX_CURVE_POINTS) or 1
+            return curve[::-1][::stride][::-1]
+
+    def quality(self, run_id: str) -> list[dict[str, float]]:
+        """What was measured of the run's snapshots, by step."""
+        with self._changed:
+            return list(self._job(run_id).quality)
+
+    def agreement(self, run_id: str) -> dict[str, Any] | None:
+        """How far the tasks agree, as the run's last line says it; None = not compared yet."""
+        with self._changed:
+            lines = self._job(run_id).agreement
+            return lines[-1] if lines else None
+
+    def grid(self, run_id: str, step: int) -> bytes:
+        """The sample grid of a step, as JPEG."""
+        with self._changed:
+            job = self._job(run_id)
+        if step not in job.view.grid_steps:
+            raise ValueError(f"there is no grid of step {step}")
+        return job.run.grid(step)
+
+    def run(self, run_id: str) -> Run:
+        with self._changed:
+            return self._job(run_id).run
+
+    def close(self) -> None:
+        self._folder_lock.release()
+
+    # Inside. All of these are called with the lock held.
+
+    def _job(self, run_id: object) -> Job:
+        if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id):
+            raise UnknownRun("this is not the id of a run")
+        if run_id not in self._known:
+            run = Run(self.folder / run_id)
+            if not (run.path / "status.json").exists():
+                raise UnknownRun("there is no such run here: it may have been deleted")
+            try:
+                self._known[run_id] = Job(run)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                log.warning("%s is damaged: %r", run.path, error)
+                raise UnknownRun("this run cannot be read: its folder is damaged") from None
+        return self._known[run_id]
+
+    def _add(self, run: Run) -> Job:
+        """Knows a new run from now on; one that cannot be read is removed."""
+        with run.undone_on_error(), self._changed:
+            job = self._known[run.id] = Job(run)
+        return job
+
+    def _owned(self, run_id: object, token: object) -> Job:
+        job = self._job(run_id)
+        if not job.run.is_owned_by(token):
+            raise NotOwner(NOT_YOURS)
+        return job
+
+    def _look_again(self, job: Job) -> None:
+        """Rereads a run that another process trains, once a second; if that process has died, the
+        run was broken off."""
+        now = time.monotonic()
+        if self._is_ours(job) or not job.view.is_under_way or now - job.looked_at < 1:
+            return
+        job.looked_at = now
+        self._mark_if_broken_off(job.run)
+        before = job.view
+        job.read(before.version)
+        job.view = replace(job.view, version=before.version + 1) if job.view != before else before
+
+    def _is_ours(self, job: Job) -> bool:
+        """Whether it waits or trains in this process."""
+        return False
+
+    def _publish(self, job: Job, **changes: object) -> None:
+        """Replaces a job's view; the state always comes from the run's folder."""
+        status = job.run.status
+        job.view = replace(
+            job.view,
+            **{"message": status.message, **changes},
+            state=status.state,
+            version=job.view.version + 1,
+        )

@@ -1,0 +1,174 @@
+"""What the owner of a run may do with it while it does not train: name it, copy it, edit its heads
+and directions, delete it and bring it back."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from ganlab import checkpoints, contest, derived, duplicates, kept, portable, trash
+from ganlab.heads import REMOVE, RENAME, Edit
+from ganlab.kept import Named
+from ganlab.known import NOT_YOURS, KnownRuns, NotOwner, UnknownRun
+from ganlab.runs import UNDER_WAY, IllegalMove
+from ganlab.source import read_source
+from ganlab.titles import checked_name
+
+
+class OwnedRuns(KnownRuns):
+    """The runs in a folder, with what their owners do with them."""
+
+    def open_run(self, zip_path: Path) -> tuple[str, str]:
+        """Makes a run of the zip of one; it has ended, and can be resumed. Gives its id and owner's
+        token."""
+        run, token = portable.open_run(zip_path, runs=self.folder, any_data=False)
+        self._add(run)
+        return run.id, token
+
+    def take_lap(self, run_id: str, strategy: str, token: object) -> tuple[str, str]:
+        """Makes a run of its own of a race's lap; gives its id and owner's token."""
+        with self._changed:
+            race = self._owned(run_id, token).run
+        run, new_token = contest.take(race, strategy, self.folder)
+        return run.id, new_token
+
+    def rename(self, run_id: str, name: Any, token: object) -> None:
+        """Gives a run a name of its owner's own, by which it is listed; "" takes it back."""
+        name = checked_name(name)
+        with self._changed:
+            job = self._owned(run_id, token)
+            job.run.describe(name=name)
+            self._publish(job, name=name)
+            self._changed.notify_all()
+
+    def duplicate(self, origin: Any, token: object) -> tuple[str, str]:
+        """Makes an independent copy of a run of the visitor's, ended, or edited heads without an
+        edit of a shipped checkpoint; gives its id and owner's token. Nobody waits for it, as it
+        copies files."""
+        shipped = [folder for folder in checkpoints.shipped() if folder.name == origin]
+        if shipped:
+            duplicates.need_room(shipped[0], self.folder)
+            run, new_token = derived.create(read_source(shipped[0]), [], runs=self.folder)
+        else:
+            with self._changed:
+                run = self._owned(origin, token).run
+            duplicates.need_room(run.path, self.folder)
+            with self._editing(origin, token) if run.is_derived else nullcontext():
+                run, new_token = duplicates.duplicate(run, self.folder)
+        self._add(run)
+        return run.id, new_token
+
+    def change_directions(
+        self, run_id: Any, change: Callable[[list[Named], int], list[Named]], token: object
+    ) -> list[Named]:
+        """Changes which directions in latent space a run keeps; gives what it keeps then.
+
+        Args:
+            change: makes a new list of the one before and the number of a latent's dimensions.
+
+        Raises:
+            ValueError: the run is not theirs or has no network yet, or the change is refused.
+        """
+        with self._changed:
+            run = self._owned(run_id, token).run
+            if "model" not in run.about:
+                raise IllegalMove("this run has no generator yet: let it train for a few seconds")
+            z_dim = run.about["model"]["z_dim"]
+            directions = change(kept.of_run(run, z_dim), z_dim)
+            kept.write(run, kept.parse(kept.to_entries(directions), z_dim))
+        return directions
+
+    def delete(self, run_id: str, token: object) -> None:
+        """Removes an ended run, which `undelete` brings back for as long as `trash` keeps it."""
+        with self._changed:
+            job = self._owned(run_id, token)
+            if self._is_ours(job) or job.run.status.state in UNDER_WAY:
+                raise IllegalMove("stop the run before you delete it")
+            if job.editing.locked():
+                raise IllegalMove("its heads are just being edited: try again in a second")
+            del self._known[run_id]
+            trash.throw_away(job.run)
+        trash.purge(self.folder)
+
+    def undelete(self, run_id: str, token: object) -> None:
+        """Brings a deleted run back as it was.
+
+        Raises:
+            ValueError: it is another visitor's, or was not deleted, or too long ago.
+        """
+        with self._changed:
+            run = trash.find(self.folder, run_id)
+            if run is None:
+                raise UnknownRun("this run cannot be brought back: it was deleted too long ago")
+            if not run.is_owned_by(token):
+                raise NotOwner(NOT_YOURS)
+            trash.take_back(run)
+
+    # Of heads. An origin is the name of a shipped checkpoint or the id of a run of the visitor's.
+    # Its first edit makes a run of its own, given with its owner's token; a run of edited heads
+    # changes in place, and is given with None.
+
+    def save_head(
+        self, origin: Any, name: Any, weights: Any, token: object
+    ) -> tuple[str, str | None]:
+        """Makes a blend of an origin's heads one of its heads.
+
+        Args:
+            weights: (n_tasks,) or (n_blocks, n_tasks), coarse blocks first; rows sum to 1.
+
+        Raises:
+            ValueError: the run is not theirs or gone, the name cannot be taken, or the weights are
+                none of these heads.
+        """
+        return self._edit(origin, token, lambda tasks: Edit.adding(tasks, name, weights))
+
+    def rename_head(self, origin: Any, old: Any, new: Any, token: object) -> tuple[str, str | None]:
+        """Gives a head another name, or raises ValueError as `save_head` does."""
+        return self._edit(origin, token, lambda tasks: Edit(RENAME, old, new))
+
+    def remove_head(self, origin: Any, name: Any, token: object) -> tuple[str, str | None]:
+        """Removes a head, or raises ValueError as `save_head` does; the last one stays."""
+        return self._edit(origin, token, lambda tasks: Edit(REMOVE, name))
+
+    def undo_edit(self, run_id: str, token: object) -> None:
+        """Takes back the last edit of heads; ValueError if none is left."""
+        with self._changed:
+            run = self._owned(run_id, token).run
+        if not run.is_derived:
+            raise IllegalMove("the heads of this run were not edited: there is nothing to undo")
+        with self._editing(run_id, token):
+            derived.undo(run)
+
+    def _edit(
+        self, origin: Any, token: object, make: Callable[[tuple[str, ...]], Edit]
+    ) -> tuple[str, str | None]:
+        """An edit, made of the names of the heads. Nobody waits for it, as it draws pictures."""
+        shipped = [folder for folder in checkpoints.shipped() if folder.name == origin]
+        if shipped:
+            source = read_source(shipped[0])
+        else:
+            with self._changed:
+                run = self._owned(origin, token).run
+            if run.is_derived:
+                with self._editing(origin, token):
+                    derived.change(run, make(tuple(run.about["model"]["tasks"])))
+                return origin, None
+            source = derived.origin_of_run(run)
+        edit = make(source.config.tasks)
+        run, new_token = derived.create(source, [edit], runs=self.folder)
+        self._add(run)
+        return run.id, new_token
+
+    @contextmanager
+    def _editing(self, run_id: str, token: object) -> Iterator[None]:
+        """Keeps a run of edited heads from others, and shows what has become of it."""
+        with self._changed:
+            job = self._owned(run_id, token)
+        with job.editing:
+            with self._changed:
+                self._owned(run_id, token)  # it may have been deleted meanwhile
+            with job.run.held():
+                yield
+            with self._changed:
+                job.read(job.view.version + 1)
+                self._changed.notify_all()
