@@ -4,6 +4,7 @@ The Advanced section is made from the fields of `TrainConfig`. Whatever the page
 here again, because anybody can post to the server what they like.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, get_args
@@ -18,6 +19,10 @@ from ganlab.ui import figures
 
 PROGRESS = gr.Progress()
 ADVANCED = [spec for spec in fields(TrainConfig) if spec.metadata["group"]]
+# At once, in the page: whoever presses Start before the server has answered means these.
+SUGGESTED_TASKS = "(name) => [({})[name] ?? []]".replace(
+    "{}", json.dumps({name: list(entry.suggested) for name, entry in CATALOG.items()})
+)
 
 
 @dataclass
@@ -253,9 +258,11 @@ def show_config(form: Form, config: TrainConfig) -> dict[Any, Any]:
 def _wire(form: Form) -> None:
     quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     described = {"fn": describe, "inputs": form.inputs, "outputs": [form.estimate, form.command]}
-    form.data.input(_choose_data, form.data, [form.card, form.tasks], **quick).then(
-        **described, **quick
-    ).then(_fetch, form.data, form.card, show_progress="full", api_visibility="private")
+    form.data.input(None, form.data, form.tasks, js=SUGGESTED_TASKS).then(
+        _choose_data, form.data, [form.card, form.tasks], **quick
+    ).then(**described, **quick).then(
+        _fetch, form.data, form.card, show_progress="full", api_visibility="private"
+    )
     settings = [form.preset_note, form.amount, form.unit, *form.advanced.values()]
     form.preset.input(_choose_preset, form.preset, settings, **quick).then(**described, **quick)
     changed = [form.tasks, form.amount, form.unit, *form.advanced.values()]

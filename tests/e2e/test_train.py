@@ -1,5 +1,6 @@
 """A visitor fills the form, trains, watches, stops, looks back and takes the model home."""
 
+import json
 import re
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from e2e.visitor import (
     wait_for_run,
     wait_for_step_above,
 )
+from ganlab.data.catalog import CATALOG
 
 pytestmark = pytest.mark.browser
 
@@ -147,6 +149,21 @@ def test_a_bad_value_is_named_and_starts_nothing(page: Page, server: Server):
 
     expect(page.locator("#empty")).to_be_visible()
     assert server.run_ids() == runs
+
+
+def test_start_right_after_the_choice_of_data_trains_on_its_tasks(page: Page, server: Server):
+    network = page.context.new_cdp_session(page)
+    network.send("Network.enable")
+    network.send(
+        "Network.emulateNetworkConditions",
+        {"offline": False, "latency": 600, "downloadThroughput": -1, "uploadThroughput": -1},
+    )  # so that Start is pressed while the boxes of the set before are shown
+    page.get_by_role("combobox", name="Data set").click()
+    page.get_by_role("option", name="Fashion", exact=True).click()
+    run_id = start(page)
+    config = json.loads((server.home / "runs" / run_id / "run.json").read_text())["config"]
+    assert config["data"] == "fashion"
+    assert set(config["tasks"] or CATALOG["fashion"].tasks) == set(CATALOG["fashion"].suggested)
 
 
 @pytest.mark.alone
