@@ -4,7 +4,7 @@ import gradio as gr
 
 
 def build_file(elem_id: str) -> gr.DownloadButton:
-    return gr.DownloadButton(visible="hidden", elem_id=elem_id)
+    return gr.DownloadButton(visible="hidden", elem_id=elem_id, elem_classes="gl-file-held")
 
 
 def click(elem_id: str) -> str:

@@ -12,7 +12,7 @@ from ganlab.jobs import Jobs
 from ganlab.models import features
 from ganlab.strategies import STRATEGIES
 from ganlab.transfer_config import TransferConfig, is_race
-from ganlab.ui import figures, task_figures
+from ganlab.ui import downloads, figures, task_figures
 from ganlab.ui.race_watch import RaceWatch, build_race_watch, show_race
 from ganlab.ui.theme import DISCRIMINATOR, GENERATOR, NEUTRAL
 from ganlab.views import JobView
@@ -106,7 +106,7 @@ def build_watch() -> Watch:
                 stop = gr.Button("Stop", elem_id="stop", min_width=100)
                 resume = gr.Button("Resume", elem_id="resume", min_width=100, visible=False)
                 download = gr.Button("Download", elem_id="download", min_width=100)
-                download_file = gr.DownloadButton(visible="hidden", elem_id="download-file")
+                download_file = downloads.build_file("download-file")
             with gr.Row(visible=False, elem_classes="gl-tight") as use:
                 to_blend = gr.Button("Use in Blend", size="sm", elem_id="to-blend", min_width=100)
                 to_browse = gr.Button(
