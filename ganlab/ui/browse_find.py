@@ -172,12 +172,8 @@ def showing(view: ProjectionView, name: str) -> list[Any]:
     ]
 
 
-def wire_find(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) -> None:
-    """Connects the components.
-
-    Args:
-        exports: the folder for what is downloaded.
-    """
+def wire_find(jobs: Jobs, browse: Any) -> None:
+    """Connects the components."""
     find: Find = browse.find
     projections = find.projections
 

@@ -171,7 +171,7 @@ def way(sample: Subject, start: str) -> str:
     )
 
 
-def wire_samples(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) -> None:
+def wire_samples(jobs: Jobs, browse: Any, exports: Path) -> None:
     """Connects the components.
 
     Args:

@@ -212,7 +212,7 @@ def file_of(jobs: Jobs, kind: str, n: Any, values: Any, folder: Path, progress: 
     return take_files.pictures(*rest, n, path, progress)
 
 
-def wire_take(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) -> None:
+def wire_take(jobs: Jobs, browse: Any, exports: Path) -> None:
     """Connects the components.
 
     Args:

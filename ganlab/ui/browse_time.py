@@ -247,12 +247,8 @@ def build_time(jobs: Jobs) -> Time:
     return Time(picture, film_format, make_film, film)
 
 
-def wire_time(jobs: Jobs, browse: Any, saved: gr.BrowserState, exports: Path) -> None:
-    """Connects the components.
-
-    Args:
-        exports: the folder for what is downloaded.
-    """
+def wire_time(jobs: Jobs, browse: Any) -> None:
+    """Connects the components."""
     view = browse.time
     inputs = [browse.model, browse.shown, browse.head, browse.seed, browse.truncation]
     inputs.append(browse.latent)

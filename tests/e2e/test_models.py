@@ -66,6 +66,25 @@ def test_models_are_filtered_compared_and_opened(page: Page):
     )
 
 
+def test_a_run_that_starts_while_a_model_is_copied_is_kept_and_so_is_the_copy(page: Page):
+    all_models(page)
+    held = []
+    page.route("**/queue/join*", held.append, times=1)
+    choose_in_menu(card_of(page, "avatars64"), "Duplicate")
+    page.get_by_role("tab", name="Train").click()
+    choose_fashion(page, ("trouser",))
+    train_for(page, 5, "steps")
+    start(page)
+    (copying,) = held
+    copying.continue_()  # it brings what the browser kept before that run
+    all_models(page)
+    card_of(page, "Copy of avatars64").wait_for()
+
+    page.reload()
+    page.get_by_role("button", name="Your runs").click()
+    expect(page.locator("#runs").get_by_role("radio")).to_have_count(2)
+
+
 def test_a_run_is_seen_while_it_learns_then_named_copied_deleted_and_brought_back(
     page: Page, server: Server
 ):
