@@ -44,7 +44,7 @@ class Favourites:
     load: gr.UploadButton
     tidy: gr.Button  # removes those of generators that are gone
     undo: gr.Button
-    removed: gr.JSON  # what the last removal took
+    removed: gr.JSON  # what there was before the last removal
     file: gr.DownloadButton
 
 
@@ -159,8 +159,8 @@ def wire_favourites(
         name: Any, before: Sequence[Favourite], kept: Sequence[Favourite], can_undo: bool = False
     ) -> list[Any]:
         """Updates of store, `shown`, undo and removed."""
-        removed = to_store([each for each in before if each not in kept]) if can_undo else None
-        updates = [*show(jobs, name, kept), gr.Button(visible=can_undo), removed]
+        undo = gr.Button(visible=can_undo), to_store(before) if can_undo else None
+        updates = [*show(jobs, name, kept), *undo]
         return [change(to_store(before), to_store(kept)), *updates]
 
     def add(store: Any, *values: Any) -> list[Any]:
@@ -191,9 +191,9 @@ def wire_favourites(
         return changed(name, kept, left, can_undo=True)
 
     def bring_back(name: Any, store: Any, removed: Any) -> list[Any]:
-        before = of_store(store)
         try:
-            return changed(name, before, merged(before, of_store(removed)))
+            kept = merged(of_store(removed), of_store(store))
+            return changed(name, [], kept)  # all of them anew, in their old order
         except ValueError as error:
             raise refusal("Not brought back", error) from None
 

@@ -10,6 +10,8 @@ from e2e.visitor import choose_fashion, start, train_for, wait_for_grid
 
 pytestmark = pytest.mark.browser
 
+KEPT_ANOTHER = """run => JSON.parse(localStorage["ganlab.runs"]).run != run"""
+
 
 def all_models(page: Page) -> Locator:
     """Turns to the gallery; gives its cards."""
@@ -69,16 +71,15 @@ def test_models_are_filtered_compared_and_opened(page: Page):
 def test_a_run_that_starts_while_a_model_is_copied_is_kept_and_so_is_the_copy(page: Page):
     all_models(page)
     held = []
-    page.route("**/queue/join*", held.append, times=1)
+    page.route("**/queue/join*", lambda route: held.append(route), times=1)
     choose_in_menu(card_of(page, "avatars64"), "Duplicate")
     page.get_by_role("tab", name="Train").click()
     choose_fashion(page, ("trouser",))
     train_for(page, 5, "steps")
-    start(page)
+    run_id = start(page)
     (copying,) = held
     copying.continue_()  # it brings what the browser kept before that run
-    all_models(page)
-    card_of(page, "Copy of avatars64").wait_for()
+    page.wait_for_function(KEPT_ANOTHER, arg=run_id)
 
     page.reload()
     page.get_by_role("button", name="Your runs").click()

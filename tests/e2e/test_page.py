@@ -4,7 +4,7 @@ screen readers, light and dark."""
 import re
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from e2e.conftest import PHONE, Server, Visitors
 from e2e.visitor import (
@@ -145,13 +145,6 @@ def test_a_reload_finds_the_run_again(page: Page):
     assert run_in_address(page) == run_id
 
 
-def own_runs(page: Page) -> Locator:
-    """What a page that is loaded anew lists under Your runs."""
-    page.reload()
-    open_section(page, "Your runs")
-    return page.locator("#runs").get_by_role("radio")
-
-
 def test_two_windows_of_a_browser_lose_none_of_each_others_runs(page: Page):
     windows = page, page.context.new_page()
     windows[1].goto(page.url)
@@ -160,8 +153,11 @@ def test_two_windows_of_a_browser_lose_none_of_each_others_runs(page: Page):
         train_for(window, 5, "steps")
     runs = {start(window) for window in windows}
     for window in windows:
-        expect(own_runs(window)).to_have_count(2)
-        assert {radio.input_value() for radio in own_runs(window).all()} == runs
+        window.reload()
+        open_section(window, "Your runs")
+        listed = window.locator("#runs").get_by_role("radio")
+        expect(listed).to_have_count(2)
+        assert {radio.input_value() for radio in listed.all()} == runs
 
 
 @pytest.mark.parametrize("storage", ODD_STORAGE)
