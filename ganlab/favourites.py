@@ -3,6 +3,7 @@
 As a file they are JSON, or a contact sheet in PNG that holds the same JSON in its text.
 """
 
+import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -66,6 +67,11 @@ class Favourite:
     def latent(self) -> np.ndarray:
         """(z_dim,) float32."""
         return _latent(self.z)
+
+    @property
+    def key(self) -> str:
+        """What a browser keeps it under."""
+        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]
 
 
 def _latent(text: str) -> np.ndarray:
@@ -148,10 +154,15 @@ def merged(before: Sequence[Favourite], more: Sequence[Favourite]) -> list[Favou
     return every
 
 
+def to_store(kept: Sequence[Favourite]) -> dict[str, dict[str, str]]:
+    """As a browser keeps them, by their keys."""
+    return {each.key: asdict(each) for each in kept}
+
+
 def of_store(store: Any) -> list[Favourite]:
     """Those in a browser's store, which may have been tampered with: what is none is left out."""
     kept = []
-    for each in store[:MOST] if isinstance(store, list) else []:
+    for each in [*store.values()][:MOST] if isinstance(store, dict) else []:
         try:
             kept.append(Favourite.from_dict(each))
         except ValueError:

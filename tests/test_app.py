@@ -101,8 +101,8 @@ class App:
 
     def start_run(self) -> tuple[str, str]:
         """Gives its id and its owner's token."""
-        run_id, saved, *_ = self.call(self.endpoint("start"), self.filled_form(**SMALL))
-        return run_id, saved["tokens"][run_id]
+        run_id, change, *_ = self.call(self.endpoint("start"), self.filled_form(**SMALL))
+        return run_id, json.loads(change)["tokens"][run_id]
 
     def run(self, run_id: str) -> Run:
         return Run(self.home / "runs" / run_id)

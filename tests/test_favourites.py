@@ -17,6 +17,7 @@ from ganlab.favourites import (
     of_store,
     to_json,
     to_png,
+    to_store,
 )
 
 
@@ -72,14 +73,20 @@ def test_a_picture_without_favourites_is_refused(tmp_path):
 )  # fmt: skip
 def test_what_is_no_favourite_is_left_out_of_a_store(changes):
     odd = asdict(favourite()) | changes
-    assert of_store([odd, asdict(favourite(1))]) == [favourite(1)]
+    assert of_store({"odd": odd, **to_store([favourite(1)])}) == [favourite(1)]
     with pytest.raises(ValueError, match="it holds"):
         Favourite.from_dict(odd)
 
 
-@pytest.mark.parametrize("store", [None, 7, "x", {}, [None], [[]], [{}]])
+@pytest.mark.parametrize("store", [None, 7, "x", [], [{}], {}, {"a": None}, {"a": []}, {"a": {}}])
 def test_a_store_that_holds_anything_else_is_empty(store):
     assert of_store(store) == []
+
+
+def test_a_store_has_each_under_a_key_of_its_own_in_order():
+    kept = [favourite(2), favourite(1), favourite(1, head="b")]
+    store = to_store(kept)
+    assert of_store(store) == kept and list(store) == [each.key for each in kept]
 
 
 def test_each_is_kept_once_and_only_so_many():

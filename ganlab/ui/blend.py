@@ -15,6 +15,7 @@ from ganlab.ui import figures
 from ganlab.ui.blend_heads import Heads, build_heads, renewed_heads, wire_heads
 from ganlab.ui.blend_more import More, build_more, renewed, wire_more
 from ganlab.ui.blend_view import follows, key_of, look, open_both, read
+from ganlab.ui.browser_store import BrowserStore
 from ganlab.ui.link import Linked, from_query, recipe_of
 from ganlab.ui.mixer import (
     EMPTY,
@@ -263,7 +264,7 @@ def turn(mode: Any, apart: Any) -> list[Any]:
     ]
 
 
-def wire_blend(jobs: Jobs, blend: Blend, saved: gr.BrowserState, exports: Path) -> None:
+def wire_blend(jobs: Jobs, blend: Blend, saved: BrowserStore, exports: Path) -> None:
     """Connects the components."""
 
     def on_choice(*values: Any) -> list[Any]:
@@ -272,7 +273,7 @@ def wire_blend(jobs: Jobs, blend: Blend, saved: gr.BrowserState, exports: Path) 
 
     blend.chooses = {
         "fn": on_choice,
-        "inputs": [saved, *blend.inputs],
+        "inputs": [saved.value, *blend.inputs],
         "outputs": [*blend.chosen, blend.note, blend.picture],
         "trigger_mode": "always_last",
         **QUICK,
@@ -281,6 +282,6 @@ def wire_blend(jobs: Jobs, blend: Blend, saved: gr.BrowserState, exports: Path) 
     gr.on([blend.mode.input, blend.apart.input], turn, [blend.mode, blend.apart], shows, **QUICK)
     blend.other.input(**blend.chooses)
     changes = [*blend.of_mix, blend.seed, blend.picture]
-    wire_viewer(jobs, blend, saved, partial(draw, jobs), blend.inputs, changes)
+    wire_viewer(jobs, blend, saved.value, partial(draw, jobs), blend.inputs, changes)
     wire_heads(jobs, blend, saved, read, lambda where: where_is(where).get("width"))
-    wire_more(jobs, blend, saved, read, exports)
+    wire_more(jobs, blend, saved.value, read, exports)

@@ -13,10 +13,11 @@ from ganlab.blending import PARAMETERS, of_one_generator
 from ganlab.jobs import Jobs
 from ganlab.mixing import Recipe
 from ganlab.ui import figures
+from ganlab.ui.browser_store import BrowserStore, change
 from ganlab.ui.link import to_query
 from ganlab.ui.mixer import MOST_PARTS
 from ganlab.ui.picker import is_shipped, model_choices
-from ganlab.ui.visitor import ACT, refusal, token_of, tokens_of, with_token
+from ganlab.ui.visitor import ACT, refusal, store_of, token_of, tokens_of, with_token
 
 ABOUT = (
     "The mix becomes a head of its own, in a copy of the generator that is yours: mix it with the "
@@ -87,7 +88,7 @@ def renewed_heads(jobs: Jobs, store: Any, name: Any, parts: Any) -> list[Any]:
 
 
 def wire_heads(
-    jobs: Jobs, blend: Any, saved: gr.BrowserState, read: Callable[..., Any], width_of: Callable
+    jobs: Jobs, blend: Any, saved: BrowserStore, read: Callable[..., Any], width_of: Callable
 ) -> None:
     """Connects the components.
 
@@ -95,7 +96,7 @@ def wire_heads(
         read: `blend.read`.
         width_of: the page's width, of what `where` holds.
     """
-    part, inputs = blend.heads, [saved, *blend.inputs]
+    part, inputs = blend.heads, [saved.value, *blend.inputs]
 
     def view_of(values: Any) -> Any:
         view = read(jobs, *values)
@@ -106,13 +107,13 @@ def wire_heads(
     def done(store: Any, values: Any, made: tuple[str, str | None], said: str, show: str) -> Any:
         """Turns to the edited generator, and to one of its heads if that is new."""
         run_id, token = made
-        store = with_token(store, run_id, token) if token else store
+        kept = with_token(store, run_id, token) if token else store_of(store)
         query = show and to_query(run_id, "", [show], Recipe((1.0,)), int(values[-1]))
         where = json.dumps({"query": f"?{query}", "width": width_of(values[3])})
         gr.Info(escape(said), duration=6)
-        choices = model_choices(jobs, list(tokens_of(store)), with_heads=True)
+        choices = model_choices(jobs, list(tokens_of(kept)), with_heads=True)
         return {
-            saved: store,
+            saved: change(store_of(store), kept),
             blend.model: gr.Dropdown(choices=choices, value=run_id),
             blend.other: "",
             blend.shown: "",  # so that it is read anew
@@ -170,6 +171,6 @@ def wire_heads(
         (part.remove, remove, [part.picked]),
         (part.undo, undo, []),
     ):
-        button.click(act, [*more, *inputs], outputs, concurrency_limit=1, **ACT).success(
+        saved.on(button.click, act, [*more, *inputs], outputs, concurrency_limit=1, **ACT).success(
             **blend.chooses
         )

@@ -188,7 +188,7 @@ def as_file(pixels: Any, columns: int, folder: Path, name: str) -> str:
     return str(path)
 
 
-def wire_more(jobs: Jobs, blend: Any, saved: gr.BrowserState, read: Read, exports: Path) -> None:
+def wire_more(jobs: Jobs, blend: Any, saved: gr.JSON, read: Read, exports: Path) -> None:
     """Connects the components.
 
     Args:

@@ -20,6 +20,7 @@ from ganlab.ui.browse_models import Models, build_models, wire_models
 from ganlab.ui.browse_samples import SIZES, Samples, build_samples, draw_samples, wire_samples
 from ganlab.ui.browse_take import Take, build_take, wire_take
 from ganlab.ui.browse_time import Time, build_time, wire_time
+from ganlab.ui.browser_store import BrowserStore
 from ganlab.ui.explorer import Explorer, build_explorer, wire_explorer
 from ganlab.ui.picker import open_picked
 from ganlab.ui.subject import ALL, LEAST_TRUNCATION, head_choices
@@ -142,7 +143,7 @@ def from_query(where: Any, name: Any) -> tuple[str, int | None]:
     return found.get("head", ALL), int(seed) if is_seed else None
 
 
-def wire_browse(jobs: Jobs, browse: Browse, saved: gr.BrowserState, exports: Path) -> None:
+def wire_browse(jobs: Jobs, browse: Browse, saved: BrowserStore, exports: Path) -> None:
     """Connects the components."""
 
     def draw(name: Any, head: Any, seed: Any, truncation: Any, size: Any) -> Any:
@@ -153,7 +154,7 @@ def wire_browse(jobs: Jobs, browse: Browse, saved: gr.BrowserState, exports: Pat
         except ValueError as error:
             return [refused(error), gr.skip()]
 
-    def choose(_: Any, name: Any, shown: Any, where: Any, head: Any, seed: Any, *rest: Any) -> Any:
+    def choose(name: Any, shown: Any, where: Any, head: Any, seed: Any, *rest: Any) -> Any:
         """Another generator and its heads; the same one stays as it was."""
         if name == shown:
             return [gr.skip()] * 5 + draw(name, head, seed, *rest)
@@ -173,17 +174,17 @@ def wire_browse(jobs: Jobs, browse: Browse, saved: gr.BrowserState, exports: Pat
     inputs = [browse.head, browse.seed, browse.truncation, browse.size]
     browse.chooses = {
         "fn": choose,
-        "inputs": [saved, browse.model, browse.shown, browse.where, *inputs],
+        "inputs": [browse.model, browse.shown, browse.where, *inputs],
         "outputs": [browse.shown, browse.head, browse.size, browse.seed, browse.latent, *drawn],
         "trigger_mode": "always_last",
         **QUICK,
     }
-    wire_viewer(jobs, browse, saved, draw, [browse.model, *inputs], inputs)
+    wire_viewer(jobs, browse, saved.value, draw, [browse.model, *inputs], inputs)
     browse.head.input(lambda head: gr.Radio(visible=bool(head)), browse.head, browse.size, **QUICK)
     wire_samples(jobs, browse, exports)
     wire_models(jobs, browse, saved)
     wire_time(jobs, browse)
-    wire_directions(jobs, browse, saved)
+    wire_directions(jobs, browse, saved.value)
     wire_find(jobs, browse)
     wire_explorer(jobs, browse, exports)
     wire_take(jobs, browse, exports)

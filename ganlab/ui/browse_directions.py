@@ -1,7 +1,9 @@
 """The view Directions of Browse: sliders along the directions in which pictures change."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ import gradio as gr
 from ganlab import directions, kept, vectors
 from ganlab.jobs import Jobs
 from ganlab.kept import Named
-from ganlab.ui import figures
+from ganlab.ui import browser_store, figures
+from ganlab.ui.browser_store import BrowserStore
 from ganlab.ui.directions_view import (
     IN_RUN,
     TILES,
@@ -25,7 +28,7 @@ from ganlab.ui.directions_view import (
 from ganlab.ui.picker import is_shipped
 from ganlab.ui.subject import Subject, from_text, subject, to_text
 from ganlab.ui.viewer import refused
-from ganlab.ui.visitor import ACT, QUICK, refusal, token_of
+from ganlab.ui.visitor import ACT, QUICK, refusal, store_of, token_of
 
 MOST_MODELS = 12  # whose directions a browser keeps
 HERE = Path(__file__)
@@ -55,7 +58,7 @@ class Directions:
     teach: gr.HTML
     drawn: gr.Textbox  # what the stage shows, see `key_of`
     is_open: gr.Textbox
-    local: gr.BrowserState  # directions of generators that are not the visitor's, by their names
+    local: BrowserStore  # directions of generators that are not the visitor's, by their names
 
 
 def build_directions(jobs: Jobs) -> Directions:
@@ -86,7 +89,7 @@ def build_directions(jobs: Jobs) -> Directions:
             teach,
             gr.Textbox(visible=False),
             gr.Textbox(visible=False),
-            gr.BrowserState({}, storage_key="ganlab.directions", secret="ganlab"),
+            BrowserStore("ganlab.directions"),
         )
 
 
@@ -101,16 +104,20 @@ placeholder="Its name, such as glasses" aria-label="Name of the direction">
 
 def local_list(local: Any, model: str, z_dim: int) -> list[Named]:
     """What a browser keeps for a generator; nothing of what makes no sense."""
-    try:
-        return kept.parse(local.get(model, []) if isinstance(local, dict) else [], z_dim)
-    except ValueError:
-        return []
+    names = store_of(local).get(model)
+    found = []
+    for vector, name in names.items() if isinstance(names, dict) else ():
+        with suppress(ValueError):
+            found += kept.parse([{"name": name, "vector": vector}], z_dim)
+    return found
 
 
 def with_local(local: Any, model: str, found: list[Named]) -> dict[str, Any]:
-    """The store with another list for a generator, which is now the newest one."""
-    others = {k: v for k, v in local.items() if k != model} if isinstance(local, dict) else {}
-    return dict([*others.items(), (model, kept.to_entries(found))][-MOST_MODELS:])
+    """The store with another list for a generator, which is now the newest one: names by vectors,
+    so that two windows can keep one each."""
+    others = {k: v for k, v in store_of(local).items() if k != model}
+    names = {each.vector: each.name for each in found}
+    return dict([*others.items(), (model, names)][-MOST_MODELS:])
 
 
 class Keeping:
@@ -118,7 +125,7 @@ class Keeping:
 
     def __init__(self, jobs: Jobs, model: str, z_dim: int, store: Any, local: Any):
         self.jobs, self.model, self.z_dim = jobs, model, z_dim
-        self.local, self.token, self.is_owner = local, None, False
+        self.local, self.token, self.is_owner = store_of(local), None, False
         self.of_run: list[Named] = []
         if not is_shipped(model):
             run, self.token = jobs.run(model), token_of(store, model)
@@ -143,16 +150,14 @@ class Keeping:
     def keep(self, name: Any, vector: Any) -> None:
         self.change(self.is_owner, lambda now, z_dim: kept.added(now, name, vector, z_dim))
 
-    def edit(self, place: Any, name: Any = None) -> None:
-        """Renames what is kept at a row's place, or without a name deletes it."""
-        where, _, digits = str(place).partition(":")
-        number = int(digits) if digits.isdecimal() and len(digits) < 4 else None
-        self.change(
-            where == IN_RUN,
-            lambda now, _: (
-                kept.without(now, number) if name is None else kept.renamed(now, number, name)
-            ),
-        )
+    def edit(self, place: Any, vector: Any, name: Any = None) -> None:
+        """Renames a direction that is kept there, or without a name deletes it."""
+
+        def edited(now: list[Named], _: int) -> list[Named]:
+            number = next((i for i, each in enumerate(now) if each.vector == vector), None)
+            return kept.without(now, number) if name is None else kept.renamed(now, number, name)
+
+        self.change(place == IN_RUN, edited)
 
 
 def key_of(about: Subject, model: Any, seed: Any, truncation: Any) -> str:
@@ -186,11 +191,11 @@ def taught(about: Subject, ask: dict[str, Any]) -> tuple[str, str]:
     return vectors.to_text(vector), words if tested else "Mark three of each to have it checked."
 
 
-def wire_directions(jobs: Jobs, browse: Any, saved: gr.BrowserState) -> None:
+def wire_directions(jobs: Jobs, browse: Any, saved: gr.JSON) -> None:
     """Connects the components."""
     view = browse.directions
     of = [browse.model, browse.shown, browse.head, browse.seed, browse.truncation, browse.latent]
-    inputs = [saved, view.local, *of]
+    inputs = [saved, view.local.value, *of]
 
     def look(about: Subject, model: Any, keeping: Keeping, progress: Any = None) -> str:
         network, head = about.opened.generator, about.opened.config.tasks.index(about.head)
@@ -242,9 +247,9 @@ def wire_directions(jobs: Jobs, browse: Any, saved: gr.BrowserState) -> None:
             elif does == "keep":
                 keeping.keep(ask.get("name"), ask.get("vector"))
             elif does == "rename":
-                keeping.edit(ask.get("place"), str(ask.get("name")))
+                keeping.edit(ask.get("place"), ask.get("vector"), str(ask.get("name")))
             elif does == "delete":
-                keeping.edit(ask.get("place"))
+                keeping.edit(ask.get("place"), ask.get("vector"))
             elif does == "teach":
                 name = kept.checked_name(ask.get("name"))
                 vector, words = taught(about, ask)
@@ -255,7 +260,7 @@ def wire_directions(jobs: Jobs, browse: Any, saved: gr.BrowserState) -> None:
             key = key_of(about, model, of[3], of[4])
         except ValueError as error:
             raise refusal("That did not work", error) from None
-        changed = keeping.local if keeping.local is not local else gr.skip()
+        changed = browser_store.change(store_of(local), keeping.local)
         return [changed, latent, figure, key]
 
     def turn(model: Any, head: Any, latent: Any, is_open: Any) -> Any:
@@ -294,4 +299,5 @@ def wire_directions(jobs: Jobs, browse: Any, saved: gr.BrowserState) -> None:
         trigger_mode="always_last",
     )
     outputs = [view.local, browse.latent, view.stage, view.drawn]
-    gr.on([view.stage.click, view.teach.click], act, inputs, outputs, concurrency_limit=2, **ACT)
+    clicks = partial(gr.on, [view.stage.click, view.teach.click])
+    view.local.on(clicks, act, inputs, outputs, concurrency_limit=2, **ACT)

@@ -1,7 +1,7 @@
 """Favourites: samples that a visitor keeps, as latent vectors, in their browser."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from ganlab import device, favourites, sampling, vectors
-from ganlab.favourites import Favourite, merged, of_store
+from ganlab.favourites import Favourite, merged, of_store, to_store
 from ganlab.jobs import Jobs
 from ganlab.known import UnknownRun
 from ganlab.ui import downloads
+from ganlab.ui.browser_store import BrowserStore, change
 from ganlab.ui.pickable import build_pickable, pickable
 from ganlab.ui.picker import is_shipped, model_title, open_picked
 from ganlab.ui.scratch import scratch_file
@@ -33,7 +34,7 @@ FILE = "favourites-file"  # the hidden button
 class Favourites:
     """The components."""
 
-    store: gr.BrowserState
+    store: BrowserStore
     section: gr.Accordion
     picture: gr.HTML
     note: gr.HTML
@@ -43,12 +44,12 @@ class Favourites:
     load: gr.UploadButton
     tidy: gr.Button  # removes those of generators that are gone
     undo: gr.Button
-    removed: gr.JSON  # what the last removal took, as it was before
+    removed: gr.JSON  # what there was before the last removal
     file: gr.DownloadButton
 
 
 def build_favourites() -> Favourites:
-    store = gr.BrowserState([], storage_key="ganlab.favourites", secret="ganlab")
+    store = BrowserStore("ganlab.favourites")
     with (
         gr.Column(elem_classes="gl-card", elem_id="favourites"),
         gr.Accordion("Favourites", open=True) as section,
@@ -88,7 +89,6 @@ def show(jobs: Jobs, name: Any, kept: Sequence[Favourite]) -> list[Any]:
         pixels, z, heads, places = _drawn(jobs, name, own)
     except ValueError as error:
         return ["", refused(error), *buttons]
-    numbers = [kept.index(own[place]) for place in places]
     figure = pickable(
         pixels,
         z,
@@ -97,7 +97,7 @@ def show(jobs: Jobs, name: Any, kept: Sequence[Favourite]) -> list[Any]:
         alt="Favourites",
         caption=f"{len(own)} of this generator. {elsewhere}".strip(),
         names=[f"Favourite {i + 1}, of {head}" for i, head in enumerate(heads)],
-        removable=numbers,
+        removable=[own[place].key for place in places],
     )
     return [figure, "", *buttons]
 
@@ -151,10 +151,13 @@ def wire_favourites(
     def look(name: Any, store: Any) -> list[Any]:
         return show(jobs, name, of_store(store))
 
-    def changed(name: Any, kept: Sequence[Favourite], before: Any = None) -> list[Any]:
+    def changed(
+        name: Any, before: Sequence[Favourite], kept: Sequence[Favourite], can_undo: bool = False
+    ) -> list[Any]:
         """Updates of store, `shown`, undo and removed."""
-        undo = gr.Button(visible=before is not None)
-        return [[asdict(each) for each in kept], *show(jobs, name, kept), undo, before]
+        undo = gr.Button(visible=can_undo), to_store(before) if can_undo else None
+        updates = [*show(jobs, name, kept), *undo]
+        return [change(to_store(before), to_store(kept)), *updates]
 
     def add(store: Any, *values: Any) -> list[Any]:
         try:
@@ -169,23 +172,25 @@ def wire_favourites(
         except ValueError as error:
             raise refusal("Not kept", error) from None
         gr.Info("Kept in this browser, below the samples.")
-        return changed(values[0], kept)
+        return changed(values[0], before, kept)
 
     def remove(event: gr.EventData, name: Any, store: Any) -> list[Any]:
-        place = event._data.get("remove") if isinstance(event._data, dict) else None
+        key = event._data.get("remove") if isinstance(event._data, dict) else None
         kept = of_store(store)
-        if type(place) is not int or not 0 <= place < len(kept):
-            return [gr.skip()] * len(all_changed)
-        before = [asdict(each) for each in kept]
-        return changed(name, kept[:place] + kept[place + 1 :], before)
+        left = [each for each in kept if each.key != key]
+        return changed(name, kept, left, can_undo=True)
 
     def remove_gone(name: Any, store: Any) -> list[Any]:
         kept = of_store(store)
         left = [each for each in kept if not _is_gone(jobs, each)]
-        return changed(name, left, [asdict(each) for each in kept])
+        return changed(name, kept, left, can_undo=True)
 
-    def bring_back(name: Any, removed: Any) -> list[Any]:
-        return changed(name, of_store(removed))
+    def bring_back(name: Any, store: Any, removed: Any) -> list[Any]:
+        try:
+            kept = merged(of_store(removed), of_store(store))
+            return changed(name, [], kept)  # all of them anew, in their old order
+        except ValueError as error:
+            raise refusal("Not brought back", error) from None
 
     def load(file: Any, name: Any, store: Any) -> list[Any]:
         try:
@@ -195,7 +200,7 @@ def wire_favourites(
             raise refusal("These favourites cannot be loaded", ValueError(error)) from None
         more = len(kept) - len(before)
         gr.Info(f"{more} favourites were loaded." if more else "All of them were here already.")
-        return changed(name, kept)
+        return changed(name, before, kept)
 
     def take(kind: str, name: Any, store: Any) -> Any:
         kept = of_store(store)
@@ -215,27 +220,17 @@ def wire_favourites(
         path.write_bytes(content)
         return gr.DownloadButton(value=str(path))
 
-    all_changed = [own.store, *shown, own.undo, own.removed]
-    keep.click(add, [own.store, *browse.subject], all_changed, **ACT)
+    store = own.store
+    all_changed = [store, *shown, own.undo, own.removed]
+    looked_at = [browse.model, store.value]
+    store.on(keep.click, add, [store.value, *browse.subject], all_changed, **ACT)
     own.picture.click(**pick)
-    own.picture.input(remove, [browse.model, own.store], all_changed, **QUICK)
-    own.tidy.click(remove_gone, [browse.model, own.store], all_changed, **QUICK)
-    own.undo.click(bring_back, [browse.model, own.removed], all_changed, **QUICK)
-    own.load.upload(
-        load, [own.load, browse.model, own.store], all_changed, api_visibility="private"
-    )
+    store.on(own.picture.input, remove, looked_at, all_changed, **QUICK)
+    store.on(own.tidy.click, remove_gone, looked_at, all_changed, **QUICK)
+    store.on(own.undo.click, bring_back, [*looked_at, own.removed], all_changed, **ACT)
+    store.on(own.load.upload, load, [own.load, *looked_at], all_changed, api_visibility="private")
     for button, kind in ((own.take_json, "json"), (own.take_png, "png")):
         button.click(
-            lambda *values, kind=kind: take(kind, *values),
-            [browse.model, own.store],
-            own.file,
-            **ACT,
+            lambda *values, kind=kind: take(kind, *values), looked_at, own.file, **ACT
         ).success(None, None, None, js=downloads.click(FILE))
-    # The browser may hand over what it keeps only after the first pictures are there.
-    gr.on(
-        [browse.shown.change, own.store.change],
-        look,
-        [browse.model, own.store],
-        shown,
-        **QUICK,
-    )
+    browse.shown.change(look, looked_at, shown, **QUICK)

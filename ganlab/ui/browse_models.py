@@ -14,6 +14,7 @@ from ganlab.gallery import Gallery
 from ganlab.jobs import Jobs
 from ganlab.titles import LONGEST_NAME, title
 from ganlab.ui import figures
+from ganlab.ui.browser_store import BrowserStore, change
 from ganlab.ui.history import NO_RUN, delete_run, open_download
 from ganlab.ui.model_cards import cards_of, deleted_notice, gallery
 from ganlab.ui.models_compare import Compare, build_compare, wire_compare
@@ -25,6 +26,7 @@ from ganlab.ui.visitor import (
     QUICK,
     deleted_of,
     refusal,
+    store_of,
     token_of,
     tokens_of,
     with_run_back,
@@ -144,24 +146,23 @@ def act_on(jobs: Jobs, act: str, name: str, to: str, store: Any) -> tuple[dict[s
     raise refusal("Cannot do this", ValueError("There is no such button here: reload the page."))
 
 
-def wire_models(jobs: Jobs, browse: Any, saved: gr.BrowserState) -> None:
+def wire_models(jobs: Jobs, browse: Any, saved: BrowserStore) -> None:
     """Connects the components."""
     models: Models = browse.models
 
     def show(store: Any, notice: str = "") -> str:
         return gallery(models.reads.entries(list(tokens_of(store))), notice)
 
-    def renewed(store: Any, chosen: Any, where: Any, notice: str = "") -> list[Any]:
-        """The store, the gallery and the list of generators."""
-        return [store, show(store, notice), offered(jobs, browse, store, chosen, where)[0]]
+    def renewed(store: Any, fresh: Any, chosen: Any, where: Any, notice: str = "") -> list[Any]:
+        """What changes in the store, the gallery and the list of generators."""
+        generators, _ = offered(jobs, browse, fresh, chosen, where)
+        return [change(store_of(store), store_of(fresh)), show(fresh, notice), generators]
 
     def act(event: gr.EventData, store: Any, chosen: Any, where: Any) -> list[Any]:
         said = asked(event)
         what, name, to = (said.get(key, "") for key in ("act", "name", "to"))
         fresh, notice = act_on(jobs, what, name, to, store)
-        updates = renewed(fresh, chosen, where, notice)
-        # What has not changed is not sent: a run may have been started meanwhile.
-        return updates if fresh is not store else [gr.skip(), *updates[1:]]
+        return renewed(store, fresh, chosen, where, notice)
 
     def add(file: Any, store: Any, chosen: Any, where: Any) -> list[Any]:
         try:
@@ -169,7 +170,7 @@ def wire_models(jobs: Jobs, browse: Any, saved: gr.BrowserState) -> None:
         except ValueError as error:  # as no error, which would stay in the drop zone
             gr.Warning(escape(figures.as_sentence(str(error))), title=NO_RUN)
             return [None, *[gr.skip()] * len(told)]
-        return [None, *renewed(with_token(store, run_id, token), chosen, where)]
+        return [None, *renewed(store, with_token(store, run_id, token), chosen, where)]
 
     def turn(event: gr.EventData, store: Any, where: Any) -> list[Any]:
         """Chooses a model, and turns to its samples."""
@@ -182,20 +183,21 @@ def wire_models(jobs: Jobs, browse: Any, saved: gr.BrowserState) -> None:
         return [chosen, gr.Tabs(selected="samples"), ""]
 
     told = [saved, models.gallery, browse.model]
-    kept = [saved, browse.model, browse.where]
-    browse.view_tabs["models"].select(show, saved, models.gallery, **QUICK)
+    kept = [saved.value, browse.model, browse.where]
+    browse.view_tabs["models"].select(show, saved.value, models.gallery, **QUICK)
     browse.tab.select(
         lambda is_open, store: show(store) if is_open else gr.skip(),
-        [models.compare.is_open, saved],
+        [models.compare.is_open, saved.value],
         models.gallery,
         **QUICK,
     )
-    models.gallery.submit(act, kept, told, **ACT).success(**browse.chooses)
+    saved.on(models.gallery.submit, act, kept, told, **ACT).success(**browse.chooses)
     turned = [browse.model, browse.views, models.compare.is_open]
-    models.gallery.click(turn, [saved, browse.where], turned, **ACT).success(
+    models.gallery.click(turn, [saved.value, browse.where], turned, **ACT).success(
         **browse.chooses
     ).success(None, None, None, js=TO_THE_TOP)
-    models.file.upload(
+    saved.on(
+        models.file.upload,
         add,
         [models.file, *kept],
         [models.file, *told],

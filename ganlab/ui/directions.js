@@ -122,8 +122,7 @@ place.addEventListener("change", (event) => {
 function name(row) {
   const field = row.querySelector("[type=text]"), text = field.value.trim();
   if (!text) field.value = field.defaultValue;
-  else if (row.dataset.place) trigger("click", {do: "rename", place: row.dataset.place, name: text});
-  else trigger("click", {do: "keep", vector: row.dataset.vector, name: text});
+  else trigger("click", {do: row.dataset.place ? "rename" : "keep", ...row.dataset, name: text});
 }
 
 place.addEventListener("keydown", (event) => {
@@ -135,7 +134,7 @@ place.addEventListener("keydown", (event) => {
 place.addEventListener("click", (event) => {
   const does = event.target.closest("button")?.dataset.do, row = rowOf(event.target);
   if (does === "keep") name(row);
-  else if (does === "delete") trigger("click", {do: "delete", place: row.dataset.place});
+  else if (does === "delete") trigger("click", {do: "delete", ...row.dataset});
   else if (does === "use") { remember(state()); trigger("click", {do: "use", latent}); }
   else if (does === "reset") { remember(state()); amounts = new Map(); showAmounts(); follow(); }
   else if (does === "undo") undo();

@@ -32,8 +32,7 @@ class Row:
     """A direction on the page.
 
     Attributes:
-        place: where it is kept, as `IN_RUN` or `IN_BROWSER`, a colon and its place in that list;
-            "" = nowhere.
+        place: where it is kept, `IN_RUN` or `IN_BROWSER`; "" = nowhere.
         note: what to say beside the name.
         is_theirs: whether this visitor may rename and delete it.
     """
@@ -48,11 +47,8 @@ def rows_of(
     of_run: Sequence[Named], of_browser: Sequence[Named], found: Principal, *, is_owner: bool
 ) -> list[Row]:
     """Kept directions, then those principal ones that are not among them."""
-    rows = [
-        Row(each, f"{IN_RUN}:{i}", "" if is_owner else "of this run", is_owner)
-        for i, each in enumerate(of_run)
-    ]
-    rows += [Row(each, f"{IN_BROWSER}:{i}") for i, each in enumerate(of_browser)]
+    rows = [Row(each, IN_RUN, "" if is_owner else "of this run", is_owner) for each in of_run]
+    rows += [Row(each, IN_BROWSER) for each in of_browser]
     names = [row.direction.numbers() for row in rows]
     shares = zip(found.vectors.numpy(), found.shares.tolist(), strict=True)
     for number, (vector, share) in enumerate(shares, start=1):

@@ -13,9 +13,9 @@ from ganlab.ui import figures
 from ganlab.ui.picker import when_begun
 
 NO_RUN = "This is not a run that can be opened"
-CONFIRM = """(run, store) => {
+CONFIRM = """(run) => {
   const sure = run && window.confirm("Delete this run with all its samples and snapshots?");
-  return [sure ? run : "", store];
+  return sure ? run : "";
 }"""
 
 

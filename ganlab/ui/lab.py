@@ -13,13 +13,14 @@ from ganlab.ui import figures
 from ganlab.ui.api import build_api
 from ganlab.ui.blend import Blend, build_blend, build_blend_panel, wire_blend
 from ganlab.ui.browse import Browse, build_browse, build_browse_panel, wire_browse
+from ganlab.ui.browser_store import BrowserStore
 from ganlab.ui.history import build_history
 from ganlab.ui.shelf import build_shelf
 from ganlab.ui.sides import Sides, wire_sides
 from ganlab.ui.train_form import build_form
 from ganlab.ui.transfer_form import build_transfer_form
 from ganlab.ui.transfer_steps import wire_steps
-from ganlab.ui.visitor import EMPTY_STORE, QUICK
+from ganlab.ui.visitor import QUICK
 from ganlab.ui.watch import Seen, build_watch
 from ganlab.ui.wiring import Lab, wire
 
@@ -33,9 +34,9 @@ SHOW_TAB_IN_ADDRESS = """() => {
 }"""
 
 
-def build_lab(page: gr.Blocks, jobs: Jobs) -> None:
+def build_lab(jobs: Jobs) -> None:
     current = gr.Textbox(visible=False)  # id of the watched run; "" = none
-    saved = gr.BrowserState(EMPTY_STORE, storage_key="ganlab", secret="ganlab")
+    saved = BrowserStore("ganlab.runs")
     seen = gr.State(Seen())
     # Whether the slider is at its right end. Not read off it at each tick: a slider refuses a value
     # beyond its maximum, and a resumed run can have fewer grids than the page still shows.
@@ -69,8 +70,8 @@ def build_lab(page: gr.Blocks, jobs: Jobs) -> None:
         lambda: [figures.EMPTY_TRANSFER, gr.Button(visible=False)], None, empty, **QUICK
     )
     lab = Lab(jobs, tabs, form, transfer_form, watch, history, current, saved, seen, follows)
-    wire(page, lab, exports)
-    wire_steps(page, jobs, transfer_form, saved)
+    wire(lab, exports)
+    wire_steps(jobs, transfer_form, saved)
     sides = Sides([own_runs, run_panel], viewers)
     for tab in (train, transfer):
         tab.select(sides.show, None, sides.columns, **QUICK)
@@ -78,5 +79,5 @@ def build_lab(page: gr.Blocks, jobs: Jobs) -> None:
         tab.select(None, None, None, js=SHOW_TAB_IN_ADDRESS)
     wire_blend(jobs, viewers["blend"], saved, exports)
     wire_browse(jobs, viewers["browse"], saved, exports)
-    wire_sides(jobs, sides, tabs, watch, current, saved)
+    wire_sides(jobs, sides, tabs, watch, current, saved.value)
     build_api(jobs)

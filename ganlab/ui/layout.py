@@ -18,5 +18,5 @@ def build_page(jobs: Jobs) -> gr.Blocks:
         delete_cache=(3600, UPLOADS_KEPT_SECONDS),
     ) as page:
         gr.HTML(figures.HEADER, elem_classes="gl-html")
-        build_lab(page, jobs)
+        build_lab(jobs)
     return page

@@ -3,7 +3,7 @@ element.addEventListener("click", (event) => {
   const button = event.target.closest(".gl-cells button");
   if (!button) return;
   if ("remove" in button.dataset) {
-    trigger("input", {remove: Number(button.dataset.remove)});
+    trigger("input", {remove: button.dataset.remove});
     return;
   }
   const {z, heads} = button.closest(".gl-cells").dataset, names = JSON.parse(heads);

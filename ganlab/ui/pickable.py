@@ -38,14 +38,14 @@ def pickable(
     caption: str,
     rows: Sequence[str] = (),
     names: Sequence[str] = (),
-    removable: Sequence[int] = (),
+    removable: Sequence[str] = (),
 ) -> str:
     """Pictures (N, H, W, C) of latents (N, z_dim), each of a head.
 
     Args:
         rows: what each row is; () = nothing to say.
         names: of the cells, for those who do not see them; () = their numbers.
-        removable: a number for each that tells the event `input` which one is to go; () = none.
+        removable: a key for each that tells the event `input` which one is to go; () = none.
     """
     jpeg = sampling.to_jpeg(sampling.grid(pixels, columns))
     n_rows = -(-len(pixels) // columns)
@@ -58,9 +58,9 @@ def pickable(
     ]
     if removable:
         cells = [
-            f'<span>{cell}<button type="button" data-remove="{number}" '
+            f'<span>{cell}<button type="button" data-remove="{key}" '
             f'aria-label="Remove {escape(label)}">×</button></span>'
-            for cell, number, label in zip(cells, removable, labels, strict=True)
+            for cell, key, label in zip(cells, removable, labels, strict=True)
         ]
     cells += ["<i></i>"] * (n_rows * columns - len(pixels))  # over what the sheet leaves black
     tracks = f"grid-template: repeat({n_rows}, 1fr) / repeat({columns}, 1fr)"

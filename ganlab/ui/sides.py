@@ -35,7 +35,7 @@ def wire_sides(
     tabs: gr.Tabs,
     watch: Watch,
     current: gr.Textbox,
-    saved: gr.BrowserState,
+    saved: gr.JSON,
 ) -> None:
     """Turns to a viewer with its tab, or with the button of the run on view."""
     for name, viewer in sides.viewers.items():

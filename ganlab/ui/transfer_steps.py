@@ -7,6 +7,7 @@ import gradio as gr
 
 from ganlab.jobs import Jobs
 from ganlab.known import UnknownRun
+from ganlab.ui.browser_store import BrowserStore, change
 from ganlab.ui.picker import model_choices
 from ganlab.ui.transfer_form import (
     NEAREST,
@@ -29,14 +30,15 @@ from ganlab.ui.upload import (
 from ganlab.ui.visitor import ACT, QUICK, store_of, tokens_of
 
 
-def wire_steps(page: gr.Blocks, jobs: Jobs, form: TransferForm, saved: gr.BrowserState) -> None:
-    """Connects the components; `saved` is what the browser keeps of runs."""
+def wire_steps(jobs: Jobs, form: TransferForm, saved: BrowserStore) -> None:
+    """Connects the components."""
     upload = form.upload
-    # By itself, so that neither this nor a run that starts meanwhile can undo the other.
-    kept = gr.BrowserState("", storage_key="ganlab-pictures", secret="ganlab")
 
     def show_it(upload_id: Any) -> Any:
         return show_upload(upload, upload_id)
+
+    def show_kept(store: Any) -> Any:
+        return show_it(store_of(store).get("pictures", ""))
 
     def list_sources(store: Any, upload_id: Any) -> Any:
         """With the one chosen that the run on view has started from, and its head."""
@@ -76,10 +78,13 @@ def wire_steps(page: gr.Blocks, jobs: Jobs, form: TransferForm, saved: gr.Browse
         tick(upload_id, ticked(event))
         return show_chosen(upload, upload_id) or gr.skip()
 
+    def keep(upload_id: Any) -> str:
+        return change({}, {"pictures": upload_id})
+
     heads = [form.head, form.nearest, upload.preview]
     compare = {
         "fn": describe_it,
-        "inputs": [saved, form.source, upload.current, form.head],
+        "inputs": [saved.value, form.source, upload.current, form.head],
         "outputs": heads,
         **ACT,
     }
@@ -100,19 +105,10 @@ def wire_steps(page: gr.Blocks, jobs: Jobs, form: TransferForm, saved: gr.Browse
 
     def after(event: Any) -> None:
         """New pictures: shown, remembered by the browser, and set beside the source's heads."""
+        saved.on(event.success, keep, upload.current, [saved], **QUICK)
         event.success(show_it, upload.current, upload.shown, **QUICK).then(**describe).then(
-            lambda upload_id: upload_id, upload.current, kept, **QUICK
-        ).then(**compare)
-
-    # What the browser has kept may come after the page has asked for it.
-    late = gr.Textbox(visible="hidden")
-    kept.change(
-        lambda kept_id, upload_id: kept_id if kept_id and not upload_id else gr.skip(),
-        [kept, upload.current],
-        late,
-        **QUICK,
-    )
-    late.change(show_it, late, upload.shown, **QUICK).then(**describe).then(**compare)
+            **compare
+        )
 
     for files in (upload.files, upload.folder):
         after(
@@ -155,6 +151,6 @@ def wire_steps(page: gr.Blocks, jobs: Jobs, form: TransferForm, saved: gr.Browse
         **describe,
         trigger_mode="always_last",
     )
-    page.load(show_it, kept, upload.shown, **QUICK).then(
-        list_sources, [saved, upload.current], [form.source, *heads], **QUICK
+    saved.ready.then(show_kept, saved.value, upload.shown, **QUICK).then(
+        list_sources, [saved.value, upload.current], [form.source, *heads], **QUICK
     ).then(**describe)

@@ -97,7 +97,7 @@ def as_seed(value: Any) -> int:
 def wire_viewer(
     jobs: Jobs,
     viewer: Viewer,
-    saved: gr.BrowserState,
+    saved: gr.JSON,
     draw: Callable[..., Any],
     inputs: Sequence[gr.components.Component],
     changes: Sequence[gr.components.Component],
@@ -110,7 +110,7 @@ def wire_viewer(
     """
     draws = {
         "fn": draw,
-        "inputs": [*inputs],  # without what is saved, which takes its time to decipher
+        "inputs": inputs,
         "outputs": [viewer.note, viewer.picture],
         "trigger_mode": "always_last",  # else one that comes during another is left out
         **QUICK,

@@ -1,7 +1,7 @@
-"""What the browser keeps for its visitor, and how the page says no.
+"""What the browser keeps of its visitor's runs, and how the page says no.
 
-The store holds the run on view and the owner's tokens of the visitor's runs. It comes from outside,
-so it may have been tampered with.
+The store holds the run on view, the owner's tokens of the visitor's runs and the pictures that were
+uploaded last. It comes from outside, so it may have been tampered with.
 """
 
 from html import escape
@@ -13,7 +13,6 @@ from ganlab.ui import figures
 
 MAX_TOKENS = 20
 MAX_DELETED = 5  # whose tokens are kept, in case they are brought back
-EMPTY_STORE = {"run": "", "tokens": {}}
 
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # Only a queued event can show a gr.Error: one that skips the queue fails without a word.

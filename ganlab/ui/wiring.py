@@ -18,6 +18,7 @@ from ganlab.jobs import Jobs
 from ganlab.known import UnknownRun
 from ganlab.transfer_config import TransferConfig
 from ganlab.ui import downloads, figures
+from ganlab.ui.browser_store import BrowserStore, change
 from ganlab.ui.history import CONFIRM, NO_RUN, History, delete_run, list_runs, open_download
 from ganlab.ui.picker import model_choices
 from ganlab.ui.train_form import Form, read_form, show_config
@@ -80,12 +81,12 @@ class Lab:
     watch: Watch
     history: History
     current: gr.Textbox
-    saved: gr.BrowserState
+    saved: BrowserStore
     seen: gr.State
     follows: gr.State
 
 
-def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
+def wire(lab: Lab, exports: Path) -> None:
     jobs, form, watch, history = lab.jobs, lab.form, lab.watch, lab.history
     current, saved, seen, follows = lab.current, lab.saved, lab.seen, lab.follows
     shown = components(watch)
@@ -163,8 +164,13 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
 
     def watch_own(run_id: str, token: str, store: Any) -> dict[Any, Any]:
         """Turns the page to a run that this browser has just started, and keeps its token."""
-        store = with_token(store, run_id, token)
-        return {current: run_id, saved: store, follows: True, **show_run(run_id, store, Seen())}
+        return turn_to(run_id, store, with_token(store, run_id, token))
+
+    def turn_to(run_id: str, store: Any, kept: Any) -> dict[Any, Any]:
+        """Turns the page to a run; the browser, which had `store`, shall have `kept`."""
+        # Its run is told in any case: another window may have turned to another one.
+        changed = change({**store_of(store), "run": None}, kept)
+        return {current: run_id, saved: changed, follows: True, **show_run(run_id, kept, Seen())}
 
     def remedy(run_id: str, store: Any) -> Any:
         try:
@@ -199,12 +205,7 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
             raise refusal("Nothing to download yet", error) from None
 
     def open_run(run_id: str, store: Any) -> Any:
-        return {
-            current: run_id,
-            saved: {**store_of(store), "run": run_id},
-            follows: True,
-            **show_run(run_id, store, Seen()),
-        }
+        return turn_to(run_id, store, {**store_of(store), "run": run_id})
 
     def open_zip(file: Any, store: Any) -> Any:
         try:
@@ -222,12 +223,12 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
         if not picked:
             return gr.skip()
         delete_run(jobs, picked, token_of(store, picked), refusal)
-        store = {**without_run(store, picked), "run": ""}
+        kept = {**without_run(store, picked), "run": ""}
         return {
-            saved: store,
+            saved: change(store_of(store), kept),
             current: "",
             # What was seen stays: a tick that is under way still asks for the run.
-            **lists("", store),
+            **lists("", kept),
             **show_empty(watch, DELETED, can_undo=True),
         }
 
@@ -238,14 +239,13 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
             jobs.undelete(run_id, deleted_of(store).get(run_id))
         except ValueError as error:
             raise refusal("Cannot undo", error) from None
-        store = with_run_back(store, run_id)
-        return watch_own(run_id, tokens_of(store)[run_id], store)
+        return turn_to(run_id, store, {**with_run_back(store, run_id), "run": run_id})
 
     def attach(store: Any, request: gr.Request) -> Any:
         """Finds the run of a link or, failing that, this browser's last one; and the tab."""
         linked, tab = (request.query_params.get(name, "") for name in ("run", "tab"))
         turned = {lab.tabs: gr.Tabs(selected=tab)} if tab in TABS else {}
-        run_id = linked or (store.get("run", "") if isinstance(store, dict) else "")
+        run_id = linked or store_of(store).get("run", "")
         try:
             view = jobs.view(run_id)
         except UnknownRun:
@@ -254,41 +254,30 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
         updates = show_run(run_id, store, Seen())
         return {current: run_id, **updates, **show_settings(lab, view.config), **turned}
 
-    def come_late(run_id: str, store: Any, last: Seen) -> Any:
-        """What the browser has kept may come after the page has asked for it."""
-        kept = store_of(store).get("run", "")
-        if run_id or last.run_id or not kept:
-            return gr.skip()
-        try:
-            view = jobs.view(kept)
-        except UnknownRun:
-            return gr.skip()
-        updates = show_run(kept, store, Seen())
-        return {current: kept, **updates, **show_settings(lab, view.config)}
-
     transfer = lab.transfer
-    watched = [current, saved, seen, follows]
+    watched = [current, saved.value, seen, follows]
     told = [current, seen, *shown, history.picked, transfer.source]
     everything = [current, saved, follows, *told[1:]]
     timer = gr.Timer(1.0)
     timer.tick(tick, watched, told, **QUICK)
 
     for button, act, inputs in (
-        (form.start, start, [saved, *form.inputs]),
-        (watch.begin, start, [saved, *form.inputs]),
-        (watch.remedy, remedy, [current, saved]),
-        (transfer.start, start_transfer, [saved, transfer.upload.current, *transfer.inputs]),
-        (watch.race.take, take_lap, [current, watch.race.pick, saved]),
-        (watch.undo, undo_delete, [saved]),
+        (form.start, start, [saved.value, *form.inputs]),
+        (watch.begin, start, [saved.value, *form.inputs]),
+        (watch.remedy, remedy, [current, saved.value]),
+        (transfer.start, start_transfer, [saved.value, transfer.upload.current, *transfer.inputs]),
+        (watch.race.take, take_lap, [current, watch.race.pick, saved.value]),
+        (watch.undo, undo_delete, [saved.value]),
     ):
-        button.click(act, inputs, everything, **ACT).success(
+        saved.on(button.click, act, inputs, everything, **ACT).success(
             None, current, None, js=SHOW_RUN_IN_ADDRESS
         ).success(None, None, None, js=SCROLL_TO_RUN)
-    history.open_zip.upload(
-        open_zip, [history.open_zip, saved], everything, api_visibility="private"
+    opens = [history.open_zip, saved.value]
+    saved.on(
+        history.open_zip.upload, open_zip, opens, everything, api_visibility="private"
     ).success(None, current, None, js=SHOW_RUN_IN_ADDRESS).then(None, None, None, js=SCROLL_TO_RUN)
     for button, act in ((watch.stop, stop), (watch.resume, resume)):
-        button.click(act, [current, saved], None, **ACT).then(tick, watched, told, **QUICK)
+        button.click(act, [current, saved.value], None, **ACT).then(tick, watched, told, **QUICK)
     watch.moment.input(None, watch.moment, None, js=KEEP_PLACE, trigger_mode="multiple")
     at_end = gr.Checkbox(visible=False)  # the script says whether
     watch.moment.input(
@@ -303,20 +292,20 @@ def wire(page: gr.Blocks, lab: Lab, exports: Path) -> None:
         prepare_download, current, watch.download_file, api_visibility="private"
     ).success(None, None, None, js=downloads.click("download-file"))
     # A head may have been saved in Blend meanwhile.
-    lab.tabs.select(lists, [current, saved], [history.picked, transfer.source], **QUICK)
-    history.section.expand(refresh_history, saved, history.picked, **QUICK)
-    history.picked.input(open_run, [history.picked, saved], everything, **QUICK).then(
-        None, current, None, js=SHOW_RUN_IN_ADDRESS
-    )
+    lab.tabs.select(lists, [current, saved.value], [history.picked, transfer.source], **QUICK)
+    history.section.expand(refresh_history, saved.value, history.picked, **QUICK)
+    saved.on(
+        history.picked.input, open_run, [history.picked, saved.value], everything, **QUICK
+    ).then(None, current, None, js=SHOW_RUN_IN_ADDRESS)
     # The question comes first, in the page: what it answers is what the server is told.
     asked = gr.Textbox(visible=False)
-    history.delete.click(None, [history.picked, saved], [asked, saved], js=CONFIRM).then(
-        delete, [asked, saved], everything, trigger_mode="multiple", **ACT
+    answered = history.delete.click(None, history.picked, asked, js=CONFIRM)
+    saved.on(
+        answered.then, delete, [asked, saved.value], everything, trigger_mode="multiple", **ACT
     ).success(None, current, None, js=SHOW_RUN_IN_ADDRESS)
     filled = [*_form_outputs(form), lab.tabs, *transfer.inputs]
     found = list(dict.fromkeys([*told, *filled]))
-    page.load(attach, saved, found, **QUICK).then(None, current, None, js=SHOW_RUN_IN_ADDRESS)
-    saved.change(come_late, [current, saved, seen], found, **QUICK).then(
+    saved.ready.then(attach, saved.value, found, **QUICK).then(
         None, current, None, js=SHOW_RUN_IN_ADDRESS
     )
 

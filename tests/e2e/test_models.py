@@ -10,6 +10,8 @@ from e2e.visitor import choose_fashion, start, train_for, wait_for_grid
 
 pytestmark = pytest.mark.browser
 
+KEPT_ANOTHER = """run => JSON.parse(localStorage["ganlab.runs"]).run != run"""
+
 
 def all_models(page: Page) -> Locator:
     """Turns to the gallery; gives its cards."""
@@ -64,6 +66,24 @@ def test_models_are_filtered_compared_and_opened(page: Page):
     expect(page.get_by_role("combobox", name="Generator").filter(visible=True)).to_have_value(
         re.compile("^fashion32")
     )
+
+
+def test_a_run_that_starts_while_a_model_is_copied_is_kept_and_so_is_the_copy(page: Page):
+    all_models(page)
+    held = []
+    page.route("**/queue/join*", lambda route: held.append(route), times=1)
+    choose_in_menu(card_of(page, "avatars64"), "Duplicate")
+    page.get_by_role("tab", name="Train").click()
+    choose_fashion(page, ("trouser",))
+    train_for(page, 5, "steps")
+    run_id = start(page)
+    (copying,) = held
+    copying.continue_()  # it brings what the browser kept before that run
+    page.wait_for_function(KEPT_ANOTHER, arg=run_id)
+
+    page.reload()
+    page.get_by_role("button", name="Your runs").click()
+    expect(page.locator("#runs").get_by_role("radio")).to_have_count(2)
 
 
 def test_a_run_is_seen_while_it_learns_then_named_copied_deleted_and_brought_back(

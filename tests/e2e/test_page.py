@@ -112,6 +112,17 @@ RUN_TEXTS = (
     ".gl-plot-head small",
     "#losses svg text",
 )
+# Browsers that keep nothing, or something else.
+ODD_STORAGE = {
+    "full": """Storage.prototype.setItem = () => {
+      throw new DOMException("", "QuotaExceededError"); }""",
+    "forbidden": """Object.defineProperty(window, "localStorage", {
+      get() { throw new DOMException("", "SecurityError"); }})""",
+    "broken": """localStorage.setItem("ganlab.runs", '{"run": "');
+      localStorage.setItem("ganlab.favourites", "[1]")""",
+    "of another shape": """localStorage.setItem("ganlab.runs", JSON.stringify(
+      {run: {}, tokens: ["x"], deleted: 7, pictures: [1]}))""",
+}
 CHIPS = ("queued", "running", "stopping", "stopped", "finished", "failed", "interrupted")
 
 
@@ -132,6 +143,32 @@ def test_a_reload_finds_the_run_again(page: Page):
     page.goto(page.url.split("?")[0])  # not even the address is needed
     wait_for_grid(page)
     assert run_in_address(page) == run_id
+
+
+def test_two_windows_of_a_browser_lose_none_of_each_others_runs(page: Page):
+    windows = page, page.context.new_page()
+    windows[1].goto(page.url)
+    for window in windows:
+        choose_fashion(window, ("bag",))
+        train_for(window, 5, "steps")
+    runs = {start(window) for window in windows}
+    for window in windows:
+        window.reload()
+        open_section(window, "Your runs")
+        listed = window.locator("#runs").get_by_role("radio")
+        expect(listed).to_have_count(2)
+        assert {radio.input_value() for radio in listed.all()} == runs
+
+
+@pytest.mark.parametrize("storage", ODD_STORAGE)
+def test_a_browser_that_keeps_nothing_for_us_shows_its_visitors_run(page: Page, storage: str):
+    page.add_init_script(ODD_STORAGE[storage])
+    page.reload()
+    choose_fashion(page, ("bag",))
+    start(page)
+    wait_for_grid(page)
+    page.get_by_role("button", name="Stop").click()  # which only its owner has
+    expect_state(page, "Stopped")
 
 
 def test_a_link_shows_the_run_to_others_who_cannot_stop_it(

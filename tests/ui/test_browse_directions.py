@@ -144,8 +144,8 @@ def test_kept_directions_come_first_and_take_the_place_of_principal_ones():
     rows = rows_of([Named("hair", vector(1))], [Named("hat", vector(5))], found, is_owner=False)
     said = [(row.direction.name, row.place, row.note, row.is_theirs) for row in rows]
     assert said == [
-        ("hair", "run:0", "of this run", False),
-        ("hat", "browser:0", "", True),
+        ("hair", "run", "of this run", False),
+        ("hat", "browser", "", True),
         ("Direction 1", "", "50 % of variance", True),
         ("Direction 3", "", "1.0 % of variance", True),
     ]
@@ -162,15 +162,15 @@ def test_names_and_heads_are_no_html(sample):
 def test_a_browser_keeps_directions_of_what_is_not_the_visitors(jobs, shelf):
     keeping = Keeping(jobs, "small", 8, {}, {"other": "junk", "small": "junk"})
     keeping.keep("hair", vector())
-    keeping.edit("browser:0", "beard")
+    keeping.edit("browser", vector(), "beard")
     assert [each.name for each in keeping.of_browser] == ["beard"] and keeping.of_run == []
     assert "other" in keeping.local and json.dumps(keeping.local)
-    for place in ("browser:1", "browser:", "browser:-1", "browser:x", None, "browser:99999", 3):
+    for place, gone in (("browser", vector(1)), ("browser", None), (None, ""), (3, [])):
         with pytest.raises(ValueError, match="no such direction"):
-            keeping.edit(place)
+            keeping.edit(place, gone)
     with pytest.raises(ValueError, match="not the id of a run"):
-        keeping.edit("run:0")
-    keeping.edit("browser:0")
+        keeping.edit("run", vector())
+    keeping.edit("browser", vector())
     assert keeping.of_browser == []
 
 
@@ -182,13 +182,15 @@ def test_a_run_keeps_its_owners_directions_and_others_cannot_change_them(jobs):
     other = Keeping(jobs, run_id, 8, {"tokens": {run_id: "x"}}, {})
     for name in ("mine", None):
         with pytest.raises(NotOwner):
-            other.edit("run:0", name)
+            other.edit("run", vector(), name)
     other.keep("hat", vector(3))
     assert [each.name for each in (*other.of_run, *other.of_browser)] == ["hair", "hat"]
     assert len(kept.of_run(jobs.run(run_id), 8)) == 1
 
 
-@pytest.mark.parametrize("local", [None, [], "x", {"small": 3}, {"small": [{"name": 1}]}])
+@pytest.mark.parametrize(
+    "local", [None, [], "x", {"small": 3}, {"small": [1]}, {"small": {"x": "a", vector(): 1}}]
+)
 def test_a_browser_may_say_anything(local):
     assert local_list(local, "small", 8) == []
     assert with_local(local, "small", [Named("a", vector())])["small"]

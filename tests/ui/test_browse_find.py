@@ -40,7 +40,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def events(jobs):
     """The page's handlers, by the id of the component that triggers them."""
     with gr.Blocks() as page:
-        build_lab(page, jobs)
+        build_lab(jobs)
     found = {}
     for event in page.fns.values():
         for target, _ in event.targets:
