@@ -18,7 +18,7 @@ from sources import own_run
 
 from ganlab import sampling
 from ganlab.checkpoints import load_generator
-from ganlab.ui import browse_take, snippets, take_files
+from ganlab.ui import snippets, take_files
 from ganlab.ui.browse_take import ABOUT, codes, file_of, film_of
 from ganlab.ui.picker import open_picked
 from ganlab.ui.subject import to_text
@@ -214,4 +214,3 @@ def test_odd_films_are_refused(jobs, values):
 def test_every_download_is_explained():
     assert all(what.endswith(".") for _, what in ABOUT.values())
     assert set(ABOUT) == {"film", *("pictures", "sheet"), *("onnx", "safetensors", "zip")}
-    assert browse_take.FILE in (ROOT / "ganlab/ui/browse.css").read_text()
