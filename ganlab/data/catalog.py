@@ -190,13 +190,13 @@ def _fingerprint(path: Path) -> tuple[int, ...]:
     return newest, sum(status.st_size for status in statuses), len(statuses)
 
 
-_CACHED_DATASETS = 4
+_CACHED_BYTES = 300_000_000  # of pictures: all that come with ganlab, and some subsets of them
 _cache: OrderedDict[tuple, Dataset] = OrderedDict()
 _cache_lock = threading.Lock()
 
 
 def _cached(key: tuple, make: Callable[[], Dataset]) -> Dataset:
-    """The data set under this key, made if it is not among the last few.
+    """The data set under this key, made if it is not among the last ones.
 
     Made outside the lock: a long reading or download must not hold up another source.
     """
@@ -208,7 +208,7 @@ def _cached(key: tuple, make: Callable[[], Dataset]) -> Dataset:
     with _cache_lock:
         _cache[key] = dataset
         _cache.move_to_end(key)
-        while len(_cache) > _CACHED_DATASETS:
+        while len(_cache) > 1 and sum(x.images.nbytes for x in _cache.values()) > _CACHED_BYTES:
             _cache.popitem(last=False)
     return dataset
 

@@ -171,15 +171,17 @@ def test_a_source_that_has_changed_is_read_again(tmp_path):
     assert load(str(folder)) is load(str(folder))
 
 
-def test_only_four_data_sets_stay_in_memory_those_used_last():
-    robots = load("robots")
-    for name, tasks in (("emoji", None), ("line-art", None), ("fashion", ["bag"])):
-        load(name, tasks=tasks)
-    assert len(catalog._cache) == 4
+def test_so_many_bytes_of_pictures_stay_in_memory_those_used_last(monkeypatch):
+    robots, emoji = load("robots"), load("emoji")
+    room = robots.images.nbytes + emoji.images.nbytes
+    monkeypatch.setattr(catalog, "_CACHED_BYTES", room)
     assert load("robots") is robots
-    load("fashion", tasks=["coat"])
-    assert load("robots") is robots
-    assert len(catalog._cache) == 4
+    assert load("emoji") is emoji
+    load("line-art")
+    assert load("emoji") is emoji
+    assert load("robots") is not robots
+    monkeypatch.setattr(catalog, "_CACHED_BYTES", 1)
+    assert load("line-art") is load("line-art")  # the last one stays, however large it is
 
 
 def test_all_tasks_named_in_their_order_are_the_whole_set():
