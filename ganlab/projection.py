@@ -2,9 +2,9 @@
 
 As in StyleGAN2's projector (Karras et al. 2020, https://arxiv.org/abs/1912.04958, appendix D) the
 latent is optimised under a distance of features. What differs suits small generators and two cores:
-it begins at the nearest of many samples instead of the mean, several starts compete and all but one
-drop out on the way, pixels and early maps of the network count beside its last features, and the
-last steps are those of `gauss_newton`.
+it begins at the nearest of many samples instead of the mean, several starts compete and most drop
+out on the way, pixels and early maps of the network count beside its last features, the last steps
+are those of `gauss_newton`, and what got stuck is begun anew elsewhere.
 """
 
 import math
@@ -26,7 +26,10 @@ HALVED_AT = (0.2, 0.5)  # of the steps: the worse half of the starts drops out
 STEPS = 80
 POLISHING = 8  # steps of Gauss and Newton from each start that is left, and from the best again
 SAME = 0.03  # in pixels: no other start would come nearer
-DRAWING, MOVING = 0.15, 0.35  # of the time that samples and steps take
+TURNS, NEAR = 2, 0.12  # a second one, with the next starts, unless the first came so near in pixels
+UNMOVED, LOOKING, LAST = 3, 4, 12  # in the second: starts as they were, steps of all, of the best
+DRAWING = 0.1  # of the time that samples take
+MOVING = 0.3  # of the rest, in each turn
 LEARNING_RATE, WARM_UP = 0.1, 0.05  # 0.04 and 0.25 did worse with avatars64
 BETAS = (0.9, 0.99)
 PRIOR = 1e-3  # on latents that are longer than normal ones
@@ -183,51 +186,94 @@ def project(
             seen.append(features.with_maps(drawn[-1], ())[0])
             on_step(Step(DRAWING * len(drawn) * BATCH / len(z)))
         goal = _Goal(target, torch.cat(drawn), torch.cat(seen), ids)
-    first = goal.nearest[:STARTS]
-    starts = _Starts(z[first], ids[first])
 
-    # Move the nearest of them towards the target.
-    best = _Best(config, goal)
-    drops = {round(share * steps) for share in HALVED_AT}
-    for step in range(steps + 1):
-        images = generator(starts.z, starts.ids)
-        losses, *apart = goal.apart(images)
-        best.compare(starts.z, starts.ids, images, losses, *apart)
-        on_step(Step(DRAWING + MOVING * step / max(steps, 1), best.found))
-        if step == steps or should_stop():
+    # From the nearest of them, and if that leads nowhere, from the next nearest.
+    found = None
+    for turn in range(TURNS):
+
+        def tell(done: float, best: Found | None, turn: int = turn, before: Found | None = found):
+            on_step(Step(DRAWING + (1 - DRAWING) * (turn + done) / TURNS, _nearer(before, best)))
+
+        rows = goal.nearest[STARTS * turn : STARTS * (turn + 1)]
+        search = _Search(generator, config, goal, tell, should_stop)
+        left = search.move(_Starts(z[rows], ids[rows]), steps)
+        if turn == 0:
+            search.polish(left, min(POLISHING, steps), min(POLISHING, steps))
+        else:  # also from where the steps before did not lead away from
+            left += [(z[[row]], ids[[row]]) for row in goal.nearest[:UNMOVED].tolist()]
+            search.polish(left, min(LOOKING, steps), min(LAST, steps))
+        found = _nearer(found, search.best.found)
+        if found is None or found.in_pixels < NEAR or should_stop():
             break
-        too_long = (starts.z.square().mean(1) - 1).clamp_min(0)
-        (gradient,) = torch.autograd.grad((losses + PRIOR * too_long).sum(), starts.z)
-        starts.move(gradient, _rate(step / steps))
-        if step in drops and len(starts.z) > 1:
-            starts.keep(losses.detach().argsort()[: len(starts.z) // 2])
+    if found is not None and not should_stop():
+        on_step(Step(1.0, found))
+    return found
 
-    # Come as near as pixels allow: from each that is left, then on from the best.
-    if best.found is None or should_stop():
-        return best.found
-    left = losses.detach().argsort().tolist()
-    polishing, polished = min(POLISHING, steps), 0
-    for turn in range(len(left) + 1):
-        z, task = starts.z.detach()[left[turn : turn + 1]], starts.ids[left[turn : turn + 1]]
-        if turn == len(left):
-            z, task = best.found.z, torch.tensor([config.tasks.index(best.found.head)])
 
-        @torch.no_grad()
-        def draw(some: Tensor, task: Tensor = task) -> Tensor:
-            return generator(some, task.expand(len(some)))
+def _nearer(a: Found | None, b: Found | None) -> Found | None:
+    return min(filter(None, (a, b)), key=lambda found: found.in_pixels, default=None)
 
-        for nearer in gauss_newton(draw, target, z, goal.pixels_unit, polishing, should_stop):
-            images = draw(nearer)
-            with torch.no_grad():
-                best.compare(nearer, task, images, *goal.apart(images))
-            polished += 1
-            share = polished / (polishing * (len(left) + 1))
-            on_step(Step(DRAWING + MOVING + (1 - DRAWING - MOVING) * share, best.found))
-        if best.found.in_pixels < SAME or should_stop():
-            break
-    if not should_stop():
-        on_step(Step(1.0, best.found))
-    return best.found
+
+class _Search:
+    """The way from some latents towards the target."""
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        config: ModelConfig,
+        goal: _Goal,
+        tell: Callable[[float, Found | None], None],
+        should_stop: Callable[[], bool],
+    ):
+        self.best = _Best(config, goal)
+        self._generator, self._config, self._goal = generator, config, goal
+        self._tell, self._should_stop = tell, should_stop
+
+    def move(self, starts: _Starts, steps: int) -> list[tuple[Tensor, Tensor]]:
+        """Moves latents along the gradient; gives those that are left and their tasks, nearest
+        first."""
+        drops = {round(share * steps) for share in HALVED_AT}
+        for step in range(steps + 1):
+            images = self._generator(starts.z, starts.ids)
+            losses, *apart = self._goal.apart(images)
+            self.best.compare(starts.z, starts.ids, images, losses, *apart)
+            self._tell(MOVING * step / max(steps, 1), self.best.found)
+            if step == steps or self._should_stop():
+                break
+            too_long = (starts.z.square().mean(1) - 1).clamp_min(0)
+            (gradient,) = torch.autograd.grad((losses + PRIOR * too_long).sum(), starts.z)
+            starts.move(gradient, _rate(step / steps))
+            if step in drops and len(starts.z) > 1:
+                starts.keep(losses.detach().argsort()[: len(starts.z) // 2])
+        order = losses.detach().argsort().tolist()
+        return [(starts.z.detach()[[row]], starts.ids[[row]]) for row in order]
+
+    def polish(self, left: list[tuple[Tensor, Tensor]], steps: int, last: int) -> None:
+        """Comes as near as pixels allow: some steps from each latent, and then from the best."""
+        polished, total = 0, len(left) * steps + last
+        for place in range(len(left) + 1):
+            if self.best.found is None or self._should_stop():
+                return
+            if place == len(left):
+                head = self._config.tasks.index(self.best.found.head)
+                left, steps = [*left, (self.best.found.z, torch.tensor([head]))], last
+            z, task = left[place]
+
+            @torch.no_grad()
+            def draw(some: Tensor, task: Tensor = task) -> Tensor:
+                return self._generator(some, task.expand(len(some)))
+
+            goal = self._goal
+            for nearer in gauss_newton(
+                draw, goal.target, z, goal.pixels_unit, steps, self._should_stop
+            ):
+                images = draw(nearer)
+                with torch.no_grad():
+                    self.best.compare(nearer, task, images, *goal.apart(images))
+                polished += 1
+                self._tell(MOVING + (1 - MOVING) * polished / max(total, 1), self.best.found)
+            if self.best.found.in_pixels < SAME:
+                return
 
 
 class _Best:

@@ -18,13 +18,13 @@ from pathlib import Path
 from ganlab import device, directions, onnx_model, opened
 from ganlab.config import TrainConfig
 from ganlab.jobs import Jobs
-from ganlab.kept import to_text
 from ganlab.ui.browse_samples import draw_samples
 from ganlab.ui.directions_view import STRIPS_AT_ONCE, strips
 from ganlab.ui.sample_detail import show_near, show_sample
 from ganlab.ui.subject import subject
 from ganlab.ui.take_files import film
 from ganlab.ui.viewer import COLUMNS
+from ganlab.vectors import to_text
 from ganlab.walks import round_trip
 
 FPS, SECONDS = 24, 5
