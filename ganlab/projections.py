@@ -29,7 +29,7 @@ UNASKED_SECONDS = 120.0  # then nobody waits for one any more: a page that is se
 KEPT, KEPT_SECONDS = 32, 1800  # of ended ones, the last that many for so long
 # Beside a training: times what a step took, where a thread can be one that only takes what others
 # leave (it still fills their cache), and where it cannot.
-REST_OF_IDLE, REST = 1, 9
+REST_OF_IDLE, REST = 2, 9
 LONGEST_REST = 2.0  # seconds, so that a cancel is heard
 UNDER_WAY = ("waiting", "running")
 

@@ -56,8 +56,8 @@ def _words(view: ProjectionView) -> str:
         words = f"<b>Searching, {percent} %</b>{_bar(percent)}{_distance(view)}"
         if view.steps_back:
             words += (
-                '<p class="gl-note">A training is under way and goes first: this takes a minute or '
-                "more.</p>"
+                '<p class="gl-note">A training is under way and goes first: this takes some '
+                "minutes.</p>"
             )
         return words
     if view.best is None:
