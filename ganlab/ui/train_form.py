@@ -201,14 +201,19 @@ def describe(*values: Any) -> tuple[str, str]:
     return _estimate(config), config.command()
 
 
-def _choose_data(name: Any) -> tuple[Any, Any]:
+def _tasks_of(name: Any) -> Any:
+    """The boxes to tick. By itself and quick, as gradio refuses whatever of another set's tasks is
+    sent before."""
     if not isinstance(name, str) or name not in CATALOG:
         raise gr.Error("Choose a data set from the list.")
     entry = CATALOG[name]
-    tasks = gr.CheckboxGroup(
+    return gr.CheckboxGroup(
         choices=list(entry.tasks), value=list(entry.suggested), visible=len(entry.tasks) > 1
     )
-    return _card(name), tasks
+
+
+def _card_of(name: Any) -> Any:
+    return _card(name) if isinstance(name, str) and name in CATALOG else gr.skip()
 
 
 def _fetch(name: Any, progress: gr.Progress = PROGRESS) -> Any:
@@ -258,9 +263,9 @@ def show_config(form: Form, config: TrainConfig) -> dict[Any, Any]:
 def _wire(form: Form) -> None:
     quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     described = {"fn": describe, "inputs": form.inputs, "outputs": [form.estimate, form.command]}
-    form.data.input(None, form.data, form.tasks, js=SUGGESTED_TASKS).then(
-        _choose_data, form.data, [form.card, form.tasks], **quick
-    ).then(**described, **quick).then(
+    chosen = form.data.input(None, form.data, form.tasks, js=SUGGESTED_TASKS)
+    chosen.then(_tasks_of, form.data, form.tasks, **quick).then(**described, **quick)
+    chosen.then(_card_of, form.data, form.card, **quick).then(
         _fetch, form.data, form.card, show_progress="full", api_visibility="private"
     )
     settings = [form.preset_note, form.amount, form.unit, *form.advanced.values()]

@@ -242,7 +242,7 @@ def test_choosing_a_preset_fills_in_its_settings(name):
 
 @pytest.mark.parametrize("name", CATALOG)
 def test_choosing_data_offers_its_tasks_and_ticks_those_for_a_first_training(name):
-    card, tasks = form_module._choose_data(name)
+    card, tasks = form_module._card_of(name), form_module._tasks_of(name)
     entry = CATALOG[name]
     assert f"{entry.pictures:,} pictures" in card
     assert [value for _, value in tasks.choices] == list(entry.tasks)
@@ -253,7 +253,7 @@ def test_choosing_data_offers_its_tasks_and_ticks_those_for_a_first_training(nam
 @pytest.mark.parametrize("rubbish", [None, "", "/etc", 7, True, [], ["avatars"], {}])
 def test_data_and_presets_that_do_not_exist_are_refused(rubbish):
     with pytest.raises(gr.Error, match="Choose a data set from the list"):
-        form_module._choose_data(rubbish)
+        form_module._tasks_of(rubbish)
     with pytest.raises(gr.Error, match="Choose a preset from the list"):
         form_module._choose_preset(rubbish)
 
