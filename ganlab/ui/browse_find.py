@@ -18,10 +18,11 @@ from ganlab import checkpoints, device, sampling
 from ganlab.data import catalog
 from ganlab.data.single import as_pixels, read_file
 from ganlab.jobs import Jobs
+from ganlab.known import UnknownRun
 from ganlab.projections import Projections, ProjectionView, UnknownProjection
 from ganlab.ui import figures
 from ganlab.ui.find_figures import chosen_figure, search_figure
-from ganlab.ui.picker import is_shipped, open_picked
+from ganlab.ui.picker import is_shipped, model_title, open_picked
 from ganlab.ui.subject import subject, to_text
 from ganlab.ui.viewer import small_button
 from ganlab.ui.visitor import ACT, QUICK, refusal
@@ -209,7 +210,8 @@ def wire_find(jobs: Jobs, browse: Any) -> None:
             search = projections.submit(name, opened.generator, config, pixels, head)
         except ValueError as error:
             raise refusal("Not begun", error) from None
-        return [search, *showing(projections.view(search), opened.name)]
+        view = projections.view(search)
+        return [search, *showing(view, title_of(view))]
 
     def look(search: Any, seen: Any) -> Sequence[Any]:
         if search == "":  # another picture was chosen meanwhile
@@ -236,7 +238,10 @@ def wire_find(jobs: Jobs, browse: Any) -> None:
         return [search, target, *showing(view, title_of(view))]
 
     def title_of(view: ProjectionView) -> str:
-        return view.model if is_shipped(view.model) else f"run {view.model[:6]}"
+        try:
+            return model_title(jobs, view.model)
+        except UnknownRun:
+            return "a generator that is gone"
 
     def cancel(search: Any, seen: Any) -> Sequence[Any]:
         try:

@@ -14,7 +14,7 @@ from e2e.test_viewers import turn_to
 pytestmark = pytest.mark.browser
 
 PICTURES_OF_A_DRAG = 20
-SLOWEST = 1 / 8  # seconds for a picture of 64 px: the best of several, as others use the cores, too
+SLOWEST = 1 / 20  # seconds for a picture of 64 px: the best of several, as others use the cores
 
 
 def turn_to_view(page: Page, name: str) -> None:
