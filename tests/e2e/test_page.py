@@ -10,6 +10,7 @@ from e2e.conftest import PHONE, Server, Visitors
 from e2e.visitor import (
     SECTIONS,
     choose_fashion,
+    contrasts,
     expect_state,
     open_section,
     run_in_address,
@@ -41,40 +42,6 @@ POST_STOP = """async ([run, tokens]) => {
   });
   answers.close();
   return [answer.success, answer.output.error];
-}"""
-
-# Contrast (WCAG 2) of each visible text that a selector finds, against what is painted behind it.
-CONTRAST = """selector => {
-  const context = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
-  const rgba = css => {
-    context.clearRect(0, 0, 1, 1);
-    context.fillStyle = css;
-    context.fillRect(0, 0, 1, 1);
-    const [r, g, b, a] = context.getImageData(0, 0, 1, 1).data;
-    return [r, g, b, a / 255];
-  };
-  const over = (top, alpha, below) => below.map((v, i) => top[i] * alpha + v * (1 - alpha));
-  const luminance = colour => {
-    const [r, g, b] = colour.map(v => v / 255)
-      .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  return [...document.querySelectorAll(selector)].filter(e => e.checkVisibility()).map(element => {
-    const above = [];
-    for (let e = element; e; e = e.parentElement) above.unshift(getComputedStyle(e));
-    let paper = [255, 255, 255], opacity = 1;
-    for (const style of above) {
-      opacity *= style.opacity;
-      const fill = rgba(style.backgroundColor);
-      paper = over(fill, fill[3] * opacity, paper);
-    }
-    const style = getComputedStyle(element);
-    const ink = rgba(style.fill != "rgb(0, 0, 0)" && element.closest("svg")
-      ? style.fill : style.color);
-    const [light, dark] = [luminance(over(ink, ink[3] * opacity, paper)), luminance(paper)]
-      .sort((a, b) => b - a);
-    return (light + 0.05) / (dark + 0.05);
-  });
 }"""
 
 EMPTY_TEXTS = (
@@ -370,9 +337,7 @@ def test_text_stands_out_in_light_and_dark(visit: Visitors, scheme: str):
     def faint(selectors: tuple[str, ...]) -> dict[str, float]:
         lowest = {}
         for selector in selectors:
-            ratios = page.evaluate(CONTRAST, selector)
-            assert ratios, f"nothing to see at {selector}"
-            lowest[selector] = round(min(ratios), 2)
+            lowest[selector] = round(min(contrasts(page, selector)), 2)
         return {selector: ratio for selector, ratio in lowest.items() if ratio < 4.5}
 
     assert faint(EMPTY_TEXTS) == {}

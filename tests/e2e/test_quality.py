@@ -10,9 +10,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from e2e.conftest import Server, Visitors
-from e2e.test_page import CONTRAST
 from e2e.visitor import (
     choose_fashion,
+    contrasts,
     expect_state,
     open_section,
     run_in_address,
@@ -97,7 +97,7 @@ def test_a_red_light_comes_with_a_remedy_that_only_its_owner_can_take(
 
     expect(light(page, "red").get_by_text("Mode collapse")).to_be_visible()
     for selector in ("#light b", "#light p span", "#light .gl-lamp", "#remedy", ".gl-facts small"):
-        assert min(page.evaluate(CONTRAST, selector)) >= 4.5, selector
+        assert min(contrasts(page, selector)) >= 4.5, selector
     watcher = visit(page.url)
     light(watcher, "red")
     expect(watcher.locator("#remedy")).not_to_be_visible()

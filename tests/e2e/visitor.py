@@ -7,6 +7,42 @@ from playwright.sync_api import Page, expect
 
 SECTIONS = ("Advanced settings", "The same in the shell", "Your runs")
 
+# Contrast (WCAG 2) of each visible text that a selector finds, against what is painted behind it;
+# 0 while it finds none.
+CONTRAST = """selector => {
+  const context = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const rgba = css => {
+    context.clearRect(0, 0, 1, 1);
+    context.fillStyle = css;
+    context.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = context.getImageData(0, 0, 1, 1).data;
+    return [r, g, b, a / 255];
+  };
+  const over = (top, alpha, below) => below.map((v, i) => top[i] * alpha + v * (1 - alpha));
+  const luminance = colour => {
+    const [r, g, b] = colour.map(v => v / 255)
+      .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const texts = [...document.querySelectorAll(selector)].filter(e => e.checkVisibility());
+  return texts.length && texts.map(element => {
+    const above = [];
+    for (let e = element; e; e = e.parentElement) above.unshift(getComputedStyle(e));
+    let paper = [255, 255, 255], opacity = 1;
+    for (const style of above) {
+      opacity *= style.opacity;
+      const fill = rgba(style.backgroundColor);
+      paper = over(fill, fill[3] * opacity, paper);
+    }
+    const style = getComputedStyle(element);
+    const ink = rgba(style.fill != "rgb(0, 0, 0)" && element.closest("svg")
+      ? style.fill : style.color);
+    const [light, dark] = [luminance(over(ink, ink[3] * opacity, paper)), luminance(paper)]
+      .sort((a, b) => b - a);
+    return (light + 0.05) / (dark + 0.05);
+  });
+}"""
+
 
 def choose_data(page: Page, title: str) -> None:
     page.get_by_role("combobox", name="Data set").click()
@@ -54,6 +90,11 @@ def turn(page: Page, scheme: str) -> None:
     page.wait_for_function(
         "dark => document.body.classList.contains('dark') == dark", arg=scheme == "dark"
     )
+
+
+def contrasts(page: Page, selector: str) -> list[float]:
+    """The contrasts of the texts that the selector finds, waited for: many come with an answer."""
+    return page.wait_for_function(CONTRAST, arg=selector).json_value()
 
 
 def expect_state(page: Page, word: str, seconds: float = 30) -> None:
