@@ -1,0 +1,93 @@
+"""A visitor without a browser: the requests that a page sends, with whatever is to be in them."""
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+PATIENCE_SECONDS = 120.0
+
+
+class Refused(Exception):
+    """The server said no, in its own words."""
+
+
+@dataclass
+class Raw:
+    """A page as the server knows it: a session, and the endpoints that its configuration lists."""
+
+    url: str
+    session: str = field(default_factory=lambda: secrets.token_hex(6))
+
+    def __post_init__(self) -> None:
+        self.http = httpx.Client(base_url=self.url, trust_env=False, timeout=PATIENCE_SECONDS)
+        self.config = self.http.get("/config").raise_for_status().json()
+        self.components = {each["id"]: each for each in self.config["components"]}
+        self.endpoints = {each["id"]: each for each in self.config["dependencies"]}
+
+    def find(self, elem_id: str, event: str) -> dict[str, Any]:
+        """The first endpoint behind an event of a component that has a Python function."""
+        named = {
+            id for id, each in self.components.items() if each["props"].get("elem_id") == elem_id
+        }
+        return next(
+            endpoint
+            for endpoint in self.endpoints.values()
+            if endpoint["backend_fn"]
+            and any(id in named and on == event for id, on in endpoint["targets"])
+        )
+
+    def defaults(self, endpoint: dict[str, Any]) -> list[Any]:
+        """What a page that nobody has touched sends to it."""
+        return [self.components[id]["props"].get("value") for id in endpoint["inputs"]]
+
+    def call(self, endpoint: dict[str, Any], data: list[Any], event_data: Any = None) -> list[Any]:
+        """Sends an event and waits for its answer: a value or an update for each output.
+
+        Raises:
+            Refused: with the text that the visitor would see; "" = the server keeps it to itself.
+            httpx.HTTPStatusError: the request was not even taken.
+        """
+        body = {
+            "data": data,
+            "fn_index": endpoint["id"],
+            "session_hash": self.session,
+            "event_data": event_data,
+        }
+        if not endpoint["queue"]:
+            answer = self.http.post("/gradio_api/run/predict", json=body)
+            if answer.status_code == 500:
+                raise Refused(answer.json().get("error") or "")
+            return answer.raise_for_status().json()["data"]
+        return self._queued(body)
+
+    def _queued(self, body: dict[str, Any]) -> list[Any]:
+        joined = self.http.post("/gradio_api/queue/join", json=body).raise_for_status().json()
+        listen = {"session_hash": self.session}
+        with self.http.stream("GET", "/gradio_api/queue/data", params=listen) as stream:
+            for line in stream.iter_lines():
+                message = json.loads(line.removeprefix("data: ")) if line else {}
+                if message.get("event_id") not in (joined["event_id"], None):
+                    continue
+                if message.get("msg") == "process_completed":
+                    if not message["success"]:
+                        raise Refused(message["output"].get("error") or "")
+                    return message["output"]["data"]
+                if message.get("msg") == "unexpected_error":
+                    raise Refused(message["message"])
+        raise Refused("the server hung up")
+
+    def upload(self, *files: Path) -> list[dict[str, Any]]:
+        """Sends files; gives what names them in a later event."""
+        parts = [("files", (file.name, file.read_bytes())) for file in files]
+        answer = self.http.post("/gradio_api/upload", files=parts).raise_for_status().json()
+        return [
+            {"path": path, "orig_name": file.name, "meta": {"_type": "gradio.FileData"}}
+            for path, file in zip(answer, files, strict=True)
+        ]
+
+    def close(self) -> None:
+        self.http.close()
