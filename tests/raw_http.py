@@ -30,14 +30,12 @@ class Raw:
 
     def find(self, elem_id: str, event: str) -> dict[str, Any]:
         """The first endpoint behind an event of a component that has a Python function."""
-        named = {
-            id for id, each in self.components.items() if each["props"].get("elem_id") == elem_id
-        }
+        named = {n for n, c in self.components.items() if c["props"].get("elem_id") == elem_id}
         return next(
             endpoint
             for endpoint in self.endpoints.values()
             if endpoint["backend_fn"]
-            and any(id in named and on == event for id, on in endpoint["targets"])
+            and any(n in named and on == event for n, on in endpoint["targets"])
         )
 
     def defaults(self, endpoint: dict[str, Any]) -> list[Any]:

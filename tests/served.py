@@ -19,7 +19,7 @@ BOOT_SECONDS = 180
 
 
 class Server:
-    """`python app.py` on a free port, with a home of its own and more settings in its environment."""
+    """`python app.py` on a free port, with a home and settings (in its environment) of its own."""
 
     def __init__(self, folder: Path, **settings: str):
         self.home = folder / "home"
