@@ -9,17 +9,20 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from ganlab import device, source
+from ganlab.caps import Caps
 from ganlab.data import catalog
 from ganlab.jobs import Jobs
 from ganlab.paths import runs_dir
 from ganlab.ui.layout import build_page
 from ganlab.ui.theme import STYLES, build_theme
+from ganlab.ui.upload import forget_old_uploads
 
 
 def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     device.plan()  # timed once per machine, before anybody waits for it
-    jobs = Jobs(runs_dir(), workers=int(os.environ.get("GANLAB_WORKERS", "1")))
+    caps = Caps.from_environment()
+    jobs = Jobs(runs_dir(), workers=int(os.environ.get("GANLAB_WORKERS", "1")), caps=caps)
     try:
         page = build_page(jobs).queue(max_size=64, default_concurrency_limit=4, api_open=False)
         page.launch(
@@ -35,7 +38,7 @@ def main() -> None:
             strict_cors=True,
             max_threads=16,
             state_session_capacity=200,
-            max_file_size="200mb",
+            max_file_size=f"{caps.file_mb}mb",
             prevent_thread_lock=True,
         )
         device.warm_up()
@@ -44,6 +47,8 @@ def main() -> None:
         source.prepare()
         while True:
             time.sleep(60)
+            jobs.tidy()
+            forget_old_uploads()
     except KeyboardInterrupt:
         print("Saving what is under way.")
     finally:

@@ -11,7 +11,6 @@ from ganlab.files import read_json, write_json
 from ganlab.runs import UNDER_WAY, IllegalMove, Run, new_id, new_owner
 from ganlab.transfer_config import is_race
 
-SPARE_BYTES = 200_000_000  # of the disk, which others need, too
 CHANGED = "this run has changed while it was copied: try again"
 TRIES = 3  # to copy a snapshot of a run that is under way
 
@@ -35,13 +34,6 @@ def duplicate(run: Run, runs: Path) -> tuple[Run, str]:
         except (OSError, ValueError):  # its training has just replaced that snapshot
             time.sleep(0.1)
     raise IllegalMove(CHANGED)
-
-
-def need_room(path: Path, runs: Path) -> None:
-    """Raises ValueError if a copy of a folder would leave the disk too full for others."""
-    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    if shutil.disk_usage(runs).free < size + SPARE_BYTES:
-        raise ValueError("the disk is nearly full: delete something first")
 
 
 def _copy_of_newest(run: Run, runs: Path, kin: list[str]) -> tuple[Run, str]:

@@ -4,13 +4,15 @@ What a run is lives in `runs`, what its owner may do with it otherwise in `owned
 how it learns in `training`.
 """
 
+import heapq
 import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ganlab import contest, estimates, kinship, transfer, trash
+from ganlab import contest, estimates, kinship, transfer
+from ganlab.caps import CapReached, Caps
 from ganlab.config import TrainConfig
 from ganlab.contest import LapBegan, LapEnded, LapEvent
 from ganlab.data.dataset import Dataset
@@ -23,6 +25,7 @@ from ganlab.runs import TRAINS_NO_MORE, UNDER_WAY, IllegalMove, Run, RunIsHeld
 from ganlab.source import Source
 from ganlab.training import Agreed, GridSaved, Logged, Looked
 from ganlab.transfer_config import TransferConfig, is_race
+from ganlab.turns import NOBODY, Turns, Visitor, need_place
 from ganlab.views import JobView
 
 log = logging.getLogger(__name__)
@@ -31,18 +34,18 @@ SECONDS_TO_END = 10.0  # that a run may take to stop and save before a remedy
 MOST_DONE = 0.5  # of the budget; with less than the rest, a remedy could not show that it works
 
 
-class QueueFull(ValueError):
-    """Too many runs wait already."""
+class ShuttingDown(ValueError):
+    """The server takes nothing more."""
 
 
 class Jobs(OwnedRuns):
     """Runs in a folder, a queue of them, and worker threads that train them one after another."""
 
-    def __init__(self, folder: Path, *, workers: int = 1, max_waiting: int = 32):
-        super().__init__(folder)
-        self.max_waiting = max_waiting
-        self._waiting: list[Job] = []  # these, too, are guarded by `_changed`
+    def __init__(self, folder: Path, *, workers: int = 1, caps: Caps | None = None):
+        super().__init__(folder, caps)
+        self._waiting: list[Job] = []  # as they came; these, too, are guarded by `_changed`
         self._active: list[Job] = []
+        self._turns = Turns()
         self._closing = False
         self._threads = [
             threading.Thread(target=self._work, name=f"ganlab-worker-{i}", daemon=True)
@@ -53,12 +56,18 @@ class Jobs(OwnedRuns):
 
     # For visitors.
 
-    def submit(self, config: TrainConfig) -> tuple[str, str]:
-        """Queues a new run. Gives its id, with which anybody can watch, and its owner's token."""
+    def submit(self, config: TrainConfig, visitor: Visitor = NOBODY) -> tuple[str, str]:
+        """Queues a new run. Gives its id, with which anybody can watch, and its owner's token.
+
+        Raises:
+            ValueError: the settings, the visitor or all visitors ask for more than a cap allows.
+        """
+        self._check_budget(config)
+        self._need_room()
         with self._changed:
-            self._refuse_if_full()
+            self._refuse_if_full(visitor)
             run, token = Run.create(config, runs=self.folder)
-            self._enqueue(self._add(run))
+            self._enqueue(self._add(run), visitor)
         return run.id, token
 
     def submit_transfer(
@@ -67,14 +76,18 @@ class Jobs(OwnedRuns):
         dataset: Dataset,
         source: Source,
         names: Sequence[str] | None = None,
+        visitor: Visitor = NOBODY,
     ) -> tuple[str, str]:
         """Queues a transfer or a race of several, as `submit` does a training."""
+        self._check_budget(config)
+        self._need_room()
         with self._changed:
-            self._refuse_if_full()
+            self._refuse_if_full(visitor)
         # Copies files: nobody waits for that.
         run, token = transfer.create(config, dataset, source, names=names, runs=self.folder)
-        with self._changed:
-            self._enqueue(self._add(run))
+        with run.undone_on_error(), self._changed:
+            self._refuse_if_full(visitor)  # two at once may both have been let in
+            self._enqueue(self._add(run), visitor)
         return run.id, token
 
     def stop(self, run_id: str, token: object) -> None:
@@ -95,26 +108,28 @@ class Jobs(OwnedRuns):
             self._publish(job)
             self._publish_places()
 
-    def resume(self, run_id: str, token: object) -> None:
+    def resume(self, run_id: str, token: object, visitor: Visitor = NOBODY) -> None:
         """Queues an ended run again, from its newest snapshot. A finished one gets more budget."""
+        self._need_room()
         with self._changed:
             job = self._owned(run_id, token)
             if job in self._active:
                 raise IllegalMove("this run is still ending: try again in a second")
             if job.run.is_derived:
                 raise IllegalMove(TRAINS_NO_MORE)
-            self._refuse_if_full()
+            self._refuse_if_full(visitor)
             if job.run.status.state == "finished":
                 if is_race(job.view.config):
                     raise IllegalMove("this race is over: go on with one of its laps")
                 config = job.view.config.with_more_budget()
+                self._check_budget(config)
                 job.run.describe(config=config.to_dict())
             job.run.move("queued")
             job.run.forget_after(max(job.run.snapshot_steps(), default=0))
             job.stop.clear()
-            self._enqueue(job)
+            self._enqueue(job, visitor)
 
-    def remedy(self, run_id: str, token: object) -> tuple[str, str]:
+    def remedy(self, run_id: str, token: object, visitor: Visitor = NOBODY) -> tuple[str, str]:
         """Does what the run's health light advises: ends the run and queues a new one that goes on
         from its best snapshot with other settings. Gives the new one's id and owner's token."""
         with self._changed:
@@ -122,7 +137,7 @@ class Jobs(OwnedRuns):
             verdict = job.view.verdict
             if verdict is None or verdict.remedy is None:
                 raise IllegalMove("there is nothing to remedy in this run just now")
-            self._refuse_if_full()
+            self._refuse_if_full(visitor, instead_of=job)
             remedy, run = verdict.remedy, job.run
             config = replace(run.config, **remedy.changes)
             if job.view.is_under_way:
@@ -134,10 +149,11 @@ class Jobs(OwnedRuns):
         if step is not None:
             new.describe(ancestors=kinship.of_run(run))
         status = new.status
-        if config.progress_at(status.step, status.seconds) > MOST_DONE:
-            new.describe(config=config.with_more_budget().to_dict())
+        longer = config.with_more_budget()
+        if config.progress_at(status.step, status.seconds) > MOST_DONE and self._allows(longer):
+            new.describe(config=longer.to_dict())
         with self._changed:
-            self._enqueue(self._add(new))
+            self._enqueue(self._add(new), visitor)
         return new.id, token
 
     @property
@@ -145,6 +161,11 @@ class Jobs(OwnedRuns):
         """Whether a run is under way in this process."""
         with self._changed:
             return bool(self._active)
+
+    def queue(self) -> tuple[int, int]:
+        """How many runs train, and how many wait."""
+        with self._changed:
+            return len(self._active), len(self._waiting)
 
     def close(self, seconds: float = 10.0) -> None:
         """Stops what is under way, saved, and ends the threads."""
@@ -162,43 +183,72 @@ class Jobs(OwnedRuns):
     def _is_ours(self, job: Job) -> bool:
         return job in self._active or job in self._waiting
 
-    def _refuse_if_full(self) -> None:
-        if self._closing:
-            raise QueueFull("the server is shutting down")
-        if len(self._waiting) >= self.max_waiting:
-            raise QueueFull(f"{len(self._waiting)} runs are waiting already: try again later")
+    def _check_budget(self, config: TrainConfig) -> None:
+        self.caps.check_run(config.seconds, config.steps, len(getattr(config, "laps", ())) or 1)
 
-    def _enqueue(self, job: Job) -> None:
+    def _allows(self, config: TrainConfig) -> bool:
+        try:
+            self._check_budget(config)
+        except CapReached:
+            return False
+        return True
+
+    def _refuse_if_full(self, visitor: Visitor, instead_of: Job | None = None) -> None:
+        """Args: instead_of: a run that ends before the new one waits."""
+        if self._closing:
+            raise ShuttingDown("the server is shutting down")
+        others = [job for job in self._waiting if job is not instead_of]
+        active = [job for job in self._active if job is not instead_of]
+        soon = len(active) < len(self._threads)  # then the next one is not kept waiting
+        need_place(self.caps, visitor, [job.visitor for job in others], starts=soon)
+
+    def _enqueue(self, job: Job, visitor: Visitor) -> None:
+        job.visitor = visitor
         self._waiting.append(job)
         job.read(job.view.version)
         self._publish(job)
         self._publish_places()
         self._changed.notify_all()
 
+    def _in_turn(self) -> list[Job]:
+        """What waits, in the order in which it will begin."""
+        return self._turns.order([(job.visitor, job) for job in self._waiting])
+
+    def _next(self) -> Job | None:
+        """The run to begin now; None = nobody waits who may have one more at a time."""
+        most, training = self.caps.running_each, [job.visitor for job in self._active]
+        for job in self._in_turn():
+            if most is None or training.count(job.visitor) < most:
+                return job
+        return None
+
     def _publish_places(self) -> None:
         """Tells everyone who waits their place and when their turn comes."""
-        ahead = min(
-            (estimates.remaining_seconds(job.view.config, job.view.seconds, job.view.progress)
-             for job in self._active),
-            default=0.0,
-        )  # fmt: skip
-        for place, job in enumerate(self._waiting, start=1):
-            self._publish(job, queue_place=place, seconds_to_start=ahead)
-            ahead += estimates.remaining_seconds(
+        free_at = [
+            estimates.remaining_seconds(job.view.config, job.view.seconds, job.view.progress)
+            for job in self._active
+        ]
+        free_at += [0.0] * (len(self._threads) - len(free_at))
+        heapq.heapify(free_at)
+        for place, job in enumerate(self._in_turn(), start=1):
+            start = heapq.heappop(free_at) if free_at else 0.0
+            self._publish(job, queue_place=place, seconds_to_start=start)
+            takes = estimates.remaining_seconds(
                 job.view.config, job.view.seconds, job.view.progress
             )
+            heapq.heappush(free_at, start + takes)
 
     def _work(self) -> None:
         features.preload()  # while nobody waits
         while True:
-            trash.purge(self.folder)
             with self._changed:
-                while not self._waiting and not self._closing:
+                while not (job := self._next()) and not self._closing:
                     self._changed.wait()
-                if self._closing:
+                if self._closing or job is None:
                     return
-                job = self._waiting.pop(0)
+                self._waiting.remove(job)
                 self._active.append(job)
+                self._turns.note(job.visitor)
                 self._publish(job, queue_place=0, seconds_to_start=0.0)
                 self._publish_places()
             try:

@@ -14,7 +14,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ganlab import trash
+from ganlab.caps import Caps
+from ganlab.room import need_room
 from ganlab.runs import RUN_ID, UNDER_WAY, IllegalMove, Run, RunIsHeld, all_runs
+from ganlab.turns import NOBODY
 from ganlab.views import JobView, view_of
 
 log = logging.getLogger(__name__)
@@ -37,9 +40,10 @@ class Job:
 
     def __init__(self, run: Run):
         self.run = run
+        self.visitor = NOBODY  # whoever queued it last
         self.stop = threading.Event()
         self.editing = threading.Lock()  # taken before that of `KnownRuns`
-        self.looked_at = time.monotonic()  # when the folder was last read
+        self.looked_at = self.asked = time.monotonic()  # when it was last read, and asked for
         self.read(version=0)
 
     def read(self, version: int) -> None:
@@ -53,9 +57,13 @@ class Job:
 class KnownRuns:
     """The runs in a folder."""
 
-    def __init__(self, folder: Path):
-        """Finds the folder's runs again; those that were under way are marked as interrupted."""
-        self.folder = folder
+    def __init__(self, folder: Path, caps: Caps | None = None):
+        """Finds the folder's runs again; those that were under way are marked as interrupted.
+
+        Args:
+            caps: what visitors may ask for; None = as somebody who is at home.
+        """
+        self.folder, self.caps = folder, caps or Caps()
         self._changed = threading.Condition()  # reentrant; guards everything below
         self._known: dict[str, Job] = {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -136,13 +144,24 @@ class KnownRuns:
         if run_id not in self._known:
             run = Run(self.folder / run_id)
             if not (run.path / "status.json").exists():
-                raise UnknownRun("there is no such run here: it may have been deleted")
+                raise UnknownRun(f"there is no such run here{self._why_gone()}")
             try:
                 self._known[run_id] = Job(run)
             except (OSError, ValueError, KeyError, TypeError) as error:
                 log.warning("%s is damaged: %r", run.path, error)
                 raise UnknownRun("this run cannot be read: its folder is damaged") from None
-        return self._known[run_id]
+        job = self._known[run_id]
+        job.asked = time.monotonic()
+        return job
+
+    def _why_gone(self) -> str:
+        if self.caps.run_hours is None:
+            return ": it may have been deleted"
+        return f": this server keeps a run for {self.caps.run_hours} hours after its last change"
+
+    def _need_room(self, size: int = 0) -> None:
+        """Raises ValueError if a new run, of so many bytes at least, would be too much to keep."""
+        need_room(self.folder.parent, self.caps, size)
 
     def _add(self, run: Run) -> Job:
         """Knows a new run from now on; one that cannot be read is removed."""

@@ -1,26 +1,45 @@
 """What the owner of a run may do with it while it does not train: name it, copy it, edit its heads
 and directions, delete it and bring it back."""
 
+import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from ganlab import checkpoints, contest, derived, duplicates, kept, portable, trash
+from ganlab.caps import Caps
+from ganlab.expiry import Expiry
 from ganlab.heads import REMOVE, RENAME, Edit
 from ganlab.kept import Named
-from ganlab.known import NOT_YOURS, KnownRuns, NotOwner, UnknownRun
-from ganlab.runs import UNDER_WAY, IllegalMove
+from ganlab.known import NOT_YOURS, Job, KnownRuns, NotOwner, UnknownRun
+from ganlab.room import size_of
+from ganlab.runs import UNDER_WAY, IllegalMove, Run, all_runs
 from ganlab.source import read_source
 from ganlab.titles import checked_name
+
+log = logging.getLogger(__name__)
+
+UNASKED_SECONDS = 3600.0  # then an ended run is read anew by whoever asks again
 
 
 class OwnedRuns(KnownRuns):
     """The runs in a folder, with what their owners do with them."""
 
+    def __init__(self, folder: Path, caps: Caps | None = None):
+        super().__init__(folder, caps)
+        self._expiry = Expiry(self.caps.run_hours)
+
+    def own(self, run_id: str, token: object) -> Run:
+        """A run, for its owner alone."""
+        with self._changed:
+            return self._owned(run_id, token).run
+
     def open_run(self, zip_path: Path) -> tuple[str, str]:
         """Makes a run of the zip of one; it has ended, and can be resumed. Gives its id and owner's
         token."""
+        self._need_room()
         run, token = portable.open_run(zip_path, runs=self.folder, any_data=False)
         self._add(run)
         return run.id, token
@@ -29,6 +48,7 @@ class OwnedRuns(KnownRuns):
         """Makes a run of its own of a race's lap; gives its id and owner's token."""
         with self._changed:
             race = self._owned(run_id, token).run
+        self._need_room()
         run, new_token = contest.take(race, strategy, self.folder)
         return run.id, new_token
 
@@ -47,12 +67,12 @@ class OwnedRuns(KnownRuns):
         copies files."""
         shipped = [folder for folder in checkpoints.shipped() if folder.name == origin]
         if shipped:
-            duplicates.need_room(shipped[0], self.folder)
+            self._need_room(size_of(shipped[0]))
             run, new_token = derived.create(read_source(shipped[0]), [], runs=self.folder)
         else:
             with self._changed:
                 run = self._owned(origin, token).run
-            duplicates.need_room(run.path, self.folder)
+            self._need_room(size_of(run.path))
             with self._editing(origin, token) if run.is_derived else nullcontext():
                 run, new_token = duplicates.duplicate(run, self.folder)
         self._add(run)
@@ -104,6 +124,43 @@ class OwnedRuns(KnownRuns):
                 raise NotOwner(NOT_YOURS)
             trash.take_back(run)
 
+    def kept_until(self, run_id: str) -> float | None:
+        """When an ended run is removed, in seconds since 1970, unless it is changed before; None =
+        never, or it is under way."""
+        with self._changed:
+            job = self._job(run_id)
+            return None if job.view.is_under_way else self._expiry.until(job.run)
+
+    def tidy(self) -> None:
+        """Removes the ended runs whose time is over, destroys what was deleted an hour ago, and
+        puts what nobody has looked at for an hour out of memory. To be called now and then."""
+        for run in all_runs(self.folder):
+            try:
+                until = self._expiry.until(run)
+                if until is not None and time.time() >= until:
+                    self._remove(run)
+            except (OSError, ValueError) as error:  # deleted just now, or damaged
+                log.warning("run %s stays: %r", run.id, error)
+        with self._changed:
+            ended = [id for id, job in self._known.items() if not job.view.is_under_way]
+            for run_id in ended:
+                job = self._known[run_id]
+                if time.monotonic() - job.asked > UNASKED_SECONDS and not self._is_busy(job):
+                    del self._known[run_id]
+        trash.purge(self.folder)
+
+    def _remove(self, run: Run) -> None:
+        with self._changed:
+            job = self._known.get(run.id)
+            if run.status.state in UNDER_WAY or (job and self._is_busy(job)):
+                return
+            self._known.pop(run.id, None)
+            trash.throw_away(run)
+        log.info("run %s was kept for its time and is removed", run.id)
+
+    def _is_busy(self, job: Job) -> bool:
+        return self._is_ours(job) or job.editing.locked()
+
     # Of heads. An origin is the name of a shipped checkpoint or the id of a run of the visitor's.
     # Its first edit makes a run of its own, given with its owner's token; a run of edited heads
     # changes in place, and is given with None.
@@ -154,6 +211,7 @@ class OwnedRuns(KnownRuns):
                     derived.change(run, make(tuple(run.about["model"]["tasks"])))
                 return origin, None
             source = derived.origin_of_run(run)
+        self._need_room()
         edit = make(source.config.tasks)
         run, new_token = derived.create(source, [edit], runs=self.folder)
         self._add(run)

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import IO
 
 from ganlab.checkpoints import CheckpointError
+from ganlab.room import SPARE_BYTES
 
 MAX_BYTES = 4_000_000_000  # of all that is unpacked
 MAX_MEMBERS = 65_000
-SPARE_BYTES = 200_000_000  # of the disk, which others need, too
 _CHUNK = 1 << 20
 _END = struct.Struct("<4s4H2LH")  # the record that ends a zip
 _WORST_ENTRY = 400  # bytes that a member may take in a zip's list

@@ -22,10 +22,11 @@ from sources import small_source, tiny_transfer
 from ganlab import contest, device, estimates, kinship, training, transfer, views
 from ganlab import jobs as jobs_module
 from ganlab import perform as perform_module
+from ganlab.caps import CapReached, Caps
 from ganlab.config import TrainConfig
 from ganlab.data import catalog, saved
 from ganlab.health import Remedy, Verdict
-from ganlab.jobs import Jobs, QueueFull, wait_until_ended
+from ganlab.jobs import Jobs, ShuttingDown, wait_until_ended
 from ganlab.known import NotOwner, UnknownRun
 from ganlab.runs import MOVES, UNDER_WAY, IllegalMove, Run, RunIsHeld, all_runs
 from ganlab.views import JobView
@@ -234,16 +235,16 @@ def test_two_workers_train_two_runs_at_once(open_jobs, endless):
 
 
 def test_a_full_queue_refuses_new_and_resumed_runs(open_jobs, endless, short):
-    jobs = open_jobs(max_waiting=2)
+    jobs = open_jobs(caps=Caps(waiting=2))
     done, its_token = jobs.submit(short)
     ended(jobs, done)
     first, token = jobs.submit(endless)
     wait_until_learning(jobs, first)
     waiting = [jobs.submit(short)[0] for _ in range(2)]
-    with pytest.raises(QueueFull, match="2 runs are waiting already: try again later"):
+    with pytest.raises(CapReached, match="2 runs are waiting already: try again later"):
         jobs.submit(short)
     wait_for(lambda: done not in [job.run.id for job in jobs._active])
-    with pytest.raises(QueueFull):
+    with pytest.raises(CapReached):
         jobs.resume(done, its_token)
     assert jobs.view(done).state == "finished"
     assert len(all_runs(jobs.folder)) == 4  # nothing is left of the refused one
@@ -338,7 +339,7 @@ def test_closing_saves_what_is_under_way_and_refuses_more(open_jobs, endless):
     run = jobs.run(learning)
     assert run.status.state == "stopped"
     assert run.snapshot_steps() == [run.status.step]
-    with pytest.raises(QueueFull, match="the server is shutting down"):
+    with pytest.raises(ShuttingDown, match="the server is shutting down"):
         jobs.submit(endless)
 
     after = open_jobs()
@@ -711,7 +712,7 @@ def test_a_killed_servers_runs_are_interrupted_and_go_on_from_their_last_snapsho
 
 
 def test_many_visitors_at_once_leave_every_run_in_a_lawful_state(open_jobs, short):
-    jobs = open_jobs(workers=2, max_waiting=6)
+    jobs = open_jobs(workers=2, caps=Caps(waiting=6))
     runs: dict[str, str] = {}
     surprises: list[BaseException] = []
     until = time.monotonic() + 1.5
@@ -730,7 +731,7 @@ def test_many_visitors_at_once_leave_every_run_in_a_lawful_state(open_jobs, shor
                     assert rises(steps(jobs.curve(run_id)))
                 else:
                     getattr(jobs, act)(run_id, token)
-            except (IllegalMove, QueueFull, UnknownRun):
+            except (IllegalMove, CapReached, UnknownRun):
                 pass
             except BaseException as error:
                 surprises.append(error)
@@ -928,11 +929,11 @@ def test_a_strangers_remedy_is_refused(jobs, endless, prescribe, tmp_path):
 
 def test_a_remedy_waits_in_line_and_a_full_line_refuses_it(open_jobs, endless, short, prescribe):
     prescribe(SLOWER)
-    jobs = open_jobs(max_waiting=1)
+    jobs = open_jobs(caps=Caps(waiting=1))
     run_id, token = jobs.submit(endless)
     wait_until_measured(jobs, run_id)
     waiting, its_token = jobs.submit(endless)
-    with pytest.raises(QueueFull):
+    with pytest.raises(CapReached):
         jobs.remedy(run_id, token)
     assert jobs.view(run_id).state == "running"
     jobs.stop(waiting, its_token)
@@ -1027,14 +1028,14 @@ def test_what_does_not_fit_the_source_leaves_nothing_behind(jobs, one_task):
 def test_a_full_queue_refuses_a_transfer_before_anything_is_copied(
     open_jobs, endless, short, one_task, monkeypatch
 ):
-    jobs = open_jobs(max_waiting=1)
+    jobs = open_jobs(caps=Caps(waiting=1))
     first, _ = jobs.submit(endless)
     wait_until_learning(jobs, first)
     waiting, token = jobs.submit(short)
     made = []
     create = transfer.create
     monkeypatch.setattr(transfer, "create", lambda *a, **k: made.append(a) or create(*a, **k))
-    with pytest.raises(QueueFull, match="1 runs are waiting already: try again later"):
+    with pytest.raises(CapReached, match="1 runs are waiting already: try again later"):
         jobs.submit_transfer(tiny_transfer(), one_task, small_source())
     assert made == []
     assert {run.id for run in all_runs(jobs.folder)} == {first, waiting}

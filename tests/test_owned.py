@@ -8,7 +8,7 @@ import pytest
 from conftest import tiny
 from sources import own_run
 
-from ganlab import duplicates, kinship, trash
+from ganlab import kinship, room, trash
 from ganlab.export import export
 from ganlab.jobs import Jobs, wait_until_ended
 from ganlab.known import NotOwner, UnknownRun
@@ -204,7 +204,7 @@ def test_what_does_not_belong_in_the_trash_stops_nobody(jobs, caplog):
 
 
 def test_a_full_disk_takes_no_copy(jobs, monkeypatch):
-    monkeypatch.setattr(duplicates, "SPARE_BYTES", 10**15)
-    with pytest.raises(ValueError, match="the disk is nearly full"):
+    monkeypatch.setattr(room, "SPARE_BYTES", 10**15)
+    with pytest.raises(ValueError, match="disk is full"):
         jobs.duplicate("small", None)
     assert not list(jobs.folder.glob("[!.]*"))

@@ -21,6 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from ganlab.caps import Caps
 from ganlab.data.looks import ODD_NEEDS, Look, find_copies, find_odd, look_at
 from ganlab.data.pictures import (
     MAX_FILE_BYTES,
@@ -35,7 +36,6 @@ from ganlab.data.report import (
     LEFT_OUT,
     MENDED,
     Entry,
-    Limits,
     Report,
     picture_file,
     report_file,
@@ -52,7 +52,7 @@ def take_in(
     sources: Iterable[Source],
     folder: Path | str,
     *,
-    limits: Limits | None = None,
+    caps: Caps | None = None,
     task: str = "pictures",
     on_progress: Callable[[float, str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -66,7 +66,7 @@ def take_in(
     Args:
         sources: paths, or pairs of a path and the name that it had before it was uploaded.
         folder: where to; what an earlier upload left in it is removed.
-        limits: None = from the environment.
+        caps: None = from the environment.
         task: the task of single files.
         on_progress: called with the fraction done and a line of text, from this thread.
         should_stop: asked after each picture; what was read until then counts.
@@ -74,14 +74,14 @@ def take_in(
     Raises:
         ValueError: no picture can be used, or only one.
     """
-    limits = limits or Limits.from_environment()
+    caps = caps or Caps.from_environment()
     folder = Path(folder)
     report_file(folder).unlink(missing_ok=True)  # the pictures it speaks of are about to go
     shutil.rmtree(folder / "pictures", ignore_errors=True)
     (folder / "pictures").mkdir(parents=True)
-    with open_sources(sources, max_entries=limits.entries, loose_task=task) as found:
+    with open_sources(sources, max_entries=caps.entries, loose_task=task) as found:
         remarks = found.remarks
-        entries, looks, remark = _clean_all(found.files, folder, limits, on_progress, should_stop)
+        entries, looks, remark = _clean_all(found.files, folder, caps, on_progress, should_stop)
     if remark:
         remarks.append(remark)
     if on_progress:
@@ -107,17 +107,17 @@ class _Read(NamedTuple):
 def _clean_all(
     files: list[Found],
     folder: Path,
-    limits: Limits,
+    caps: Caps,
     on_progress: Callable[[float, str], None] | None,
     should_stop: Callable[[], bool] | None,
 ) -> tuple[list[Entry], dict[int, Look], str]:
     """Entries of all files, looks of the usable ones by number, and a remark if it ended early."""
     entries: list[Entry] = []
     looks: dict[int, Look] = {}
-    room = limits.upload_mb * 1_000_000
-    deadline = time.monotonic() + limits.seconds
+    room = caps.upload_mb * 1_000_000
+    deadline = time.monotonic() + caps.intake_seconds
     remark = ""
-    for file, read in _in_order(files, lambda file: _read(file, limits)):
+    for file, read in _in_order(files, lambda file: _read(file, caps)):
         number = len(entries)
         entries.append(_entry(number, file, read))
         room -= read.size
@@ -130,12 +130,12 @@ def _clean_all(
         rest = len(files) - len(entries)
         if not rest:
             break
-        if len(looks) >= limits.pictures:
-            remark = f"{limits.pictures:,} pictures are the limit"
+        if len(looks) >= caps.pictures:
+            remark = f"{caps.pictures:,} pictures are the limit"
         elif room <= 0:
-            remark = f"{limits.upload_mb:,} MB are the limit of one upload"
+            remark = f"{caps.upload_mb:,} MB are the limit of one upload"
         elif time.monotonic() > deadline:
-            remark = f"Reading took longer than {limits.seconds} seconds"
+            remark = f"Reading took longer than {caps.intake_seconds} seconds"
         elif should_stop and should_stop():
             remark = "Reading was stopped"
         if remark:
@@ -162,7 +162,7 @@ def _in_order(files: list[Found], work: Callable[[Found], _Read]) -> Iterator[tu
                 future.cancel()
 
 
-def _read(file: Found, limits: Limits) -> _Read:
+def _read(file: Found, caps: Caps) -> _Read:
     if file.wrong:
         return _Read(0, wrong=file.wrong)
     size = 0
@@ -171,7 +171,7 @@ def _read(file: Found, limits: Limits) -> _Read:
         size = len(data)
         if size > MAX_FILE_BYTES:
             raise ValueError(f"has more than {MAX_FILE_BYTES // 1_000_000} MB")
-        cleaned = clean(data, max_pixels=limits.pixels)
+        cleaned = clean(data, max_pixels=caps.pixels)
     except ValueError as error:
         return _Read(size, wrong=str(error))
     except OSError as error:

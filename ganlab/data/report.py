@@ -1,67 +1,16 @@
-"""What became of every uploaded picture, and the limits that uploads are held to."""
+"""What became of every uploaded picture."""
 
-import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ganlab.data.pictures import MAX_PIXELS
 from ganlab.data.reading import MIN_PICTURES
 from ganlab.files import read_json
-from ganlab.settings import check, setting
 
 FEW = 10  # below this many usable pictures, the report says what to expect
 
 KEPT, MENDED, LEFT_OUT = "kept", "mended", "left out"
-
-_VARIABLES = {
-    "pictures": "GANLAB_MAX_PICTURES",
-    "upload_mb": "GANLAB_MAX_UPLOAD_MB",
-    "pixels": "GANLAB_MAX_PIXELS",
-    "entries": "GANLAB_MAX_ENTRIES",
-    "seconds": "GANLAB_INTAKE_SECONDS",
-}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one upload may ask of the machine; the defaults suit a page open to anybody.
-
-    `upload_mb` counts what is read, unpacked. 500 photos of a phone have about 2,000 MB, and only
-    one or two of them are in memory at a time: it bounds the time that reading takes, not the
-    memory. What is kept of a picture has at most 0.2 MB, so `pictures` bounds the disk.
-    """
-
-    pictures: int = setting(500, "pictures taken, the first by name", low=2, high=100_000)
-    upload_mb: int = setting(2_500, "MB read in all, unpacked", low=1, high=1_000_000)
-    pixels: int = setting(MAX_PIXELS, "of one picture", low=4096, high=150_000_000)
-    entries: int = setting(5_000, "files in an upload, pictures or not", low=2, high=1_000_000)
-    seconds: int = setting(120, "after which what was read so far counts", low=1, high=86_400)
-
-    def __post_init__(self) -> None:
-        for spec in fields(self):
-            object.__setattr__(self, spec.name, check(getattr(self, spec.name), spec))
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Limits":
-        """The defaults, with what the environment variables GANLAB_MAX_… change.
-
-        Raises:
-            ValueError: a variable is no whole number, or out of bounds.
-        """
-        changes = {}
-        for name, variable in _VARIABLES.items():
-            text = environment.get(variable)
-            if text is None:
-                continue
-            try:
-                changes[name] = int(text)
-                cls(**{name: int(text)})
-            except ValueError as error:
-                why = str(error) if text.lstrip("-").isdigit() else "set it to a whole number"
-                raise ValueError(f"{variable} is {text!r}: {why}") from None
-        return cls(**changes)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ganlab.caps import Caps
 from ganlab.data.pictures import MAX_FILE_BYTES, clean, flatten, to_square
-from ganlab.data.report import Limits
 
 
 def read_file(path: Path) -> Image.Image:
@@ -19,7 +19,7 @@ def read_file(path: Path) -> Image.Image:
     if path.stat().st_size > MAX_FILE_BYTES:
         raise ValueError(f"has more than {MAX_FILE_BYTES // 1_000_000} MB")
     try:
-        picture = clean(path.read_bytes(), max_pixels=Limits.from_environment().pixels).picture
+        picture = clean(path.read_bytes(), max_pixels=Caps.from_environment().pixels).picture
     except MemoryError:
         raise ValueError("needs more memory than there is") from None
     return flatten(picture, "RGB") if picture.mode == "RGBA" else picture

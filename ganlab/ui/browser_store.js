@@ -1,5 +1,5 @@
-// Applies a change, if there is one, to what the browser keeps under KEY, read afresh; gives what
-// that is now, and no change any more. What cannot be written (the storage is full, or forbidden) is
+// Applies a change, if there is one, to what the browser keeps under KEY, read afresh (and completed
+// by what FIRST gives, where that is not there yet); gives what that is now, and no change any more. What cannot be written (the storage is full, or forbidden) is
 // remembered for as long as the page is open, and tried again with the next change.
 (change) => {
   const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
@@ -15,12 +15,15 @@
   };
   const unwritten = (window.ganlabUnwritten ??= {})[KEY] ??= [];
   if (change) unwritten.push(JSON.parse(change));
+  const first = FIRST;
   let kept;
   try {
     kept = JSON.parse(localStorage.getItem(KEY));
   } catch (error) {
     console.warn("What this browser keeps cannot be read:", error);
   }
+  const absent = Object.entries(first).filter(([name]) => !(isObject(kept) && name in kept));
+  if (absent.length) unwritten.unshift(Object.fromEntries(absent));
   kept = [{}, ...unwritten].reduce(merge, kept);
   if (unwritten.length) try {
     localStorage.setItem(KEY, JSON.stringify(kept));

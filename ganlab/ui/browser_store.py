@@ -25,9 +25,13 @@ class BrowserStore:
         ready: the event by which a new page gets to know it.
     """
 
-    def __init__(self, key: str):
+    def __init__(self, key: str, first: str = "{}"):
+        """
+        Args:
+            first: a script's expression, an object of what is kept from the first visit on.
+        """
         self.value = gr.JSON(visible=False)
-        self._apply = SCRIPT.replace("KEY", json.dumps(key))
+        self._apply = SCRIPT.replace("KEY", json.dumps(key)).replace("FIRST", first)
         self.ready = gr.on(None, None, None, self.value, js=self._apply)
 
     def on(

@@ -4,6 +4,7 @@ import base64
 import io
 import re
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from html import escape
 
 import pandas as pd
@@ -128,14 +129,24 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h" + (f" {minutes} min" if minutes else "")
 
 
-def state_line(view: JobView, *, is_owner: bool) -> str:
-    """The chip and the sentence that say where the run stands."""
+def moment(seconds: float) -> str:
+    """A time on the wall, of seconds since 1970."""
+    then = datetime.fromtimestamp(seconds, timezone.utc)
+    return f"{then.day} {then:%b, %H:%M} UTC"
+
+
+def state_line(view: JobView, *, is_owner: bool, kept_until: float | None = None) -> str:
+    """The chip and the sentence that say where the run stands, and how long it is kept."""
     busy = " gl-busy" if view.is_under_way else ""
+    kept = ""
+    if kept_until is not None:
+        home = ": download what you want to keep" if is_owner else ""
+        kept = f'<span class="gl-kept">Kept until {moment(kept_until)}{home}.</span>'
     return (
         f'<div class="gl-state gl-{view.state}{busy}" role="status">'
         f'<span class="gl-chip">{STATE_WORDS[view.state]}</span>'
         f'<span class="gl-message">{escape(_sentence(view, is_owner))}</span>'
-        f'<span class="gl-title">{escape(title(view))}</span></div>'
+        f'<span class="gl-title">{escape(title(view))}</span>{kept}</div>'
     )
 
 

@@ -1,5 +1,6 @@
 """The list of runs that this browser started: open one again, or delete it."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from ganlab.known import UnknownRun
 from ganlab.ui import figures
 from ganlab.ui.picker import when_begun
 
+SOON_SECONDS = 3 * 3600.0
 NO_RUN = "This is not a run that can be opened"
 CONFIRM = """(run) => {
   const sure = run && window.confirm("Delete this run with all its samples and snapshots?");
@@ -55,8 +57,25 @@ def choices(jobs: Jobs, run_ids: list[str]) -> list[tuple[str, str]]:
             continue
         state = figures.STATE_WORDS[view.state].lower()
         title = f"{figures.title(view)} · {when_begun(run)}"
-        lines.append((f"{title} · {state}", run_id))
+        until = jobs.kept_until(run_id)
+        kept = f" · kept until {figures.moment(until)}" if until is not None else ""
+        lines.append((f"{title} · {state}{kept}", run_id))
     return lines
+
+
+def going_soon(jobs: Jobs, run_ids: list[str]) -> str:
+    """Says so if runs will be removed before long; else empty."""
+    untils = []
+    for run_id in run_ids:
+        try:
+            untils.append(jobs.kept_until(run_id))
+        except UnknownRun:
+            continue
+    soon = [until for until in untils if until and until - time.time() < SOON_SECONDS]
+    if not soon:
+        return ""
+    runs = f"{len(soon)} of your runs are" if len(soon) > 1 else "One of your runs is"
+    return f"{runs} removed from {figures.moment(min(soon))} on: download what you want to keep."
 
 
 def list_runs(jobs: Jobs, run_ids: list[str], current: str | None = None) -> Any:

@@ -20,7 +20,7 @@ from ganlab.ui.sides import Sides, wire_sides
 from ganlab.ui.train_form import build_form
 from ganlab.ui.transfer_form import build_transfer_form
 from ganlab.ui.transfer_steps import wire_steps
-from ganlab.ui.visitor import QUICK
+from ganlab.ui.visitor import NEW_VISITOR, QUICK
 from ganlab.ui.watch import Seen, build_watch
 from ganlab.ui.wiring import Lab, wire
 
@@ -36,7 +36,7 @@ SHOW_TAB_IN_ADDRESS = """() => {
 
 def build_lab(jobs: Jobs) -> None:
     current = gr.Textbox(visible=False)  # id of the watched run; "" = none
-    saved = BrowserStore("ganlab.runs")
+    saved = BrowserStore("ganlab.runs", NEW_VISITOR)
     seen = gr.State(Seen())
     # Whether the slider is at its right end. Not read off it at each tick: a slider refuses a value
     # beyond its maximum, and a resumed run can have fewer grids than the page still shows.

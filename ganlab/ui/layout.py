@@ -4,6 +4,7 @@ import gradio as gr
 
 from ganlab.jobs import Jobs
 from ganlab.ui import figures
+from ganlab.ui.footer import build_footer
 from ganlab.ui.lab import build_lab
 
 UPLOADS_KEPT_SECONDS = 24 * 3600
@@ -19,4 +20,5 @@ def build_page(jobs: Jobs) -> gr.Blocks:
     ) as page:
         gr.HTML(figures.HEADER, elem_classes="gl-html")
         build_lab(jobs)
+        build_footer(jobs)
     return page

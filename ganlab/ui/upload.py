@@ -20,14 +20,15 @@ from typing import Any
 import gradio as gr
 
 from ganlab import sampling
+from ganlab.caps import Caps
 from ganlab.data import catalog, intake, staged
 from ganlab.data.catalog import CATALOG
 from ganlab.data.dataset import Dataset
 from ganlab.data.report import KEPT, LEFT_OUT, MENDED, Entry, Report, advice_on, load_report
 from ganlab.files import read_json, write_json
 from ganlab.paths import home
+from ganlab.room import need_room
 from ganlab.ui import figures
-from ganlab.zips import SPARE_BYTES
 
 UPLOAD_ID = re.compile(r"[A-Za-z0-9_]{16}")
 EXAMPLE = "example:"  # before the name of a bundled set
@@ -246,8 +247,10 @@ def take_files(files: Any, progress: gr.Progress = PROGRESS) -> tuple[str, None]
         raise gr.Error("Nothing was uploaded.", print_exception=False)
     forget_old_uploads()
     uploads_dir().mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(uploads_dir()).free < SPARE_BYTES:
-        raise gr.Error("The server's disk is full: try again later.", print_exception=False)
+    try:
+        need_room(home(), Caps.from_environment())
+    except ValueError as error:
+        raise gr.Error(escape(str(error)), print_exception=False) from None
     upload_id = secrets.token_urlsafe(12).replace("-", "_")
     folder = uploads_dir() / upload_id
     try:

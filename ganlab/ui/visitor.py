@@ -1,14 +1,17 @@
 """What the browser keeps of its visitor's runs, and how the page says no.
 
-The store holds the run on view, the owner's tokens of the visitor's runs and the pictures that were
-uploaded last. It comes from outside, so it may have been tampered with.
+The store holds the run on view, the owner's tokens of the visitor's runs, the pictures that were
+uploaded last and a name that the browser gave itself. It comes from outside, so it may have been
+tampered with.
 """
 
+import re
 from html import escape
 from typing import Any
 
 import gradio as gr
 
+from ganlab.turns import Visitor
 from ganlab.ui import figures
 
 MAX_TOKENS = 20
@@ -17,6 +20,24 @@ MAX_DELETED = 5  # whose tokens are kept, in case they are brought back
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # Only a queued event can show a gr.Error: one that skips the queue fails without a word.
 ACT = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+# A browser names itself once, so that two presses of Start are one visitor's.
+NEW_VISITOR = """{visitor: Array.from(
+  crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, "0")
+).join("")}"""
+VISITOR_KEY = re.compile(r"[0-9a-f]{32}")
+
+
+def visitor_of(store: Any, request: gr.Request) -> Visitor:
+    """Whom a run is queued for. Anybody can send what they like, so what is no key counts as none,
+    and a key says nothing of who may do what."""
+    key = store_of(store).get("visitor")
+    client = getattr(request, "client", None)
+    return Visitor(
+        key if isinstance(key, str) and VISITOR_KEY.fullmatch(key) else "",
+        str(getattr(client, "host", "") or ""),
+    )
 
 
 def store_of(store: Any) -> dict[str, Any]:

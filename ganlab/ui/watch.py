@@ -257,7 +257,9 @@ def show(
     )
     updates: dict[Any, Any] = {
         watch.facts: figures.facts(view, looks),
-        watch.state: figures.state_line(view, is_owner=is_owner),
+        watch.state: figures.state_line(
+            view, is_owner=is_owner, kept_until=jobs.kept_until(view.run_id)
+        ),
     }
     if not last.run_id:
         updates |= {watch.empty: gr.Column(visible=False), watch.live: gr.Column(visible=True)}
@@ -378,7 +380,7 @@ def _show_buttons(
         watch.download: gr.Button(
             "Download best" if is_measured else "Download",
             interactive=view.has_snapshot,
-            visible=not races,  # its laps can be
+            visible=is_owner and not races,  # its laps can be
         ),
         watch.use: gr.Row(visible=is_owner and not races),
         watch.to_blend: gr.Button(

@@ -19,7 +19,15 @@ from ganlab.known import UnknownRun
 from ganlab.transfer_config import TransferConfig
 from ganlab.ui import downloads, figures
 from ganlab.ui.browser_store import BrowserStore, change
-from ganlab.ui.history import CONFIRM, NO_RUN, History, delete_run, list_runs, open_download
+from ganlab.ui.history import (
+    CONFIRM,
+    NO_RUN,
+    History,
+    delete_run,
+    going_soon,
+    list_runs,
+    open_download,
+)
 from ganlab.ui.picker import model_choices
 from ganlab.ui.train_form import Form, read_form, show_config
 from ganlab.ui.transfer_form import TransferForm, read_source, read_transfer, show_transfer
@@ -32,13 +40,14 @@ from ganlab.ui.visitor import (
     store_of,
     token_of,
     tokens_of,
+    visitor_of,
     with_run_back,
     with_token,
     without_run,
 )
 from ganlab.ui.watch import Seen, Watch, components, grid_at, show, show_empty
 
-DELETED = "The run is deleted."
+DELETED = "The run is deleted. For an hour it can be brought back."
 SECONDS_TO_STOP = 1.0
 LISTED = ("run_id", "state", "has_snapshot")  # with a change of which the lists of runs change
 TABS = ("train", "transfer", "blend", "browse")
@@ -128,9 +137,9 @@ def wire(lab: Lab, exports: Path) -> None:
         place = n if at_end is True else min(max(int(moment or 1), 1), n)
         return (grid_at(jobs, view, place), place >= last.n_grids) if place else gr.skip()
 
-    def start(store: Any, *values: Any) -> Any:
+    def start(store: Any, request: gr.Request, *values: Any) -> Any:
         try:
-            run_id, token = jobs.submit(read_form(values))
+            run_id, token = jobs.submit(read_form(values), visitor_of(store, request))
         except ValueError as error:
             raise refusal("Cannot start", error) from None
         say_if_it_waits(store)
@@ -141,14 +150,15 @@ def wire(lab: Lab, exports: Path) -> None:
         if any(is_under_way(jobs, run_id) for run_id in tokens_of(store)):
             gr.Info("Your run before this one goes on, too: find it under Your runs.", duration=8)
 
-    def start_transfer(store: Any, upload_id: Any, *values: Any) -> Any:
+    def start_transfer(store: Any, upload_id: Any, request: gr.Request, *values: Any) -> Any:
         try:
+            visitor = visitor_of(store, request)
             source = read_source(jobs, values[0], tokens_of(store))
             dataset, names = named_pictures(upload_id, source.config.size)
             if dataset is None:
                 raise ValueError("Choose your pictures first.")
             config = read_transfer(values, data_name(upload_id))
-            run_id, token = jobs.submit_transfer(config, dataset, source, names)
+            run_id, token = jobs.submit_transfer(config, dataset, source, names, visitor)
         except ValueError as error:
             raise refusal("Cannot start", error) from None
         say_if_it_waits(store)
@@ -172,9 +182,10 @@ def wire(lab: Lab, exports: Path) -> None:
         changed = change({**store_of(store), "run": None}, kept)
         return {current: run_id, saved: changed, follows: True, **show_run(run_id, kept, Seen())}
 
-    def remedy(run_id: str, store: Any) -> Any:
+    def remedy(run_id: str, store: Any, request: gr.Request) -> Any:
         try:
-            new_id, token = jobs.remedy(run_id, token_of(store, run_id))
+            visitor = visitor_of(store, request)
+            new_id, token = jobs.remedy(run_id, token_of(store, run_id), visitor)
         except ValueError as error:
             raise refusal("Cannot do this now", error) from None
         step = jobs.view(new_id).step
@@ -189,20 +200,20 @@ def wire(lab: Lab, exports: Path) -> None:
         except ValueError as error:
             raise refusal("Cannot stop", error) from None
 
-    def resume(run_id: str, store: Any) -> None:
+    def resume(run_id: str, store: Any, request: gr.Request) -> None:
         try:
-            jobs.resume(run_id, token_of(store, run_id))
+            jobs.resume(run_id, token_of(store, run_id), visitor_of(store, request))
         except ValueError as error:
             raise refusal("Cannot resume", error) from None
 
-    def prepare_download(run_id: str) -> Any:
+    def prepare_download(run_id: str, store: Any) -> Any:
         try:
-            run = jobs.run(run_id)
+            run = jobs.own(run_id, token_of(store, run_id))
             folder = exports / run.id
             shutil.rmtree(folder, ignore_errors=True)
             return gr.DownloadButton(value=str(export(run, folder)))
         except ValueError as error:
-            raise refusal("Nothing to download yet", error) from None
+            raise refusal("Cannot download", error) from None
 
     def open_run(run_id: str, store: Any) -> Any:
         return turn_to(run_id, store, {**store_of(store), "run": run_id})
@@ -254,6 +265,11 @@ def wire(lab: Lab, exports: Path) -> None:
         updates = show_run(run_id, store, Seen())
         return {current: run_id, **updates, **show_settings(lab, view.config), **turned}
 
+    def warn(store: Any) -> None:
+        """Of what will not be there much longer."""
+        if warning := going_soon(jobs, list(tokens_of(store))):
+            gr.Warning(warning, duration=20)
+
     transfer = lab.transfer
     watched = [current, saved.value, seen, follows]
     told = [current, seen, *shown, history.picked, transfer.source]
@@ -289,7 +305,7 @@ def wire(lab: Lab, exports: Path) -> None:
         **QUICK,
     ).then(None, None, watch.moment, js=PLACE_KEPT)
     watch.download.click(
-        prepare_download, current, watch.download_file, api_visibility="private"
+        prepare_download, [current, saved.value], watch.download_file, api_visibility="private"
     ).success(None, None, None, js=downloads.click("download-file"))
     # A head may have been saved in Blend meanwhile.
     lab.tabs.select(lists, [current, saved.value], [history.picked, transfer.source], **QUICK)
@@ -305,9 +321,10 @@ def wire(lab: Lab, exports: Path) -> None:
     ).success(None, current, None, js=SHOW_RUN_IN_ADDRESS)
     filled = [*_form_outputs(form), lab.tabs, *transfer.inputs]
     found = list(dict.fromkeys([*told, *filled]))
-    saved.ready.then(attach, saved.value, found, **QUICK).then(
-        None, current, None, js=SHOW_RUN_IN_ADDRESS
-    )
+    attached = saved.ready.then(attach, saved.value, found, **QUICK)
+    attached.then(None, current, None, js=SHOW_RUN_IN_ADDRESS)
+    if jobs.caps.run_hours is not None:
+        attached.then(warn, saved.value, None, **ACT)
 
 
 def show_settings(lab: Lab, config: TrainConfig) -> dict[Any, Any]:

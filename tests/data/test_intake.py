@@ -13,8 +13,9 @@ from conftest import drawn
 from PIL import Image
 from uploading import encoded, photo, write_folder, write_zip
 
+from ganlab.caps import Caps
 from ganlab.data.intake import take_in
-from ganlab.data.report import Entry, Limits, Report, load_report, picture_file
+from ganlab.data.report import Entry, Report, load_report, picture_file
 from ganlab.data.staged import see, to_dataset
 from ganlab.data.uploads import safe_text
 
@@ -244,8 +245,8 @@ def test_a_gigantic_picture_is_not_decoded(tmp_path):
     )
     assert "pixels" in take_one(tmp_path, vast)[0].notes[0]
     large = encoded(Image.new("1", (300, 300)))
-    limits = Limits(pixels=80_000)
-    entry, _ = take_one(tmp_path, large, limits=limits)
+    caps = Caps(pixels=80_000)
+    entry, _ = take_one(tmp_path, large, caps=caps)
     assert entry.notes == ("300×300 is more than 80,000 pixels",)
 
 
@@ -288,7 +289,7 @@ def test_names_that_differ_only_in_case_and_bad_encodings_are_all_taken(tmp_path
 
 def test_more_pictures_than_the_limit_are_not_read(tmp_path, staged):
     folder = write_folder(tmp_path / "a", {f"{i}.png": encoded(photo(i)) for i in range(9)})
-    report = take_in([folder], staged, limits=Limits(pictures=4))
+    report = take_in([folder], staged, caps=Caps(pictures=4))
     assert [entry.name for entry in report.entries] == ["0.png", "1.png", "2.png", "3.png"]
     assert report.remarks == (
         "4 pictures are the limit: of 9 files, the first 4 by name were read.",
@@ -300,8 +301,8 @@ def test_when_the_time_is_up_what_was_read_counts(tmp_path, staged, monkeypatch)
     asked = iter(range(100))
     report = take_in([folder], staged, should_stop=lambda: next(asked) == 2)
     assert len(report.entries) == 3 and "stopped" in report.remarks[0]
-    slow = Limits(seconds=1)
-    report = take_in([folder], staged, limits=slow, on_progress=lambda *_: time.sleep(0.4))
+    slow = Caps(intake_seconds=1)
+    report = take_in([folder], staged, caps=slow, on_progress=lambda *_: time.sleep(0.4))
     assert 2 <= len(report.entries) < 9 and "longer than 1 seconds" in report.remarks[0]
 
 
@@ -309,22 +310,13 @@ def test_more_bytes_than_the_limit_are_not_read(tmp_path, staged):
     photos = [photo(i, size=(500, 500)) for i in range(4)]
     files = {f"{i}.bmp": encoded(picture, "BMP") for i, picture in enumerate(photos)}
     folder = write_folder(tmp_path / "a", files)
-    report = take_in([folder], staged, limits=Limits(upload_mb=1))
+    report = take_in([folder], staged, caps=Caps(upload_mb=1))
     assert len(report.entries) == 2 and "1 MB are the limit" in report.remarks[0]
 
 
-def test_limits_come_from_the_environment():
-    assert Limits.from_environment({}) == Limits()
-    assert Limits.from_environment({"GANLAB_MAX_PICTURES": "50"}).pictures == 50
-    with pytest.raises(ValueError, match="GANLAB_MAX_PIXELS is 'many'"):
-        Limits.from_environment({"GANLAB_MAX_PIXELS": "many"})
-    with pytest.raises(ValueError, match=r"GANLAB_INTAKE_SECONDS is '-1'.*choose between"):
-        Limits.from_environment({"GANLAB_INTAKE_SECONDS": "-1"})
-
-
 def test_the_default_limits_allow_five_hundred_photos_of_a_phone():
-    limits = Limits()
-    assert limits.pictures >= 500 and limits.upload_mb >= 500 * 4 and limits.pixels >= 48_000_000
+    caps = Caps()
+    assert caps.pictures >= 500 and caps.upload_mb >= 500 * 4 and caps.pixels >= 48_000_000
 
 
 @pytest.mark.parametrize(

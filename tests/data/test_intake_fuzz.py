@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganlab.caps import Caps
 from ganlab.data.intake import take_in
 from ganlab.data.pictures import clean
-from ganlab.data.report import Limits
 
 SECONDS = 1.0  # that a single file may take
 PER_KIND = 380
@@ -125,7 +125,7 @@ def test_damaged_files_under_any_name_are_entries_of_one_report(tmp_path: Path):
         (album / f"{i:04d}.{rng.choice(suffixes)}").write_bytes(bad)
     for i in range(2):
         (album / f"good-{i}.png").write_bytes(packed("RGB" if i else "L", "PNG", size=(50, 50 + i)))
-    report = take_in([album], tmp_path / "staged", limits=Limits())
+    report = take_in([album], tmp_path / "staged", caps=Caps())
     assert len(report.entries) == 202
     for entry in report.entries:
         assert entry.status in ("kept", "mended", "left out")
@@ -150,7 +150,7 @@ def test_damaged_zips_are_read_as_far_as_possible_or_refused_in_words(tmp_path: 
         file.write_bytes(bad)
         start = time.perf_counter()
         try:
-            report = take_in([file], tmp_path / "staged", limits=Limits())
+            report = take_in([file], tmp_path / "staged", caps=Caps())
         except ValueError as error:
             assert str(error).endswith(".") and "can be used" in str(error)
             ends["refused"] += 1

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 from uploading import encoded, photo, write_folder, write_zip
 
+from ganlab.caps import Caps
 from ganlab.data.intake import take_in
 from ganlab.data.pictures import clean
-from ganlab.data.report import Limits
 
 PICTURE = encoded(photo(1))
 GOOD = {"y.png": encoded(photo(91)), "z.png": encoded(photo(92))}
@@ -86,9 +86,7 @@ def test_a_bomb_is_not_unpacked(tmp_path):
 
 def test_many_large_members_stop_at_the_limit_of_the_upload(tmp_path):
     files = {f"{i}.bmp": encoded(photo(i, size=(600, 600)), "BMP") for i in range(6)}
-    report = take_in(
-        [write_zip(tmp_path / "x.zip", files)], tmp_path / "s", limits=Limits(upload_mb=3)
-    )
+    report = take_in([write_zip(tmp_path / "x.zip", files)], tmp_path / "s", caps=Caps(upload_mb=3))
     assert len(report.entries) == 3 and "3 MB are the limit" in report.remarks[0]
 
 
@@ -101,14 +99,14 @@ def test_a_hundred_thousand_entries_are_not_even_listed(tmp_path):
         many.write_bytes(b"PK\x03\x04" + table + end)
         start = time.perf_counter()
         with pytest.raises(ValueError, match="more than 5,000 files; pack fewer"):
-            take_in([many], tmp_path / "staged", limits=Limits())
+            take_in([many], tmp_path / "staged", caps=Caps())
         assert time.perf_counter() - start < 2
     folder = write_folder(tmp_path / "f", {f"{i}.txt": b"" for i in range(30)})
     with pytest.raises(ValueError, match="f holds more than 20 files"):
-        take_in([folder], tmp_path / "staged", limits=Limits(entries=20))
+        take_in([folder], tmp_path / "staged", caps=Caps(entries=20))
     files = sorted(folder.iterdir())
     with pytest.raises(ValueError, match="More than 20 files"):
-        take_in(files, tmp_path / "staged", limits=Limits(entries=20))
+        take_in(files, tmp_path / "staged", caps=Caps(entries=20))
 
 
 def test_one_bad_source_does_not_spoil_the_others(tmp_path):
@@ -299,7 +297,7 @@ def test_a_remark_that_looks_like_a_huge_zips_end_is_not_believed(tmp_path):
         forged = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1, 10, 0)
         last.comment = forged + bytes(20)  # the place of the locator, without its name
     with pytest.raises(ValueError, match="more than 20 files"):
-        take_in([path], tmp_path / "staged", limits=Limits(entries=20))
+        take_in([path], tmp_path / "staged", caps=Caps(entries=20))
 
 
 def test_a_downloaded_generator_among_pictures_is_told_where_to_open_it(tmp_path):

@@ -1,0 +1,156 @@
+"""What one visitor may ask of a server: all limits, in two profiles, each a variable to change it.
+
+`local` is for whoever runs ganlab for themselves; `public`, for a page that is open to strangers.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+from ganlab.data.pictures import MAX_PIXELS
+from ganlab.settings import check
+
+PROFILES = ("local", "public")
+NO_LIMIT = "none"  # the text that takes a limit away
+HOME = (
+    "On your own machine it is yours to choose: the foot of the page says how to run ganlab there."
+)
+
+
+class CapReached(ValueError):
+    """A request is more than this server gives a visitor."""
+
+
+def _cap(
+    local: int | None, public: int | None, variable: str, help: str, low: int = 1,
+    high: int = 10**12,
+) -> Any:  # fmt: skip
+    """A limit and the values that make sense; None = there is none."""
+    metadata = {
+        "public": public, "variable": variable, "help": help,
+        "low": low, "high": high, "choices": None,
+    }  # fmt: skip
+    return field(default=local, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Caps:
+    """The limits of a server.
+
+    `upload_mb` counts what is read, unpacked. 500 photos of a phone have about 2,000 MB, and only
+    one or two of them are in memory at a time: it bounds the time that reading takes, not the
+    memory. What is kept of a picture has at most 0.2 MB, so `pictures` bounds the disk.
+    """
+
+    # Of a run.
+    run_seconds: int | None = _cap(
+        None, 600, "GANLAB_MAX_RUN_SECONDS", "seconds of a run's training; of a race, in all"
+    )
+    run_steps: int | None = _cap(None, 20_000, "GANLAB_MAX_RUN_STEPS", "steps of a run")
+    run_hours: int | None = _cap(
+        None, 48, "GANLAB_RUN_HOURS", "hours that a run is kept after its last change"
+    )
+    # Of an upload.
+    pictures: int = _cap(
+        500, 500, "GANLAB_MAX_PICTURES", "pictures taken of an upload, the first by name", 2
+    )
+    upload_mb: int = _cap(
+        2_500, 2_500, "GANLAB_MAX_UPLOAD_MB", "MB read of an upload in all, unpacked"
+    )
+    file_mb: int = _cap(200, 200, "GANLAB_MAX_FILE_MB", "MB of one file that is sent")
+    pixels: int = _cap(
+        MAX_PIXELS, MAX_PIXELS, "GANLAB_MAX_PIXELS", "pixels of one picture", 4096, 150_000_000
+    )
+    entries: int = _cap(
+        5_000, 5_000, "GANLAB_MAX_ENTRIES", "files in an upload, pictures or not", 2
+    )
+    intake_seconds: int = _cap(
+        120, 120, "GANLAB_INTAKE_SECONDS", "seconds, after which what was read so far counts"
+    )
+    # Of the queue.
+    waiting: int = _cap(32, 16, "GANLAB_MAX_WAITING", "runs that wait, of all visitors")
+    waiting_each: int | None = _cap(
+        None, 1, "GANLAB_MAX_WAITING_EACH", "runs of one visitor that wait"
+    )
+    running_each: int | None = _cap(
+        None, 1, "GANLAB_MAX_RUNNING_EACH", "runs of one visitor that train at a time"
+    )
+    waiting_per_address: int | None = _cap(
+        None, 12, "GANLAB_MAX_WAITING_PER_ADDRESS", "runs from one network address that wait"
+    )
+    # Of the machine.
+    disk_mb: int | None = _cap(
+        None, 10_000, "GANLAB_MAX_DISK_MB", "MB that all runs and uploads take together"
+    )
+    profile: str = "local"
+
+    def __post_init__(self) -> None:
+        for spec in limits():
+            object.__setattr__(self, spec.name, check(getattr(self, spec.name), spec))
+
+    @classmethod
+    def of(cls, profile: str, **changes: Any) -> "Caps":
+        """The limits of a profile, with some of them changed."""
+        if profile not in PROFILES:
+            raise ValueError(f"{profile!r} is no profile: choose one of {', '.join(PROFILES)}")
+        public = {spec.name: spec.metadata["public"] for spec in limits()}
+        return cls(**{**(public if profile == "public" else {}), **changes}, profile=profile)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Caps":
+        """Those of GANLAB_PROFILE (without it: `public` in a Space, else `local`), with what the
+        variables of single limits change.
+
+        Raises:
+            ValueError: a variable is no whole number, out of bounds, or names no profile.
+        """
+        profile = environment.get("GANLAB_PROFILE")
+        profile = profile or ("public" if environment.get("SPACE_ID") else "local")
+        try:
+            caps = cls.of(profile)
+        except ValueError as error:
+            raise ValueError(f"GANLAB_PROFILE: {error}") from None
+        changes = {}
+        for spec in limits():
+            text = environment.get(spec.metadata["variable"])
+            if text is not None:
+                changes[spec.name] = _read(text, spec)
+        return cls.of(caps.profile, **changes) if changes else caps
+
+    def check_run(self, seconds: float | None, steps: int | None, laps: int = 1) -> None:
+        """Raises CapReached if a run's budget, which each lap of a race has, is too large."""
+        if seconds is not None and self.run_seconds and seconds * laps > self.run_seconds:
+            asked = f"{laps} laps of {seconds:,g} seconds" if laps > 1 else f"{seconds:,g} seconds"
+            raise self._too_much("run_seconds", asked)
+        if steps is not None and self.run_steps and steps > self.run_steps:
+            raise self._too_much("run_steps", f"{steps:,} steps")
+
+    def _too_much(self, name: str, asked: str) -> CapReached:
+        gives = f"this server gives a run at most {getattr(self, name):,}"
+        return self.reached(name, f"{asked} are too many: {gives}")
+
+    def reached(self, name: str, sentence: str) -> CapReached:
+        """The refusal that names a limit and says what else can be done."""
+        spec = next(spec for spec in limits() if spec.name == name)
+        return CapReached(f"{sentence} ({spec.metadata['variable']}). {HOME}")
+
+
+def limits() -> list[Field]:
+    """The fields of `Caps` that are limits."""
+    return [spec for spec in fields(Caps) if "variable" in spec.metadata]
+
+
+def _read(text: str, spec: Field) -> int | None:
+    variable, optional = spec.metadata["variable"], spec.default is None
+    if optional and text.strip().lower() == NO_LIMIT:
+        return None
+    try:
+        number = int(text)
+    except ValueError:
+        or_none = f', or to "{NO_LIMIT}"' if optional else ""
+        raise ValueError(f"{variable} is {text!r}: set it to a whole number{or_none}") from None
+    try:
+        return check(number, spec)
+    except ValueError as error:
+        raise ValueError(f"{variable} is {text!r}: {error}") from None

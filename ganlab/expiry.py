@@ -1,0 +1,37 @@
+"""How long a run is kept that nobody changes any more, where runs are not kept for good."""
+
+import logging
+import time
+
+from ganlab.runs import Run
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 3600.0  # after a start or a jump of the clock, so that pages can announce it
+JUMP_SECONDS = 60.0  # between the two clocks
+
+
+class Expiry:
+    """Tells when a run's time is over.
+
+    Its age is that of its files, by the clock on the wall, which may jump: then nothing is over
+    before a time of grace.
+    """
+
+    def __init__(self, hours: int | None):
+        """Args: hours: None = runs are kept for good."""
+        self.hours = hours
+        self._begin()
+
+    def _begin(self) -> None:
+        self._wall, self._steady = time.time(), time.monotonic()
+
+    def until(self, run: Run) -> float | None:
+        """When an ended run may be removed, in seconds since 1970; None = never."""
+        if self.hours is None:
+            return None
+        if abs(time.time() - self._wall - (time.monotonic() - self._steady)) > JUMP_SECONDS:
+            log.warning("the clock has jumped: no run is removed for %.0f s", GRACE_SECONDS)
+            self._begin()
+        changed = max((run.path / name).stat().st_mtime for name in ("status.json", "run.json"))
+        return max(changed + self.hours * 3600, self._wall + GRACE_SECONDS)

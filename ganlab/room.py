@@ -1,0 +1,41 @@
+"""Room on the disk: for what is new, and for others."""
+
+import os
+import shutil
+from pathlib import Path
+
+from ganlab.caps import Caps
+
+SPARE_BYTES = 200_000_000  # of the disk, which others need, too
+FULL = "The server's disk is full: try again later."
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of the files in a folder, at any depth; what vanishes meanwhile is not counted."""
+    total = 0
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    total += size_of(Path(entry.path))
+                else:
+                    total += entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return total
+    return total
+
+
+def need_room(home: Path, caps: Caps, size: int = 0) -> None:
+    """Raises ValueError if something new, of so many bytes at least, does not fit under `home`:
+    visitors' runs and uploads take all that they may, or the disk is nearly full."""
+    if caps.disk_mb is not None:
+        used = sum(size_of(home / name) for name in ("runs", "uploads"))
+        if used + size > caps.disk_mb * 1_000_000:
+            raise caps.reached(
+                "disk_mb",
+                f"The runs and uploads kept here take all of the {caps.disk_mb:,} MB that they "
+                "may: delete a run of yours, or try again later",
+            )
+    home.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(home).free < size + SPARE_BYTES:
+        raise ValueError(FULL)
