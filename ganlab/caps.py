@@ -118,13 +118,22 @@ class Caps:
                 changes[spec.name] = _read(text, spec)
         return cls.of(caps.profile, **changes) if changes else caps
 
-    def check_run(self, seconds: float | None, steps: int | None, laps: int = 1) -> None:
-        """Raises CapReached if a run's budget, which each lap of a race has, is too large."""
+    def check_run(self, config: Any) -> None:
+        """Raises CapReached if the budget of a run's settings (a `TrainConfig`) is too large."""
+        seconds, laps = config.seconds, len(getattr(config, "laps", ())) or 1
         if seconds is not None and self.run_seconds and seconds * laps > self.run_seconds:
             asked = f"{laps} laps of {seconds:,g} seconds" if laps > 1 else f"{seconds:,g} seconds"
             raise self._too_much("run_seconds", asked)
-        if steps is not None and self.run_steps and steps > self.run_steps:
-            raise self._too_much("run_steps", f"{steps:,} steps")
+        if config.steps is not None and self.run_steps and config.steps > self.run_steps:
+            raise self._too_much("run_steps", f"{config.steps:,} steps")
+
+    def allows(self, config: Any) -> bool:
+        """Whether `check_run` lets these settings pass."""
+        try:
+            self.check_run(config)
+        except CapReached:
+            return False
+        return True
 
     def _too_much(self, name: str, asked: str) -> CapReached:
         gives = f"this server gives a run at most {getattr(self, name):,}"

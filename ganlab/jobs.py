@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from ganlab import contest, estimates, kinship, transfer
-from ganlab.caps import CapReached, Caps
+from ganlab.caps import Caps
 from ganlab.config import TrainConfig
 from ganlab.contest import LapBegan, LapEnded, LapEvent
 from ganlab.data.dataset import Dataset
@@ -62,7 +62,7 @@ class Jobs(OwnedRuns):
         Raises:
             ValueError: the settings, the visitor or all visitors ask for more than a cap allows.
         """
-        self._check_budget(config)
+        self.caps.check_run(config)
         self._need_room()
         with self._changed:
             self._refuse_if_full(visitor)
@@ -79,7 +79,7 @@ class Jobs(OwnedRuns):
         visitor: Visitor = NOBODY,
     ) -> tuple[str, str]:
         """Queues a transfer or a race of several, as `submit` does a training."""
-        self._check_budget(config)
+        self.caps.check_run(config)
         self._need_room()
         with self._changed:
             self._refuse_if_full(visitor)
@@ -122,7 +122,7 @@ class Jobs(OwnedRuns):
                 if is_race(job.view.config):
                     raise IllegalMove("this race is over: go on with one of its laps")
                 config = job.view.config.with_more_budget()
-                self._check_budget(config)
+                self.caps.check_run(config)
                 job.run.describe(config=config.to_dict())
             job.run.move("queued")
             job.run.forget_after(max(job.run.snapshot_steps(), default=0))
@@ -150,7 +150,7 @@ class Jobs(OwnedRuns):
             new.describe(ancestors=kinship.of_run(run))
         status = new.status
         longer = config.with_more_budget()
-        if config.progress_at(status.step, status.seconds) > MOST_DONE and self._allows(longer):
+        if config.progress_at(status.step, status.seconds) > MOST_DONE and self.caps.allows(longer):
             new.describe(config=longer.to_dict())
         with self._changed:
             self._enqueue(self._add(new), visitor)
@@ -182,16 +182,6 @@ class Jobs(OwnedRuns):
 
     def _is_ours(self, job: Job) -> bool:
         return job in self._active or job in self._waiting
-
-    def _check_budget(self, config: TrainConfig) -> None:
-        self.caps.check_run(config.seconds, config.steps, len(getattr(config, "laps", ())) or 1)
-
-    def _allows(self, config: TrainConfig) -> bool:
-        try:
-            self._check_budget(config)
-        except CapReached:
-            return False
-        return True
 
     def _refuse_if_full(self, visitor: Visitor, instead_of: Job | None = None) -> None:
         """Args: instead_of: a run that ends before the new one waits."""

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from ganlab.caps import NO_LIMIT, PROFILES, CapReached, Caps, limits
+from ganlab.config import TrainConfig
+from ganlab.strategies import STRATEGIES
+from ganlab.transfer_config import RACE, TransferConfig
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 VARIABLES = [spec.metadata["variable"] for spec in limits()]
@@ -14,7 +17,7 @@ VARIABLES = [spec.metadata["variable"] for spec in limits()]
 def test_at_home_nothing_bounds_a_run_and_in_public_everything_does():
     home, public = Caps(), Caps.of("public")
     assert home == Caps.of("local") == Caps.from_environment({})
-    home.check_run(seconds=800_000, steps=90_000_000, laps=7)
+    home.check_run(TrainConfig(seconds=800_000, steps=90_000_000))
     for spec in limits():
         assert getattr(public, spec.name) is not None
 
@@ -68,22 +71,26 @@ def test_an_unknown_profile_is_refused_with_those_that_there_are():
         Caps.from_environment({"GANLAB_PROFILE": "open"})
 
 
-@pytest.mark.parametrize(
-    ("seconds", "steps", "laps", "said"),
-    [
-        (601, None, 1, "601 seconds are too many.*at most 600 .GANLAB_MAX_RUN_SECONDS."),
-        (101, None, 6, "6 laps of 101 seconds are too many.*GANLAB_MAX_RUN_SECONDS"),
-        (None, 20_001, 1, "20,001 steps are too many.*20,000 .GANLAB_MAX_RUN_STEPS."),
-    ],
-)
-def test_a_run_that_is_too_long_is_refused_by_the_limits_name_with_a_way_out(
-    seconds, steps, laps, said
-):
+TOO_LONG = {
+    "601 seconds are too many.*at most 600 .GANLAB_MAX_RUN_SECONDS.": TrainConfig(seconds=601),
+    "6 laps of 101 seconds are too many.*GANLAB_MAX_RUN_SECONDS": TransferConfig(
+        seconds=101, strategy=RACE, racers=tuple(STRATEGIES)[:6]
+    ),
+    "20,001 steps are too many.*20,000 .GANLAB_MAX_RUN_STEPS.": TrainConfig(
+        seconds=None, steps=20_001
+    ),
+}
+
+
+@pytest.mark.parametrize("said", TOO_LONG)
+def test_a_run_that_is_too_long_is_refused_by_the_limits_name_with_a_way_out(said):
     with pytest.raises(CapReached, match=said) as refused:
-        Caps.of("public").check_run(seconds, steps, laps)
+        Caps.of("public").check_run(TOO_LONG[said])
     assert "On your own machine" in str(refused.value)
+    assert not Caps.of("public").allows(TOO_LONG[said]) and Caps().allows(TOO_LONG[said])
 
 
 def test_a_run_that_takes_all_of_its_budget_is_allowed():
-    Caps.of("public").check_run(600, 20_000)
-    Caps.of("public").check_run(100, None, laps=6)
+    Caps.of("public").check_run(TrainConfig(seconds=600, steps=20_000))
+    race = TransferConfig(seconds=100, strategy=RACE, racers=tuple(STRATEGIES)[:6])
+    assert Caps.of("public").allows(race)

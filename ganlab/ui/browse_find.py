@@ -251,18 +251,24 @@ def wire_find(jobs: Jobs, browse: Any) -> None:
         projections.wait(search, 1.0)
         return look(search, seen)
 
-    def use(search: Any, name: Any) -> list[Any]:
+    def use(search: Any) -> list[Any]:
+        """Turns to the samples of the generator in which it was found."""
+        view = found(search)
+        return [view.model, gr.Tabs(selected="samples")]
+
+    def enlarge(search: Any) -> str:
+        best = found(search).best
+        return to_text(best.z, best.head)
+
+    def found(search: Any) -> ProjectionView:
         try:
             view = projections.view(search)
             if view.best is None:
                 raise ValueError("Nothing is found yet.")
-            if view.model != name:
-                raise ValueError(
-                    f"This was found in {title_of(view)}: choose that generator on the left first."
-                )
+            open_picked(jobs, view.model)
         except ValueError as error:
             raise refusal("Not used", error) from None
-        return [to_text(view.best.z, view.best.head), gr.Tabs(selected="samples")]
+        return view
 
     shown = [find.problem, find.target, find.current, *find.shown]
     remember = {"fn": None, "inputs": find.current, "outputs": None, "js": REMEMBER}
@@ -291,4 +297,6 @@ def wire_find(jobs: Jobs, browse: Any) -> None:
     )
     find.timer.tick(look, [find.current, find.seen], find.shown, **QUICK)
     find.cancel.click(cancel, [find.current, find.seen], find.shown, **ACT)
-    find.use.click(use, [find.current, browse.model], [browse.latent, browse.views], **ACT)
+    find.use.click(use, find.current, [browse.model, browse.views], **ACT).success(
+        **browse.chooses
+    ).then(enlarge, find.current, browse.latent, **QUICK)

@@ -1,6 +1,7 @@
-// Applies a change, if there is one, to what the browser keeps under KEY, read afresh (and completed
-// by what FIRST gives, where that is not there yet); gives what that is now, and no change any more. What cannot be written (the storage is full, or forbidden) is
-// remembered for as long as the page is open, and tried again with the next change.
+// Applies a change, if there is one, to what the browser keeps under KEY, read afresh and
+// completed by what is there from the first visit on; gives what that is now, and no change any more.
+// What cannot be written (the storage is full, or forbidden) is remembered for as long as the page is
+// open, and tried again with the next change.
 (change) => {
   const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
   // As RFC 7396 has it; an object in which something changes comes last.

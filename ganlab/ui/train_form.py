@@ -12,6 +12,7 @@ from typing import Any, get_args
 import gradio as gr
 
 from ganlab import estimates
+from ganlab.caps import Caps
 from ganlab.config import PRESETS, TrainConfig
 from ganlab.data import catalog
 from ganlab.data.catalog import CATALOG
@@ -196,6 +197,7 @@ def describe(*values: Any) -> tuple[str, str]:
     """Estimate and shell command of a form; a mistake in it is named in the estimate's place."""
     try:
         config = read_form(values)
+        Caps.from_environment().check_run(config)
     except ValueError as error:
         return figures.mistake(str(error)), ""
     return _estimate(config), config.command()

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ganlab import checkpoints, estimates
+from ganlab.caps import Caps
 from ganlab.jobs import Jobs
 from ganlab.source import FEWEST_FOR_KID, Source, nearest_heads, open_source, source_of_run
 from ganlab.strategies import STRATEGIES, THAWS
@@ -239,6 +240,7 @@ def describe_transfer(upload_id: Any, *values: Any) -> list[Any]:
     ]
     try:
         config = read_transfer(values, "YOUR_PICTURES")
+        Caps.from_environment().check_run(config)
         is_ready = can_train(upload_id)
     except ValueError as error:
         return [*shown, gr.Button(interactive=False), figures.mistake(str(error)), ""]

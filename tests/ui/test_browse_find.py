@@ -48,6 +48,8 @@ def events(jobs):
             found.setdefault(getattr(block, "elem_id", None) or type(block).__name__, event.fn)
             if isinstance(block, gr.Timer) and block.value == browse_find.SECONDS_BETWEEN_LOOKS:
                 found["look"] = event.fn
+        if getattr(event.fn, "__name__", "") == "enlarge":
+            found["enlarge"] = event.fn
     return found
 
 
@@ -154,11 +156,10 @@ def test_a_picture_is_found_and_used(events):
     view = wait_for(events, search)
     assert "Download both" in view[0] and not view[4].active and view[3].visible
     assert len(events["look"](search, view[5])) == 6  # nothing new: all skipped
-    latent, tabs = events["find-use"](search, "small")
-    head, z = from_text(latent, 8)
-    assert head in ("a", "b") and z.shape == (1, 8) and tabs.selected == "samples"
-    with pytest.raises(gr.Error, match="was found in small"):
-        events["find-use"](search, "grey")
+    model, tabs = events["find-use"](search)
+    assert model == "small" and tabs.selected == "samples"
+    head, z = from_text(events["enlarge"](search), 8)
+    assert head in ("a", "b") and z.shape == (1, 8)
 
 
 def wait_for(events, search):
@@ -181,7 +182,8 @@ def test_whatever_a_page_sends_is_answered_with_a_sentence(events, anything):
     for act in (
         lambda: events["find-it"](anything, "small", "a"),
         lambda: events["find-cancel"](anything, ""),
-        lambda: events["find-use"](anything, "small"),
+        lambda: events["find-use"](anything),
+        lambda: events["enlarge"](anything),
     ):
         with pytest.raises(gr.Error):
             act()
