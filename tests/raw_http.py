@@ -27,6 +27,7 @@ class Raw:
         self.config = self.http.get("/config").raise_for_status().json()
         self.components = {each["id"]: each for each in self.config["components"]}
         self.endpoints = {each["id"]: each for each in self.config["dependencies"]}
+        self.values = {n: each["props"].get("value") for n, each in self.components.items()}
 
     def find(self, elem_id: str, event: str) -> dict[str, Any]:
         """The first endpoint behind an event of a component that has a Python function."""
@@ -38,9 +39,41 @@ class Raw:
             and any(n in named and on == event for n, on in endpoint["targets"])
         )
 
+    def named(self, elem_id: str) -> int:
+        """The number of a component."""
+        return next(n for n, c in self.components.items() if c["props"].get("elem_id") == elem_id)
+
+    def tab(self, name: str) -> int:
+        """The number of a tab."""
+        return next(
+            n
+            for n, c in self.components.items()
+            if c["type"] == "tabitem" and c["props"].get("id") == name
+        )
+
     def defaults(self, endpoint: dict[str, Any]) -> list[Any]:
-        """What a page that nobody has touched sends to it."""
-        return [self.components[id]["props"].get("value") for id in endpoint["inputs"]]
+        """What the page sends to it, with the values that it has now."""
+        return [self.values[n] for n in endpoint["inputs"]]
+
+    def fire(self, component: int, event: str) -> None:
+        """An event of a component: everything behind it, in turn."""
+        for endpoint in self.endpoints.values():
+            if [component, event] in endpoint["targets"]:
+                self.act(endpoint)
+
+    def act(self, endpoint: dict[str, Any]) -> None:
+        """Sends the page's values, takes over what is answered, and goes on with what follows.
+        Scripts are left out."""
+        if endpoint["backend_fn"]:
+            answers = self.call(endpoint, self.defaults(endpoint))
+            for number, answer in zip(endpoint["outputs"], answers, strict=True):
+                if not (isinstance(answer, dict) and answer.get("__type__") == "update"):
+                    self.values[number] = answer
+                elif "value" in answer:
+                    self.values[number] = answer["value"]
+        for after in self.endpoints.values():
+            if after["trigger_after"] == endpoint["id"] and not after["trigger_only_on_failure"]:
+                self.act(after)
 
     def call(self, endpoint: dict[str, Any], data: list[Any], event_data: Any = None) -> list[Any]:
         """Sends an event and waits for its answer: a value or an update for each output.

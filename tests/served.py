@@ -48,6 +48,10 @@ class Server:
             time.sleep(0.1)  # no page is open yet that could wait
         self.boot_seconds = time.monotonic() - began
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def environment(self) -> dict[str, str]:
         settings = {
             "GANLAB_HOME": str(self.home),
