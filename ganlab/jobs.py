@@ -7,6 +7,7 @@ how it learns in `training`.
 import heapq
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from ganlab.health import diagnose
 from ganlab.known import Job
 from ganlab.models import features
 from ganlab.owned import OwnedRuns
+from ganlab.pace import Pace
 from ganlab.perform import Happening, perform
 from ganlab.runs import TRAINS_NO_MORE, UNDER_WAY, IllegalMove, Run, RunIsHeld
 from ganlab.source import Source
@@ -45,7 +47,7 @@ class Jobs(OwnedRuns):
         super().__init__(folder, caps)
         self._waiting: list[Job] = []  # as they came; these, too, are guarded by `_changed`
         self._active: list[Job] = []
-        self._turns = Turns()
+        self._turns, self._pace = Turns(), Pace()
         self._closing = False
         self._threads = [
             threading.Thread(target=self._work, name=f"ganlab-worker-{i}", daemon=True)
@@ -214,19 +216,18 @@ class Jobs(OwnedRuns):
 
     def _publish_places(self) -> None:
         """Tells everyone who waits their place and when their turn comes."""
-        free_at = [
-            estimates.remaining_seconds(job.view.config, job.view.seconds, job.view.progress)
-            for job in self._active
-        ]
+        free_at = [self._left(job) * self._pace.factor for job in self._active]
         free_at += [0.0] * (len(self._threads) - len(free_at))
         heapq.heapify(free_at)
         for place, job in enumerate(self._in_turn(), start=1):
             start = heapq.heappop(free_at) if free_at else 0.0
             self._publish(job, queue_place=place, seconds_to_start=start)
-            takes = estimates.remaining_seconds(
-                job.view.config, job.view.seconds, job.view.progress
-            )
-            heapq.heappush(free_at, start + takes)
+            heapq.heappush(free_at, start + self._left(job) * self._pace.factor)
+
+    def _left(self, job: Job) -> float:
+        """Seconds until a run's end, as its settings say."""
+        view = job.view
+        return estimates.remaining_seconds(view.config, view.seconds, view.progress)
 
     def _work(self) -> None:
         features.preload()  # while nobody waits
@@ -241,6 +242,7 @@ class Jobs(OwnedRuns):
                 self._turns.note(job.visitor)
                 self._publish(job, queue_place=0, seconds_to_start=0.0)
                 self._publish_places()
+                expected, began = self._left(job), time.monotonic()
             try:
                 perform(
                     job.run,
@@ -254,6 +256,8 @@ class Jobs(OwnedRuns):
                 self._active.remove(job)
                 try:
                     self._publish_end(job)
+                    if job.view.state == "finished":
+                        self._pace.note(expected, time.monotonic() - began)
                 except (OSError, ValueError):  # a full disk, a deleted folder
                     log.exception("the end of run %s could not be written", job.run.id)
                     message = "The run's folder could not be read or written. See the server's log."
