@@ -18,6 +18,7 @@ from ganlab.jobs import Jobs
 from ganlab.known import UnknownRun
 from ganlab.transfer_config import TransferConfig
 from ganlab.ui import downloads, figures
+from ganlab.ui.attention import rest_unseen
 from ganlab.ui.browser_store import BrowserStore, change
 from ganlab.ui.history import (
     CONFIRM,
@@ -276,6 +277,7 @@ def wire(lab: Lab, exports: Path) -> None:
     everything = [current, saved, follows, *told[1:]]
     timer = gr.Timer(1.0)
     timer.tick(tick, watched, told, **QUICK)
+    rest_unseen(timer)
 
     for button, act, inputs in (
         (form.start, start, [saved.value, *form.inputs]),
