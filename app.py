@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 # Before gradio is imported: no telemetry, no version check, nothing fetched from a hub.
@@ -12,16 +13,22 @@ from ganlab import device, source
 from ganlab.caps import Caps
 from ganlab.data import catalog
 from ganlab.jobs import Jobs
-from ganlab.paths import runs_dir
+from ganlab.paths import make_home, runs_dir
 from ganlab.ui.layout import build_page
+from ganlab.ui.lent import declare_for_zero_gpu
 from ganlab.ui.theme import STYLES, build_theme
 from ganlab.ui.upload import forget_old_uploads
 
 
 def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
-    device.plan()  # timed once per machine, before anybody waits for it
-    caps = Caps.from_environment()
+    try:
+        make_home()
+        device.plan()  # timed once per machine, before anybody waits for it
+        caps = Caps.from_environment()
+    except ValueError as wrong_setting:
+        sys.exit(f"ganlab cannot start: {wrong_setting}")
+    declare_for_zero_gpu()
     jobs = Jobs(runs_dir(), workers=int(os.environ.get("GANLAB_WORKERS", "1")), caps=caps)
     try:
         page = build_page(jobs).queue(max_size=64, default_concurrency_limit=4, api_open=False)

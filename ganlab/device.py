@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _SECONDS_PER_CANDIDATE, _LEAST_ROUNDS = 0.3, 3
 _MOST_SECONDS = 4.0  # of all, on a machine that is busy with something else
+LENT = "this Space's GPU is lent per call, which a training cannot use"
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 # A small GAN at 64 px, so that what wins here wins in a training, too. Of each convolution:
 # channels, kernel and the side of the smaller map; a multiplication and an addition each; forward
@@ -105,6 +106,33 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def gpu_is_lent() -> bool:
+    """Whether this is a Space on ZeroGPU: there is a GPU only inside of single calls of a minute,
+    which are queued and counted. Outside of them PyTorch is patched to claim one, and may not be
+    asked for it."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
+def cuda_is_there() -> bool:
+    """Whether a training can have a GPU here."""
+    return not gpu_is_lent() and torch.cuda.is_available()
+
+
+def in_words() -> str:
+    """What computes on this machine and, where that is a CPU, why: a line for people."""
+    used = plan()
+    threads = "1 thread" if used.threads == 1 else f"{used.threads} threads"
+    if used.device == "cuda":
+        return f"{torch.cuda.get_device_name()}, {used.precision}"
+    if gpu_is_lent():
+        why = LENT
+    elif cuda_is_there():
+        why = "GANLAB_DEVICE says so"
+    else:
+        why = "no GPU is here"
+    return f"CPU, {threads}, {used.precision}: {why}"
+
+
 def _cpu_name() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
@@ -165,7 +193,7 @@ def measure() -> Plan:
     threads_before = torch.get_num_threads()
     cores = available_cores()
     step = _timed_step()
-    on_cuda = torch.cuda.is_available()
+    on_cuda = cuda_is_there()
     precisions = ["fp32"] if on_cuda and not torch.cuda.is_bf16_supported() else ["fp32", "bf16"]
     plans = [
         Plan("cuda" if on_cuda else "cpu", precision, cores, layout=layout)
@@ -188,7 +216,7 @@ def plan(precision: str = "auto") -> Plan:
     machine = {
         "cpu": _cpu_name(),
         "cores": available_cores(),
-        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "cuda": torch.cuda.get_device_name() if cuda_is_there() else None,
         "torch": torch.__version__,
     }
     found = None
@@ -208,7 +236,9 @@ def _overridden(found: Plan, precision: str) -> Plan:
     device = os.environ.get("GANLAB_DEVICE", found.device)
     if device not in ("cpu", "cuda"):
         raise ValueError(f"GANLAB_DEVICE is {device!r}: set it to cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
+    if device == "cuda" and gpu_is_lent():
+        raise ValueError(f"GANLAB_DEVICE is 'cuda', but {LENT}: set it to cpu, or leave it out")
+    if device == "cuda" and not cuda_is_there():
         raise ValueError("GANLAB_DEVICE is 'cuda', but PyTorch finds no CUDA device here")
     if precision == "auto":
         precision = os.environ.get("GANLAB_PRECISION", found.precision)

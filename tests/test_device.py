@@ -171,6 +171,55 @@ def test_the_layout_can_be_set_and_an_unknown_one_is_named(timings, monkeypatch)
         device.plan()
 
 
+# A GPU that is lent per call ----------------------------------------------------------------
+
+
+@pytest.fixture
+def lent(monkeypatch) -> None:
+    """ZeroGPU, as its package patches PyTorch: there seems to be a GPU, and any use of it outside
+    of a call that it is lent to fails the test."""
+
+    def touched(*args) -> None:
+        pytest.fail("CUDA was touched")
+
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for name in ("get_device_name", "is_bf16_supported", "synchronize", "_lazy_init"):
+        monkeypatch.setattr(torch.cuda, name, touched)
+
+
+def test_a_lent_gpu_is_left_alone(lent, monkeypatch):
+    monkeypatch.setattr(device, "measure", really_measure)
+    monkeypatch.setattr(device, "_SECONDS_PER_CANDIDATE", 0.0)
+    assert device.plan().device == "cpu"
+    assert device.plan().device == "cpu"  # and as it was remembered
+    assert device.in_words().endswith(
+        ": this Space's GPU is lent per call, which a training cannot use"
+    )
+
+
+def test_a_lent_gpu_cannot_be_asked_for(lent, timings, monkeypatch):
+    monkeypatch.setenv("GANLAB_DEVICE", "cuda")
+    with pytest.raises(ValueError, match="'cuda', but this Space's GPU is lent per call"):
+        device.plan()
+
+
+def test_what_computes_here_is_told_in_words(timings, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device.in_words() == "CPU, 3 threads, bf16: no GPU is here"
+    monkeypatch.setenv("GANLAB_THREADS", "1")
+    assert device.in_words() == "CPU, 1 thread, bf16: no GPU is here"
+
+
+def test_a_gpu_is_told_by_its_name_and_why_it_rests(timings, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA A10G")
+    monkeypatch.setenv("GANLAB_DEVICE", "cuda")
+    assert device.in_words() == "NVIDIA A10G, bf16"
+    monkeypatch.setenv("GANLAB_DEVICE", "cpu")
+    assert device.in_words() == "CPU, 3 threads, bf16: GANLAB_DEVICE says so"
+
+
 # Measured -----------------------------------------------------------------------------------
 
 

@@ -1,0 +1,19 @@
+"""A Space on ZeroGPU starts only if it declares a function for the GPU that is lent per call.
+
+ganlab has none: a training outlives such a call. It declares one that nobody calls, and stays on
+the Space's CPU (see `device.gpu_is_lent`).
+"""
+
+from ganlab import device
+
+
+def _for_no_gpu() -> None:
+    """What is declared."""
+
+
+def declare_for_zero_gpu() -> None:
+    """Does so, on ZeroGPU; to be called before the page is launched."""
+    if device.gpu_is_lent():
+        import spaces  # of ZeroGPU alone, which installs it
+
+        spaces.GPU(_for_no_gpu)
