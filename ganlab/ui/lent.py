@@ -4,6 +4,8 @@ ganlab has none: a training outlives such a call. It declares one that nobody ca
 the Space's CPU (see `device.gpu_is_lent`).
 """
 
+import torch
+
 from ganlab import device
 
 
@@ -17,3 +19,6 @@ def declare_for_zero_gpu() -> None:
         import spaces  # of ZeroGPU alone, which installs it
 
         spaces.GPU(_for_no_gpu)
+        # That package has PyTorch claim a GPU, which Adam then asks something at every step, on a
+        # CPU too; the answer is an error. Outside of calls there is none, so that is what it says.
+        torch.cuda.is_available = lambda: False
