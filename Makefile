@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 7860
 
-.PHONY: run test lint data clean
+.PHONY: run test lint data image-check clean
 
 run: .venv/app
 	GRADIO_SERVER_PORT=$(PORT) $(BIN)/python app.py
@@ -24,6 +24,11 @@ lint: .venv/dev
 data: .venv/dev
 	cd scripts/dicebear && npm ci
 	$(BIN)/python scripts/build_bundled_data.py
+
+# What a build of the image would do, without Docker; as root. The tests do the same with what is
+# installed already.
+image-check: .venv/app
+	$(BIN)/python scripts/check_image.py
 
 clean:
 	rm -rf .venv
