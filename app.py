@@ -12,7 +12,7 @@ gc.disable()
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from ganlab import device, source
+from ganlab import device, memory, source
 from ganlab.caps import Caps
 from ganlab.data import catalog
 from ganlab.jobs import Jobs
@@ -24,6 +24,7 @@ from ganlab.ui.upload import forget_old_uploads
 
 
 def main() -> None:
+    memory.keep_little()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
         make_home()

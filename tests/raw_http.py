@@ -21,9 +21,12 @@ class Raw:
 
     url: str
     session: str = field(default_factory=lambda: secrets.token_hex(6))
+    headers: dict[str, str] = field(default_factory=dict)  # of every request
 
     def __post_init__(self) -> None:
-        self.http = httpx.Client(base_url=self.url, trust_env=False, timeout=PATIENCE_SECONDS)
+        self.http = httpx.Client(
+            base_url=self.url, headers=self.headers, trust_env=False, timeout=PATIENCE_SECONDS
+        )
         self.config = self.http.get("/config").raise_for_status().json()
         self.components = {each["id"]: each for each in self.config["components"]}
         self.endpoints = {each["id"]: each for each in self.config["dependencies"]}
