@@ -15,6 +15,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -204,6 +205,7 @@ def main() -> None:
     args = parser.parse_args()
     if os.getuid() != 0:
         sys.exit("this needs root: sudo python scripts/check_image.py")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends what it started, too
     steps = read((REPOSITORY / "Dockerfile").read_text())
     with tempfile.TemporaryDirectory(prefix="ganlab-image-") as folder:
         scratch = Path(folder) / "scratch"
