@@ -9,8 +9,7 @@ import math
 from functools import lru_cache
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch.overrides import TorchFunctionMode
 
 from ganlab import device
 from ganlab.config import ModelConfig, TrainConfig
@@ -26,6 +25,7 @@ log = logging.getLogger(__name__)
 # normalisation and small layers cost about as much again as the timing's two large convolutions.
 _SHARE_OF_PEAK = 0.5
 _LOADING_SECONDS = 1.5
+_SOON_COMPUTED = 64 * 64  # side times width of networks that draw two pictures in no time
 _JUDGING_SECONDS = 6.0  # of a race, after each lap
 
 
@@ -109,19 +109,28 @@ def images_per_second(config: TrainConfig) -> float:
     return plan.steps_per_second * device.FLOPS_OF_TIMED_STEP * _SHARE_OF_PEAK / flops
 
 
-class _Operations(TorchDispatchMode):
+# Multiplications and additions of what costs most, by what it is given and gives.
+_FLOPS = {
+    "conv2d": lambda x, kernel, y: 2 * y.numel() * kernel[0].numel(),
+    "conv_transpose2d": lambda x, kernel, y: 2 * x.numel() * kernel[0].numel(),
+    "linear": lambda x, kernel, y: 2 * y.numel() * kernel.shape[-1],
+    "matmul": lambda x, other, y: 2 * y.numel() * x.shape[-1],
+}
+
+
+class _Operations(TorchFunctionMode):
     """Counts those of this thread. PyTorch's own counter hangs hooks on the modules of all threads,
-    on which a training that is under way breaks off."""
+    on which a training that is under way breaks off; and it imports the compiler, for seconds."""
 
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        result = function(*args, **kwargs)
-        if of_one := flop_registry.get(function._overloadpacket):
-            self.count += of_one(*args, **kwargs, out_val=result)
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        name = {"__matmul__": "matmul"}.get(function.__name__, function.__name__)
+        if name in _FLOPS:
+            self.count += _FLOPS[name](*args[:2], result)
         return result
 
 
@@ -143,9 +152,11 @@ def _flops_per_image(
     generated picture, and the penalty."""
     more = {"full_size_width": full_size_width, "residual": residual, "palette": palette}
     model = ModelConfig(architecture, size, channels, ("one",), z_dim, width, **more)
-    with torch.device("meta"):
+    # On "meta" nothing is computed, but PyTorch imports its compiler for that: 80 MB and a second.
+    place = "cpu" if size * width <= _SOON_COMPUTED else "meta"
+    with torch.device(place), torch.inference_mode():
         generator, discriminator = build_generator(model), build_discriminator(model)
-        z, x = torch.empty(2, z_dim), torch.empty(2, channels, size, size)
+        z, x = torch.zeros(2, z_dim), torch.zeros(2, channels, size, size)
         ids = torch.zeros(2, dtype=torch.long)
         counts = []
         for network, given in ((generator, z), (discriminator, x)):
