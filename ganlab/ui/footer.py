@@ -18,7 +18,6 @@ from ganlab.ui.visitor import QUICK
 SECONDS_BETWEEN = 20.0
 HUB = "https://huggingface.co/spaces/"
 SPACE = re.compile(r"[\w.-]+/[\w.-]+")
-PRECISIONS = {"fp32": "32-bit floats", "bf16": "bfloat16"}
 
 
 def build_footer(jobs: Jobs) -> None:
@@ -39,14 +38,12 @@ def build_footer(jobs: Jobs) -> None:
 
 def state_of_server(jobs: Jobs, uptime: float) -> str:
     """Version, device, queue and uptime, in a line."""
-    plan, (training, waiting) = device.plan(), jobs.queue()
-    threads = f", {plan.threads} {'threads' if plan.threads > 1 else 'thread'}"
-    computes = f"{plan.device.upper()}{threads if plan.device == 'cpu' else ''}"
+    training, waiting = jobs.queue()
     runs = f"{training} {'run trains' if training == 1 else 'runs train'}" if training else "idle"
     waits = f", {waiting} {'waits' if waiting == 1 else 'wait'}" if waiting else ""
     parts = [
         f"ganlab {__version__}",
-        f"{computes}, {PRECISIONS.get(plan.precision, plan.precision)}",
+        device.in_words(),
         f"{runs}{waits}",
         f"up for {figures.duration(max(uptime // 60 * 60, 60) if uptime >= 60 else uptime)}",
     ]

@@ -1,13 +1,13 @@
 """The foot of the page."""
 
 import re
+from html import escape
 
 import pytest
 from conftest import tiny
 
 from ganlab import __version__, checkpoints, device
 from ganlab.caps import Caps
-from ganlab.device import Plan
 from ganlab.jobs import Jobs
 from ganlab.runs import Run
 from ganlab.ui.footer import given_to_a_visitor, run_your_own, state_of_server
@@ -19,7 +19,9 @@ def text(html: str) -> str:
 
 def test_it_says_version_device_queue_and_uptime(jobs):
     said = text(state_of_server(jobs, 30))
-    assert said == f"ganlab {__version__} · CPU, 1 thread, 32-bit floats · idle · up for 30 s"
+    assert (
+        said == f"ganlab {__version__} · CPU, 1 thread, fp32: no GPU is here · idle · up for 30 s"
+    )
     for _ in range(3):
         jobs.submit(tiny())
     assert "idle, 3 wait ·" in text(state_of_server(jobs, 30))
@@ -30,9 +32,9 @@ def test_after_a_minute_uptime_is_told_in_minutes(jobs, seconds, said):
     assert f"up for {said}" in text(state_of_server(jobs, seconds))
 
 
-def test_a_gpu_needs_no_count_of_threads(jobs, monkeypatch):
-    monkeypatch.setattr(device, "plan", lambda: Plan("cuda", "bf16", 4))
-    assert "· CUDA, bfloat16 ·" in text(state_of_server(jobs, 1))
+def test_a_gpu_that_is_only_lent_is_explained(jobs, monkeypatch):
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    assert f"fp32: {escape(device.LENT)} ·" in text(state_of_server(jobs, 1))
 
 
 def test_at_home_nothing_is_said_to_be_limited():
