@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 # Nothing that starting makes is ever garbage; to look for some takes a quarter of the start.
 gc.disable()
@@ -16,11 +17,15 @@ from ganlab import device, memory, source
 from ganlab.caps import Caps
 from ganlab.data import catalog
 from ganlab.jobs import Jobs
-from ganlab.paths import make_home, runs_dir
+from ganlab.paths import cache_dir, make_home, runs_dir
+from ganlab.ui.gate import gated
 from ganlab.ui.layout import build_page
 from ganlab.ui.lent import declare_for_zero_gpu
 from ganlab.ui.theme import STYLES, build_theme
 from ganlab.ui.upload import forget_old_uploads
+
+# What gradio must give to nobody, even if a handler named it by mistake.
+PRIVATE = (Path(__file__).resolve().parent, runs_dir(), cache_dir())
 
 
 def main() -> None:
@@ -50,6 +55,8 @@ def main() -> None:
             max_threads=16,
             state_session_capacity=200,
             max_file_size=f"{caps.file_mb}mb",
+            blocked_paths=[str(each) for each in PRIVATE],
+            app_kwargs=gated(),
             prevent_thread_lock=True,
         )
         gc.freeze()  # and is never looked through again

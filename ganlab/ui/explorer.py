@@ -5,6 +5,9 @@ runtime for it, which lies in `runtime/`; from then on it has nothing to do. `ex
 is seen, `explorer_worker.js` draws.
 """
 
+import atexit
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,11 +44,12 @@ class Explorer:
     told: gr.HTML  # how far it is
     stage: gr.HTML
     live: gr.Textbox  # the generator that is being explored; "" = none
+    files: dict[str, Path]  # what the browser fetches to run it
 
 
 def build_explorer() -> Explorer:
     """Within its tab."""
-    gr.set_static_paths([WORKER, LIBRARY, LOADER, WASM])
+    files = _served_files()
     with gr.Column(elem_classes="gl-card"):
         with gr.Column() as intro:
             gr.HTML(ABOUT, elem_classes="gl-html")
@@ -59,17 +63,27 @@ def build_explorer() -> Explorer:
             elem_id="explorer",
             elem_classes="gl-html",
         )
-    return Explorer(intro, start, told, stage, gr.Textbox(visible=False))
+    return Explorer(intro, start, told, stage, gr.Textbox(visible=False), files)
 
 
 _FILES = {"worker": WORKER, "library": LIBRARY, "loader": LOADER, "wasm": WASM}
 
 
-def model_of(of: Subject, path: Path) -> dict[str, Any]:
+def _served_files() -> dict[str, Path]:
+    """Copies that gradio gives to anybody: their addresses do not say where the app lies, all of
+    which is closed."""
+    folder = Path(tempfile.mkdtemp(prefix="ganlab-explorer-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    files = {name: Path(shutil.copy(each, folder)) for name, each in _FILES.items()}
+    gr.set_static_paths(list(files.values()))
+    return files
+
+
+def model_of(of: Subject, path: Path, files: dict[str, Path]) -> dict[str, Any]:
     """What the explorer's script needs of a generator whose graph lies at a path."""
     config = of.opened.config
     return {
-        **{name: _file(each) for name, each in _FILES.items()},
+        **{name: _file(each) for name, each in files.items()},
         "model": _file(path),
         "start": path.parent.name,  # another one each time, so that a failed one can be repeated
         "tasks": list(config.tasks),
@@ -104,7 +118,7 @@ def wire_explorer(jobs: Jobs, browse: Any, exports: Path) -> None:
             take_files.onnx(of.opened, path, progress, halved=True)
         except ValueError as error:
             raise refusal("No explorer", error) from None
-        stage = gr.HTML(value=model_of(of, path), place=place_of(of))
+        stage = gr.HTML(value=model_of(of, path, explorer.files), place=place_of(of))
         return [stage, name, gr.Column(visible=False), ""]
 
     def follow(live: Any, name: Any, *rest: Any) -> Any:

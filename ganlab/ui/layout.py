@@ -4,6 +4,7 @@ import gradio as gr
 
 from ganlab.jobs import Jobs
 from ganlab.ui import figures
+from ganlab.ui.checked import CheckedBlocks
 from ganlab.ui.footer import build_footer
 from ganlab.ui.lab import build_lab
 
@@ -12,7 +13,7 @@ UPLOADS_KEPT_SECONDS = 24 * 3600
 
 def build_page(jobs: Jobs) -> gr.Blocks:
     """Everything a visitor sees, over the runs of `jobs`."""
-    with gr.Blocks(
+    with CheckedBlocks(
         title="ganlab",
         analytics_enabled=False,
         fill_width=True,

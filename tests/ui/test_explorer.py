@@ -17,11 +17,15 @@ from ganlab.ui.subject import from_text, subject, to_text
 LARGEST = 15_000_000  # bytes of the runtime, which a visitor's browser unpacks
 
 
+FILES = {"worker": WORKER, "library": LIBRARY, "loader": LOADER, "wasm": WASM}
+
+
 @pytest.fixture(scope="module")
-def client() -> TestClient:
+def served() -> tuple[dict[str, Path], TestClient]:
+    """What the page serves, and somebody who asks for it."""
     with gr.Blocks() as page:
-        explorer.build_explorer()
-    return TestClient(gr.routes.App.create_app(page))
+        files = explorer.build_explorer().files
+    return files, TestClient(gr.routes.App.create_app(page))
 
 
 def test_the_runtime_is_small_and_whole():
@@ -36,19 +40,21 @@ def test_no_script_names_another_host():
         assert "//" not in path.read_text().replace("// ", "").replace("/api", "")
 
 
-def test_the_page_serves_the_runtime_and_nothing_beside_it(client):
-    for path in (WORKER, LIBRARY, LOADER, WASM):
+def test_the_page_serves_the_runtime_and_nothing_beside_it(served):
+    files, client = served
+    for name, path in files.items():
         answer = client.get(f"/gradio_api/file={path}")
-        assert answer.status_code == 200 and len(answer.content) == path.stat().st_size
-        if path != WASM:
+        assert answer.status_code == 200 and answer.content == FILES[name].read_bytes()
+        if name != "wasm":
             assert "javascript" in answer.headers["content-type"]
-    for path in (Path(explorer.__file__), WASM.parent, f"{WASM.parent}/../explorer.py"):
+    folder = files["wasm"].parent
+    for path in (Path(explorer.__file__), WORKER, WASM.parent, folder, f"{folder}/../passwd"):
         assert client.get(f"/gradio_api/file={path}").status_code == 403
 
 
 def test_the_browser_learns_what_the_graph_is_and_where_to_begin(jobs, tmp_path):
     of = subject(jobs, "small", "b", 3, 0.5)
-    told = model_of(of, tmp_path / "x.onnx")
+    told = model_of(of, tmp_path / "x.onnx", FILES)
     json.dumps(told)
     assert (told["tasks"], told["size"], told["channels"], told["z_dim"]) == (["a", "b"], 32, 3, 8)
     assert told["model"]["path"] == str(tmp_path / "x.onnx")

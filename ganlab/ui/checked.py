@@ -1,0 +1,136 @@
+"""Blocks that look at what a request brings before gradio and the handlers do.
+
+A page sends what its components hold; anybody can send anything else to the same endpoints. What no
+page sends is refused here in one sentence, for all endpoints alike: numbers that are not finite,
+nesting without end, names of files that were not uploaded, gradio's own notation for updates. What
+is left has any type, which handlers check as far as it matters to them.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+log = logging.getLogger(__name__)
+
+MISFIT = "This does not fit the page as it is now: reload it."
+DEEPEST, MOST_VALUES = 16, 50_000
+LONGEST_TEXT = 200_000  # characters; a mixer's picture of a head is a tenth of that
+LARGEST_NUMBER = 2**53  # the largest whole number that a page can send exactly
+TAKES_FILES = (gr.File, gr.UploadButton)
+
+
+class Misfit(ValueError):
+    """No page sends this."""
+
+
+class CheckedBlocks(gr.Blocks):
+    """`gr.Blocks` that refuses what no page sends."""
+
+    async def process_api(
+        self, block_fn: Any, inputs: list[Any], state: Any = None, request: Any = None, **how: Any
+    ) -> dict[str, Any]:
+        """Runs an event."""
+        event = how.get("event_data")
+        try:
+            if isinstance(request, list):
+                raise Misfit("no event of this page comes in a batch")
+            check(event._data if event else None)
+        except Misfit as error:
+            raise refused(block_fn, error) from None
+        return await super().process_api(block_fn, inputs, state, request, **how)
+
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
+    ) -> list[Any]:
+        """What the handler gets of what the page sent."""
+        try:
+            if len(inputs) < len(block_fn.inputs):
+                raise Misfit("fewer values than inputs")
+            for block, value in zip(block_fn.inputs, inputs, strict=False):
+                check(value, may_name_files=isinstance(block, TAKES_FILES))
+            return await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        except Exception as error:  # nothing of ours runs in here: it is the values
+            raise refused(block_fn, error) from None
+        finally:
+            forget(state, block_fn.inputs)
+
+    async def postprocess_data(
+        self, block_fn: Any, predictions: list[Any] | dict[Any, Any], state: Any
+    ) -> list[Any]:
+        """What the page gets of what the handler gave."""
+        try:
+            return await super().postprocess_data(block_fn, predictions, state)
+        finally:
+            forget(state, block_fn.outputs)
+
+
+def refused(block_fn: Any, error: Exception) -> gr.Error:
+    log.info("%s was sent what no page sends: %.200r", block_fn.api_name, error)
+    return gr.Error(MISFIT, title="Not understood", print_exception=False)
+
+
+def forget(state: Any, blocks: list[Any]) -> None:
+    """gradio notes each value of each session, tokens and pictures too, for links that we do not
+    give."""
+    for block in blocks if state else ():
+        if not block.stateful and block._id in state.config_values:
+            state._update_value_in_config(block._id, None)
+
+
+def check(value: Any, may_name_files: bool = False) -> None:
+    """
+    Raises:
+        Misfit: a page would not send this.
+    """
+    left, n = [(value, 0)], 0
+    while left:
+        each, depth = left.pop()
+        n += 1
+        if depth > DEEPEST or n > MOST_VALUES:
+            raise Misfit("too deep, or too much")
+        if isinstance(each, str):
+            _check_text(each)
+        elif isinstance(each, dict):
+            _check_dict(each, may_name_files)
+            left += [(inner, depth + 1) for pair in each.items() for inner in pair]
+        elif isinstance(each, list):
+            if len(each) > MOST_VALUES:
+                raise Misfit("too many values")
+            left += [(inner, depth + 1) for inner in each]
+        elif isinstance(each, (int, float)) and not abs(each) <= LARGEST_NUMBER:  # nor NaN
+            raise Misfit("a number that no page sends")
+
+
+def _check_text(text: str) -> None:
+    if len(text) > LONGEST_TEXT:
+        raise Misfit("a text that is too long")
+    if "\0" in text:
+        raise Misfit("a text with NUL")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Misfit("a text that is none") from None
+
+
+def _check_dict(each: dict[Any, Any], may_name_files: bool) -> None:
+    """gradio takes some for files, which it fetches, and some for updates of components."""
+    if "__type__" in each:
+        raise Misfit("an update")
+    meta = each.get("meta")
+    names_file = "path" in each or (isinstance(meta, dict) and "_type" in meta)
+    if names_file and not (may_name_files and _is_upload(each.get("path"))):
+        raise Misfit("a file that was not uploaded")
+
+
+def _is_upload(path: Any) -> bool:
+    """Whether it is a file within the folder of uploads, and neither a folder nor an address."""
+    if not isinstance(path, str) or len(path) > 4096 or "\0" in path:
+        return False
+    try:
+        place, folder = Path(path).resolve(), Path(get_upload_folder()).resolve()
+        return place.is_relative_to(folder) and place.is_file()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,208 @@
+"""What stands between the network and gradio: an ASGI middleware.
+
+It lets through the routes that the page and `gradio_client` use, and no others: gradio has many
+more (for recordings, deep links, editing the app, other people's Spaces), each of which somebody
+would have to keep in mind. It bounds what a request may weigh, says to browsers what the page may
+do, and turns what gradio raises of a malformed request into an answer and one line of the log.
+"""
+
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+log = logging.getLogger(__name__)
+
+MAX_EVENT_BYTES = 4_000_000  # of a page's event; the largest store of a browser is a tenth of it
+MAX_UPLOAD_BYTES = 4_000_000_000  # of all files of an upload; each has a limit of its own
+LEFT_SECONDS = 7200  # what an upload that broke off has left is removed after
+
+API = "/gradio_api"
+UPLOAD, INFO, FILE = f"{API}/upload", f"{API}/info", f"{API}/file="
+_NAME = r"[\w.\-]+"
+OPEN = {
+    "GET": re.compile(
+        rf"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json"
+        rf"|/(assets|static|svelte)/[\w./\-]+"
+        rf"|{API}/(info/?|startup-events|theme\.css|queue/data|upload_progress|heartbeat/{_NAME})"
+        rf"|{API}/call/(v2/)?{_NAME}/{_NAME}"
+        rf"|{API}/file=/.+"
+    ),
+    "POST": re.compile(
+        rf"{API}/(upload|cancel|reset|queue/join|run/{_NAME}/?|call/(v2/)?{_NAME}/?)"
+    ),
+}
+OPEN["HEAD"] = OPEN["GET"]
+OPEN["OPTIONS"] = re.compile(r".*", re.DOTALL)  # which only CORS answers
+
+# `eval`: gradio makes functions of the scripts of events, the explorer compiles its runtime. Styles
+# are inline throughout. What is left keeps a script that got into the page (none should) from being
+# run out of an attribute or another host, and from sending what the browser keeps elsewhere.
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self' 'nonce-{nonce}' 'unsafe-eval' blob:",
+    "style-src": "'self' 'unsafe-inline'",
+    "img-src": "'self' data: blob:",
+    "media-src": "'self' data: blob:",
+    "font-src": "'self' data:",
+    "connect-src": "'self' data: blob:",
+    "worker-src": "'self' blob:",
+    "manifest-src": "'self'",
+    "base-uri": "'self'",
+    "form-action": "'self'",
+    # A Space is shown within Hugging Face's page.
+    "frame-ancestors": "'self' https://huggingface.co https://*.hf.space",
+}
+_POLICY = "; ".join(f"{name} {value}" for name, value in POLICY.items())
+ALWAYS: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),  # a link says which run is looked at
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+]
+# What of a request for a file gradio gets: it sends those for a part of one back as they came.
+_FILE_NEEDS = {b"host", b"range", b"if-range", b"origin", b"accept-encoding"}
+
+
+def gated() -> dict[str, Any]:
+    """The `app_kwargs` of a launch behind the gate."""
+    return {"middleware": [Middleware(Gate, uploads=Path(get_upload_folder()))]}
+
+
+class Gate:
+    """The middleware. `uploads` is the folder that gradio puts uploads into."""
+
+    def __init__(self, app: Any, uploads: Path):
+        self.app, self.uploads = app, uploads
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
+        if scope["type"] != "http":
+            return await send({"type": "websocket.close"})
+        answer = _Answer(send, secrets.token_urlsafe(16))
+        path, method = scope["path"], scope["method"]
+        if method not in OPEN or not OPEN[method].fullmatch(path):
+            return await answer.say(404, "Not found.")
+        if method == "POST":
+            refused, receive = await _bounded(scope, receive)
+            if refused:
+                return await answer.say(*refused)
+        if path.startswith(FILE):
+            scope["headers"] = [each for each in scope["headers"] if each[0] in _FILE_NEEDS]
+        if path.rstrip("/") == INFO:
+            scope["query_string"] = b""  # of the named endpoint alone, whoever asks for all
+        try:
+            await self.app(scope, receive, answer.send)
+        except Exception as error:  # ours are caught where an event runs
+            log.warning("%s %.200r was not understood: %s", method, path, type(error).__name__)
+            is_ours = isinstance(error, OSError)
+            await answer.say(
+                *((503, "Not now: try again.") if is_ours else (400, "This makes no sense here."))
+            )
+        finally:
+            if path == UPLOAD:
+                self._sweep()
+
+    def _sweep(self) -> None:
+        """Removes what uploads that broke off have left: gradio forgets it."""
+        for path in self.uploads.iterdir() if self.uploads.is_dir() else ():
+            if path.is_file() and time.time() - path.stat().st_mtime > LEFT_SECONDS:
+                path.unlink(missing_ok=True)
+
+
+async def _bounded(
+    scope: dict[str, Any], receive: Receive
+) -> tuple[tuple[int, str] | None, Receive]:
+    """Why a request is refused, if it is; and how its body is read."""
+    length = dict(scope["headers"]).get(b"content-length")
+    is_upload = scope["path"] == UPLOAD
+    limit = MAX_UPLOAD_BYTES if is_upload else MAX_EVENT_BYTES
+    too_much = (413, f"Too large: send at most {limit // 1_000_000} MB.")
+    if length is not None and (not length.isdigit() or int(length) > limit):
+        return too_much, receive
+    if is_upload:  # is read as it comes
+        return ((411, "Say how long it is."), receive) if length is None else (None, receive)
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":  # the visitor has gone
+            return (400, "Broken off."), receive
+        body += message.get("body", b"")
+        if len(body) > limit:
+            return too_much, receive
+        if not message.get("more_body"):
+            return None, _replaying(body, receive)
+
+
+def _replaying(body: bytes, receive: Receive) -> Receive:
+    left = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return left.pop() if left else await receive()
+
+    return replay
+
+
+class _Answer:
+    """What is sent back, with the headers that everything has."""
+
+    def __init__(self, send: Send, nonce: str):
+        self._send, self._nonce = send, nonce.encode()
+        self._start: Message | None = None  # that of a page, whose length changes
+        self._body = b""
+        self.has_begun = self.has_ended = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.has_begun = True
+            message["headers"] = [*message.get("headers", ()), *self._headers()]
+            if dict(message["headers"]).get(b"content-type", b"").startswith(b"text/html"):
+                self._start = message
+                return
+        elif self._start:
+            self._body += message.get("body", b"")
+            if message.get("more_body"):
+                return
+            message = await self._page()
+        self.has_ended = message["type"] == "http.response.body" and not message.get("more_body")
+        await self._send(message)
+
+    async def _page(self) -> Message:
+        """The page's own scripts may run, and no others."""
+        start, self._start = self._start, None
+        body = self._body.replace(b"<script", b'<script nonce="' + self._nonce + b'"')
+        start["headers"] = [
+            (name, str(len(body)).encode() if name == b"content-length" and self._body else value)
+            for name, value in start["headers"]
+        ]
+        await self._send(start)
+        return {"type": "http.response.body", "body": body, "more_body": False}
+
+    def _headers(self) -> Headers:
+        policy = _POLICY.replace("{nonce}", self._nonce.decode())
+        return [*ALWAYS, (b"content-security-policy", policy.encode())]
+
+    async def say(self, status: int, text: str) -> None:
+        """Answers in words; ends what has begun without them."""
+        if not self.has_begun:
+            body = json.dumps({"detail": text}).encode()
+            headers = [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+            ]
+            await self.send({"type": "http.response.start", "status": status, "headers": headers})
+            await self.send({"type": "http.response.body", "body": body})
+        elif not self.has_ended:
+            await self.send({"type": "http.response.body", "body": b""})
