@@ -22,6 +22,7 @@ class Raw:
     url: str
     session: str = field(default_factory=lambda: secrets.token_hex(6))
     headers: dict[str, str] = field(default_factory=dict)  # of every request
+    told: list[str] = field(default_factory=list)  # what `gr.Info` and `gr.Warning` said
 
     def __post_init__(self) -> None:
         self.http = httpx.Client(
@@ -92,18 +93,25 @@ class Raw:
             "event_data": event_data,
         }
         if not endpoint["queue"]:
-            answer = self.http.post("/gradio_api/run/predict", json=body)
+            answer = self.post("run/predict", body)
             if answer.status_code == 500:
                 raise Refused(answer.json().get("error") or "")
             return answer.raise_for_status().json()["data"]
         return self._queued(body)
 
+    def post(self, path: str, body: Any) -> httpx.Response:
+        """Also what httpx would refuse to send: NaN and texts that are none."""
+        headers = {"content-type": "application/json"}
+        return self.http.post(f"/gradio_api/{path}", content=json.dumps(body), headers=headers)
+
     def _queued(self, body: dict[str, Any]) -> list[Any]:
-        joined = self.http.post("/gradio_api/queue/join", json=body).raise_for_status().json()
+        joined = self.post("queue/join", body).raise_for_status().json()
         listen = {"session_hash": self.session}
         with self.http.stream("GET", "/gradio_api/queue/data", params=listen) as stream:
             for line in stream.iter_lines():
                 message = json.loads(line.removeprefix("data: ")) if line else {}
+                if message.get("msg") == "log":
+                    self.told.append(message["log"])
                 if message.get("event_id") not in (joined["event_id"], None):
                     continue
                 if message.get("msg") == "process_completed":

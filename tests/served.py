@@ -78,6 +78,16 @@ class Server:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
+    def resources(self) -> dict[str, int]:
+        """What the process holds now: threads, open files, MB of memory."""
+        proc = Path("/proc") / str(self._process.pid)
+        status = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines())
+        return {
+            "threads": int(status["Threads"]),
+            "files": len(list((proc / "fd").iterdir())),
+            "mb": int(status["VmRSS"].split()[0]) // 1024,
+        }
+
     def run_ids(self) -> set[str]:
         return {path.parent.name for path in self.home.glob("runs/*/run.json")}
 

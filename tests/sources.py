@@ -51,12 +51,24 @@ def tiny_transfer(strategy: str = "finetune", **changes: Any) -> TransferConfig:
     return TransferConfig(strategy=strategy, **{**settings, **changes})
 
 
-def own_run(jobs: Jobs, *, snapshot: bool = True, **changes: Any) -> tuple[str, str]:
-    """A run of the visitor's own; its id and token."""
+def own_run(
+    jobs: Jobs,
+    *,
+    snapshot: bool = True,
+    source: Source | None = None,
+    name: str = "drawings",
+    **changes: Any,
+) -> tuple[str, str]:
+    """A run of the visitor's own; its id and token.
+
+    Args:
+        source: what it has learnt; None = the small one.
+        name: of its pictures.
+    """
     run, token = Run.create(tiny(**changes), runs=jobs.folder)
     if snapshot:
-        source = small_source()
+        source = source or small_source()
         training = {f"discriminator/{name}": v for name, v in source.discriminator.items()}
-        run.describe(model=asdict(source.config), data={"name": "drawings"})
+        run.describe(model=asdict(source.config), data={"name": name})
         run.save_snapshot(7, tensors_to_bytes(source.generator), tensors_to_bytes(training))
     return run.id, token

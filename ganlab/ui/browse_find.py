@@ -113,7 +113,9 @@ def uploaded(path: Any) -> Target:
     Raises:
         ValueError: it is broken, too large or none.
     """
-    name = Path(str(path)).name
+    if not isinstance(path, str):
+        raise ValueError("Choose a picture first.")
+    name = Path(path).name
     try:
         return Target(read_file(Path(path)), "Your picture")
     except OSError:

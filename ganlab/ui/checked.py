@@ -13,6 +13,9 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from ganlab.known import NotOwner, UnknownRun
+from ganlab.ui.visitor import refusal
+
 log = logging.getLogger(__name__)
 
 MISFIT = "This does not fit the page as it is now: reload it."
@@ -56,6 +59,13 @@ class CheckedBlocks(gr.Blocks):
             raise refused(block_fn, error) from None
         finally:
             forget(state, block_fn.inputs)
+
+    async def call_function(self, *args: Any, **how: Any) -> Any:
+        """Runs a handler. Any of them may be asked for a run that is not there, or not any more."""
+        try:
+            return await super().call_function(*args, **how)
+        except (UnknownRun, NotOwner) as error:
+            raise refusal("That did not work", error) from None
 
     async def postprocess_data(
         self, block_fn: Any, predictions: list[Any] | dict[Any, Any], state: Any

@@ -6,6 +6,7 @@ would have to keep in mind. It bounds what a request may weigh, says to browsers
 do, and turns what gradio raises of a malformed request into an answer and one line of the log.
 """
 
+import errno
 import json
 import logging
 import re
@@ -26,7 +27,7 @@ Headers = list[tuple[bytes, bytes]]
 log = logging.getLogger(__name__)
 
 MAX_EVENT_BYTES = 4_000_000  # of a page's event; the largest store of a browser is a tenth of it
-MAX_UPLOAD_BYTES = 4_000_000_000  # of all files of an upload; each has a limit of its own
+OUR_TROUBLES = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO)
 LEFT_SECONDS = 7200  # what an upload that broke off has left is removed after
 
 API = "/gradio_api"
@@ -75,16 +76,21 @@ ALWAYS: Headers = [
 _FILE_NEEDS = {b"host", b"range", b"if-range", b"origin", b"accept-encoding"}
 
 
-def gated() -> dict[str, Any]:
-    """The `app_kwargs` of a launch behind the gate."""
-    return {"middleware": [Middleware(Gate, uploads=Path(get_upload_folder()))]}
+def gated(upload_mb: int) -> dict[str, Any]:
+    """The `app_kwargs` of a launch behind the gate.
+
+    Args:
+        upload_mb: of all files that one request sends.
+    """
+    uploads = Path(get_upload_folder())
+    return {"middleware": [Middleware(Gate, uploads=uploads, upload_bytes=upload_mb * 1_000_000)]}
 
 
 class Gate:
     """The middleware. `uploads` is the folder that gradio puts uploads into."""
 
-    def __init__(self, app: Any, uploads: Path):
-        self.app, self.uploads = app, uploads
+    def __init__(self, app: Any, uploads: Path, upload_bytes: int):
+        self.app, self.uploads, self.upload_bytes = app, uploads, upload_bytes
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -96,9 +102,12 @@ class Gate:
         if method not in OPEN or not OPEN[method].fullmatch(path):
             return await answer.say(404, "Not found.")
         if method == "POST":
-            refused, receive = await _bounded(scope, receive)
+            limit = self.upload_bytes if path == UPLOAD else MAX_EVENT_BYTES
+            refused, receive = await _bounded(scope, receive, limit)
             if refused:
                 return await answer.say(*refused)
+        if path == UPLOAD:
+            self._sweep()
         if path.startswith(FILE):
             scope["headers"] = [each for each in scope["headers"] if each[0] in _FILE_NEEDS]
         if path.rstrip("/") == INFO:
@@ -107,13 +116,10 @@ class Gate:
             await self.app(scope, receive, answer.send)
         except Exception as error:  # ours are caught where an event runs
             log.warning("%s %.200r was not understood: %s", method, path, type(error).__name__)
-            is_ours = isinstance(error, OSError)
+            is_ours = getattr(error, "errno", None) in OUR_TROUBLES
             await answer.say(
                 *((503, "Not now: try again.") if is_ours else (400, "This makes no sense here."))
             )
-        finally:
-            if path == UPLOAD:
-                self._sweep()
 
     def _sweep(self) -> None:
         """Removes what uploads that broke off have left: gradio forgets it."""
@@ -123,16 +129,14 @@ class Gate:
 
 
 async def _bounded(
-    scope: dict[str, Any], receive: Receive
+    scope: dict[str, Any], receive: Receive, limit: int
 ) -> tuple[tuple[int, str] | None, Receive]:
     """Why a request is refused, if it is; and how its body is read."""
     length = dict(scope["headers"]).get(b"content-length")
-    is_upload = scope["path"] == UPLOAD
-    limit = MAX_UPLOAD_BYTES if is_upload else MAX_EVENT_BYTES
     too_much = (413, f"Too large: send at most {limit // 1_000_000} MB.")
     if length is not None and (not length.isdigit() or int(length) > limit):
         return too_much, receive
-    if is_upload:  # is read as it comes
+    if scope["path"] == UPLOAD:  # is read as it comes
         return ((411, "Say how long it is."), receive) if length is None else (None, receive)
     body = b""
     while True:

@@ -1,0 +1,189 @@
+"""Which files can be fetched, and as what."""
+
+import os
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from gradio.utils import get_upload_folder
+from raw_http import Raw, Refused
+from served import REPOSITORY
+
+ROUTES = ("/gradio_api/file=", "/file=", "/static/", "/assets/", "/svelte/")
+
+
+def spellings(path: str) -> list[str]:
+    """The same path as somebody may write it who wants to be overlooked."""
+    up = "../" * 20
+    return [
+        path, f"/{path}", f"{up}{path.lstrip('/')}", quote(path, safe=""),
+        quote(quote(path, safe=""), safe=""), path.replace("/", "//"),
+        "%2e%2e%2f" * 20 + path.lstrip("/"), path.replace("/", "\\"), f"{path}%00.png",
+        f"{path}/.", f"file://{path}", f"{get_upload_folder()}/../../{path.lstrip('/')}",
+    ]  # fmt: skip
+
+
+def test_nothing_but_what_gradio_made_for_pages_can_be_fetched(page, victim):
+    paths = [
+        Path("/etc/passwd"), victim.folder / "owner.json", victim.server.log,
+        REPOSITORY / "app.py", REPOSITORY / "ganlab/ui/explorer_worker.js",
+        victim.server.home / "cache" / "device.json",
+    ]  # fmt: skip
+    for path in paths:
+        assert path.exists()
+        for route in ROUTES:
+            for spelling in spellings(str(path)):
+                answer = page.http.get(route + spelling)
+                what = f"{route}{spelling}"
+                assert answer.status_code in (400, 403, 404), what
+                assert not any(secret in answer.text for secret in ("root:x:0", "token_sha")), what
+
+
+def test_a_name_with_nul_or_without_end_is_refused(page):
+    for route in ROUTES:
+        for name in (
+            "%00", "x%00.png", "x" * 5000, "%ff%fe", "a/" * 2000, "%", "http://127.0.0.1/",
+            "http://169.254.169.254/", "https://huggingface.co/", "ftp://x/", "data:,x",
+        ):  # fmt: skip
+            assert 400 <= page.http.get(route + name).status_code < 500, route + name
+
+
+def test_folders_are_not_listed(page):
+    folder = get_upload_folder()
+    for path in (folder, f"{folder}/", f"{folder}/.", f"{folder}/..", "/", ".", ""):
+        assert page.http.get(f"/gradio_api/file={path}").status_code in (403, 404)
+
+
+def test_an_upload_is_fetched_by_its_hash_alone_and_never_as_a_page(page, tmp_path):
+    for name in ("page.html", "picture.svg", "x.xml", "x.js", "x.pdf", "x.htm", "x", "x.png.html"):
+        file = tmp_path / name
+        file.write_text(
+            f"<svg xmlns='http://www.w3.org/2000/svg'><script>/*{name}*/</script></svg>"
+        )
+        path = page.upload(file)[0]["path"]
+        assert len(Path(path).parent.name) == 64  # of all that it holds, which nobody can guess
+        for extra in (
+            {},
+            {"range": "bytes=0-5"},
+            {"range": "bytes=0-5", "content-type": "text/html"},
+        ):
+            answer = page.http.get(f"/gradio_api/file={path}", headers=extra)
+            assert answer.headers.get_list("content-type") == ["application/octet-stream"]
+            assert answer.headers["content-disposition"].startswith("attachment")
+            assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_what_is_asked_of_a_part_of_a_file_is_not_sent_back(page, tmp_path):
+    file = tmp_path / "x.png"
+    file.write_bytes(b"0123456789")
+    path = page.upload(file)[0]["path"]
+    part = page.http.get(
+        f"/gradio_api/file={path}", headers={"range": "bytes=2-4", "x-odd": "x", "cookie": "a=b"}
+    )
+    assert part.content == b"234" and not {"x-odd", "cookie"} & set(part.headers)
+    for odd in ("bytes=5-2", "bytes=0-5-7", "bytes=99-100", "bytes=-", "bytes=0-99999999999", "x"):
+        answer = page.http.get(f"/gradio_api/file={path}", headers={"range": odd})
+        assert answer.status_code in (200, 206, 400, 416), odd
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["..", ".", "...", "../../x.png", "/etc/x.png", "a\\b.png", "x" * 5000 + ".png", " ", "-rf",
+     "con", "😀" * 300, "<img src=x onerror=x>.png", "%2e%2e%2fx", "~", "x\x7f", "a\0b",
+     "$(id).png"],
+    ids=lambda name: name[:20],
+)  # fmt: skip
+def test_a_file_of_an_odd_name_is_taken_into_its_folder_or_refused(page, name: str):
+    answer = page.http.post("/gradio_api/upload", files=[("files", (name, b"x"))])
+    assert answer.status_code in (200, 400, 413)
+    for path in answer.json() if answer.status_code == 200 else ():
+        place = Path(path)
+        assert place.resolve().is_relative_to(Path(get_upload_folder()).resolve())
+        assert len(place.parent.name) == 64 and place.is_file() and len(place.name) < 256
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"--x", b"--x\r\n\r\n", b"--x\r\nContent-Disposition: form-data\r\n\r\nx\r\n--x--\r\n",
+     b'--x\r\nContent-Disposition: form-data; name="files"\r\n\r\nno file\r\n--x--\r\n',
+     b'--x\r\nContent-Disposition: form-data; name="files"; filename="' + b"a" * 20_000],
+    ids=lambda body: body[:40].decode(),
+)  # fmt: skip
+def test_an_upload_that_is_none_is_refused(page, body: bytes):
+    for kind in ("multipart/form-data; boundary=x", "multipart/form-data", "text/plain", "",
+                 "multipart/form-data; boundary=" + "y" * 5000):  # fmt: skip
+        for query in ("", "?upload_id=x"):
+            answer = page.http.post(
+                f"/gradio_api/upload{query}", content=body, headers={"content-type": kind}
+            )
+            nothing = answer.status_code == 200 and answer.json() == []
+            assert nothing or 400 <= answer.status_code < 500, (kind, answer.status_code)
+
+
+def test_too_many_files_are_refused(page):
+    many = [("files", (f"{i}.png", b"x")) for i in range(1001)]
+    answer = page.http.post("/gradio_api/upload", files=many)
+    assert answer.status_code == 400 and "Too many files" in answer.text
+
+
+def test_what_uploads_that_broke_off_have_left_goes_after_a_while(page, tmp_path):
+    left, fresh = (Path(get_upload_folder()) / f"tmp-{time.time()}-{i}" for i in range(2))
+    try:
+        left.write_bytes(b"x")
+        fresh.write_bytes(b"x")
+        os.utime(left, (time.time() - 8000,) * 2)
+        (tmp_path / "x.png").write_bytes(b"x")
+        page.upload(tmp_path / "x.png")
+        assert not left.exists() and fresh.exists()
+    finally:
+        left.unlink(missing_ok=True)
+        fresh.unlink(missing_ok=True)
+
+
+def file_endpoints(page: Raw) -> list[tuple[dict, int]]:
+    """Endpoints that take files, and which input that is."""
+    kinds = ("file", "uploadbutton", "image")
+    return [
+        (endpoint, place)
+        for endpoint in page.endpoints.values()
+        if endpoint["backend_fn"]
+        for place, id in enumerate(endpoint["inputs"])
+        if page.components[id]["type"] in kinds
+    ]
+
+
+def test_an_event_names_only_files_that_were_uploaded(page, victim):
+    """Neither those of the server, nor a folder of many, nor an address that it would fetch."""
+    upload = get_upload_folder()
+    paths = [
+        "/etc/passwd", "app.py", str(victim.folder / "owner.json"), upload, "/", "",
+        f"{upload}/../../etc/passwd", "http://127.0.0.1:9/x.png", "https://huggingface.co/x.png",
+        "file:///etc/passwd",
+    ]  # fmt: skip
+    endpoints = file_endpoints(page)
+    assert len(endpoints) > 5
+    for number, (endpoint, place) in enumerate(endpoints):
+        for path in paths if number == 0 else paths[number % 3 :: 3]:
+            file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+            for value in (file, [{**file, "url": "http://127.0.0.1:9/x.png"}]):
+                data = page.defaults(endpoint)
+                data[place] = value
+                with pytest.raises(Refused, match="does not fit the page"):
+                    page.call(endpoint, data)
+
+
+def test_no_other_value_can_name_a_file_either(page):
+    """gradio would copy what such a value names to where anybody can fetch it."""
+    file = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+    tried = 0
+    for endpoint in page.endpoints.values():
+        kinds = [page.components[id]["type"] for id in endpoint["inputs"]]
+        if not endpoint["backend_fn"] or "json" not in kinds:
+            continue
+        tried += 1
+        data = page.defaults(endpoint)
+        data[kinds.index("json")] = {"tokens": {"x": [file]}}
+        with pytest.raises(Refused, match="does not fit the page"):
+            page.call(endpoint, data)
+    assert tried > 10

@@ -1,0 +1,116 @@
+"""Every endpoint of the page, sent what no page would send: it answers or refuses in words.
+
+The seed is printed and can be given (GANLAB_FUZZ_SEED); GANLAB_FUZZ_SECONDS makes it longer.
+"""
+
+import json
+import os
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+from fuzz import Rubbish
+from raw_http import Raw, Refused
+
+from .conftest import Victim, content_of
+
+SEED = int(os.environ.get("GANLAB_FUZZ_SEED") or random.randrange(10**6))
+SECONDS = float(os.environ.get("GANLAB_FUZZ_SECONDS", "45"))
+AT_ONCE = 4
+LONGEST = 60.0  # seconds of one answer, on a machine that does much else
+
+
+@dataclass
+class Findings:
+    """What is wrong, and how much was tried."""
+
+    wrong: list[str] = field(default_factory=list)
+    slow: list[tuple[float, str]] = field(default_factory=list)
+    tried: int = 0
+    answered: int = 0
+
+
+def try_some(victim: Victim, rubbish: Rubbish, end: float, found: Findings) -> None:
+    page = Raw(victim.server.url)
+    endpoints = [each for each in page.endpoints.values() if each["backend_fn"]]
+    html = {id for id, each in page.components.items() if each["type"] == "html"}
+    rubbish.rng.shuffle(endpoints)
+    while time.monotonic() < end:
+        for endpoint in endpoints:
+            if time.monotonic() > end:
+                break
+            props = [page.components[id]["props"] for id in endpoint["inputs"]]
+            offered = [[pair[-1] for pair in each.get("choices") or ()] for each in props]
+            data = rubbish.arguments(page.defaults(endpoint), offered)
+            event = rubbish.rng.choice([None, rubbish.plausible(), rubbish.value()])
+            began, problem = time.monotonic(), ""
+            try:
+                values = page.call(endpoint, data, event)
+                shown = [v for id, v in zip(endpoint["outputs"], values, strict=True) if id in html]
+                problem = unfit(
+                    victim, json.dumps(values), json.dumps([v for v in shown if isinstance(v, str)])
+                )
+                found.answered += 1
+            except Refused as refusal:
+                text = str(refusal)
+                problem = unfit(victim, text, text) if text else "fails without a word"
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code >= 500:
+                    problem = f"status {error.response.status_code}"
+            except httpx.HTTPError as error:
+                problem = repr(error)
+            found.tried += 1
+            what = f"{endpoint['api_name']} {json.dumps(data)[:600]} {json.dumps(event)[:300]}"
+            found.slow.append((time.monotonic() - began, what))
+            if problem:
+                found.wrong.append(f"{problem}: {what}")
+    page.close()
+
+
+def unfit(victim: Victim, answer: str, shown: str) -> str:
+    """What an answer must not hold."""
+    if "<img src=x" in shown or "<script>alert" in shown:
+        return "markup of a stranger"
+    if any(secret in answer for secret in victim.secrets()):
+        return "a path or a secret of the server"
+    return ""
+
+
+@pytest.mark.timeout(900)
+def test_no_endpoint_fails_for_what_it_is_sent(victim, page):
+    server, run_id = victim.server, victim.run_id
+    print(f"seed {SEED}")
+    picture = server.home / "x.png"
+    picture.write_bytes(b"\x89PNG\r\n")
+    uploads = page.upload(picture)
+    before = content_of(victim.folder)
+    resources = server.resources()
+    found, end = Findings(), time.monotonic() + SECONDS
+    threads = [
+        threading.Thread(
+            target=try_some,
+            args=(victim, Rubbish(SEED + i, [run_id, "f" * len(run_id)], uploads), end, found),
+        )
+        for i in range(AT_ONCE)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    slowest = max(found.slow)
+    print(
+        f"{found.tried} tries, {found.answered} answered; slowest {slowest[0]:.1f} s: {slowest[1]}"
+    )
+    for seconds, what in sorted(found.slow)[-12:]:
+        print(f"{seconds:.1f} {what[:150]}")
+    print(f"resources {resources} -> {server.resources()}")
+    assert not found.wrong, "\n".join(
+        [f"seed {SEED}", *found.wrong[:20], server.log.read_text()[-5000:]]
+    )
+    assert content_of(victim.folder) == before
+    assert found.answered > found.tried / 20  # it is not all refused at the door
+    assert slowest[0] < LONGEST, slowest
+    assert page.http.get("/config").json()["title"] == "ganlab"

@@ -1,0 +1,218 @@
+"""What the server lets through, and what it says to browsers, over HTTP."""
+
+import re
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import gradio as gr
+import httpx
+import pytest
+from gradio_client import Client
+from raw_http import Raw
+
+from ganlab.ui.gate import MAX_EVENT_BYTES, OPEN
+
+CLOSED = [
+    ("GET", path)
+    for path in (
+        "/monitoring", "/monitoring/", "/monitoring/summary", "/monitoring/x", "/logout", "/docs",
+        "/redoc", "/openapi.json", "/login_check", "/pwa_icon", "/pwa_icon/100000", "/runs",
+        "/gradio_api/deep_link?session_hash=x", "/gradio_api/dev/reload", "/gradio_api/app_id",
+        "/gradio_api/token", "/gradio_api/user", "/gradio_api/login_check", "/gradio_api/runs",
+        "/gradio_api/openapi.json", "/gradio_api/queue/status", "/gradio_api/vibe-code",
+        "/gradio_api/custom_component/x/client/y/z.js", "/gradio_api/file/etc/passwd",
+        "/gradio_api/proxy=https://x.hf.space/", "/gradio_api/stream/a/b/1/playlist.m3u8",
+        "/gradio_api/stream/a/b/1/playlist-file", "/gradio_api/run-history/buckets",
+        "/gradio_api/profiling/traces", "/gradio_api/mcp/sse", "/proxy=http://127.0.0.1:9/",
+    )
+] + [
+    ("POST", path)
+    for path in (
+        "/login", "/gradio_api/vibe-edit", "/gradio_api/undo-vibe-edit", "/gradio_api/vibe-code",
+        "/gradio_api/vibe-starter-queries", "/gradio_api/process_recording", "/gradio_api/stream/x",
+        "/gradio_api/stream/x/close", "/gradio_api/component_server", "/gradio_api/api/predict",
+        "/gradio_api/run-history/connect", "/gradio_api/profiling/clear", "/", "/config",
+    )
+] + [("PUT", "/"), ("DELETE", "/config"), ("PATCH", "/"), ("TRACE", "/")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path"), CLOSED)
+def test_routes_that_the_page_does_not_need_are_closed(page, method: str, path: str):
+    assert page.http.request(method, path, follow_redirects=False).status_code == 404
+
+
+def routes_of(router: Any) -> Iterator[Any]:
+    for route in router.routes:
+        inner = getattr(route, "original_router", None)
+        yield from routes_of(inner) if inner else [route]
+
+
+def test_of_gradios_routes_only_these_are_open():
+    """A new gradio may have more: they stay closed, and this says so when one is opened."""
+    routes = {
+        (method, re.sub(r":\w+}", "}", route.path))
+        for route in routes_of(gr.routes.App.create_app(gr.Blocks()))
+        for method in route.methods
+    }
+    assert len(routes) > 80
+    found = {
+        (method, path)
+        for method, path in routes
+        if method in ("GET", "POST")
+        and OPEN[method].fullmatch(re.sub(r"{\w+}", "x", path.replace("file={", "file=/{")))
+    }
+    named = {"/gradio_api/" + name for name in (
+        "call/{api_name}/{event_id}", "call/v2/{api_name}/{event_id}", "file={path_or_url}",
+        "heartbeat/{session_hash}", "info", "info/", "queue/data", "startup-events", "theme.css",
+        "upload_progress",
+    )}  # fmt: skip
+    assert {path for method, path in found if method == "GET"} == named | {
+        "/", "/config", "/config/", "/favicon.ico", "/manifest.json", "/robots.txt", "/theme.css",
+        "/static/{path}", "/svelte/{path}", "/assets/{path}",
+    }  # fmt: skip
+    assert {path.removeprefix("/gradio_api/") for method, path in found if method == "POST"} == {
+        "call/v2/{api_name}", "call/v2/{api_name}/", "call/{api_name}", "call/{api_name}/",
+        "cancel", "queue/join", "reset", "run/{api_name}", "run/{api_name}/", "upload",
+    }  # fmt: skip
+
+
+def test_every_answer_says_what_a_browser_may_do_with_it(page):
+    asset = re.search(r"assets/[\w./-]+\.js", page.http.get("/").text)[0]
+    for path in ("/", "/config", f"/{asset}", "/theme.css", "/no-such", "/gradio_api/file=x",
+                 "/gradio_api/queue/data?session_hash=x", "/favicon.ico"):  # fmt: skip
+        headers = page.http.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff", path
+        assert headers["referrer-policy"] == "same-origin", path
+        assert "default-src 'none'" in headers["content-security-policy"], path
+        frames = re.search("frame-ancestors ([^;]*)", headers["content-security-policy"])[1]
+        assert frames == "'self' https://huggingface.co https://*.hf.space"
+
+
+def test_only_the_pages_own_scripts_run_and_the_word_for_that_is_new_each_time(page):
+    words = set()
+    for _ in range(2):
+        answer = page.http.get("/")
+        scripts = re.findall("<script[^>]*>", answer.text)
+        policy = answer.headers["content-security-policy"]
+        nonce = re.search("'nonce-([^']+)'", policy)[1]
+        assert scripts and all(f'nonce="{nonce}"' in script for script in scripts)
+        assert "'unsafe-inline'" not in re.search("script-src [^;]*", policy)[0]
+        assert int(answer.headers.get("content-length", len(answer.content))) > 0
+        words.add(nonce)
+    assert len(words) == 2
+
+
+def test_another_sites_page_cannot_read_what_a_server_on_this_machine_says(page):
+    answer = page.http.get("/config", headers={"origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in answer.headers
+    for origin in ("null", "https://evil.example"):
+        asked = {"origin": origin, "access-control-request-method": "POST"}
+        answer = page.http.options("/gradio_api/queue/join", headers=asked)
+        assert "access-control-allow-origin" not in answer.headers
+
+
+def test_a_program_learns_of_the_named_endpoint_and_no_other_and_can_use_it(page, victim):
+    for query in ("", "?all_endpoints=True"):
+        told = page.http.get(f"/gradio_api/info{query}").json()
+        assert list(told["named_endpoints"]) == ["/blend"] and not told["unnamed_endpoints"]
+    client = Client(victim.server.url, verbose=False, analytics_enabled=False)
+    assert client.predict("avatars64", n=1, api_name="/blend").endswith("png")
+
+
+def test_what_a_request_may_weigh_is_bounded(page):
+    much = b" " * (MAX_EVENT_BYTES + 1)
+    for path in ("run/predict", "queue/join", "call/blend", "cancel", "reset"):
+        answer = page.http.post(f"/gradio_api/{path}", content=much)
+        assert answer.status_code == 413 and "4 MB" in answer.json()["detail"]
+        pieces = (much[:500_000] for _ in range(9))  # of unknown length
+        assert page.http.post(f"/gradio_api/{path}", content=pieces).status_code == 413
+    form = {"content-type": "multipart/form-data; boundary=x"}
+    for length in (str(10**13), "-1", "x", "9" * 5000):
+        with socket.create_connection((page.http.base_url.host, page.http.base_url.port)) as raw:
+            raw.sendall(
+                b"POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data;"
+                b" boundary=x\r\nContent-Length: " + length.encode() + b"\r\n\r\n"
+            )
+            assert re.match(rb"HTTP/1.1 4(13|00)", raw.recv(100))
+    unknown = page.http.post("/gradio_api/upload", content=iter([b"x"]), headers=form)
+    assert unknown.status_code == 411
+
+
+MALFORMED = [
+    b"", b"{", b"null", b"[]", b'"x"', b"[" * 10_000, b"[" * 100_000 + b"]" * 100_000, b"\xff\xfe",
+    b"{}", b'{"data": {}}', b'{"data": [NaN]}', b'{"data": [], "fn_index": "x"}',
+    b'{"data": [], "fn_index": -1, "session_hash": "a"}',
+    b'{"data": [], "fn_index": 10000, "session_hash": "a"}',
+    b'{"data": [], "fn_index": 1e400, "session_hash": "a"}',
+    b'{"data": [], "fn_index": 6, "session_hash": ["a"]}',
+    b'{"data": [], "fn_index": 6, "session_hash": "a", "batched": true}',
+    b'{"data": [], "fn_index": 6, "session_hash": "a", "trigger_id": 99999}',
+    b'{"data": [], "fn_index": 6, "session_hash": "a", "event_id": "x", "simple_format": true}',
+    b'{"session_hash": "a", "fn_index": -1, "event_id": "x"}',
+    b'{"session_hash": "\\ud800", "fn_index": 6, "data": [], "event_id": "\\ud800"}',
+    b'{"data": [' + b"[" * 900 + b"]" * 900 + b'], "fn_index": 6, "session_hash": "a"}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", MALFORMED, ids=lambda body: body[:50].decode("latin-1"))
+def test_a_malformed_request_is_refused_or_does_nothing(page, body: bytes):
+    headers = {"content-type": "application/json"}
+    for path in ("run/predict", "run/x", "queue/join", "call/blend", "call/v2/blend", "call/x",
+                 "call/v2/x", "cancel", "reset"):  # fmt: skip
+        answer = page.http.post(f"/gradio_api/{path}", content=body, headers=headers)
+        # 500 is how gradio answers an event that is refused in words.
+        is_fine = answer.status_code < 500 or "error" in answer.json()
+        assert is_fine, f"{path}: {answer.status_code} {answer.text[:200]}"
+
+
+def test_no_answer_says_where_the_server_lies(page, victim):
+    config = page.http.get("/config").text
+    for text in (config, page.http.get("/").text, page.http.get("/gradio_api/info").text):
+        assert not any(secret in text for secret in victim.secrets())
+        assert not re.search(r'"/(home|root|usr|tmp|var)/', text)
+    for path in ("/gradio_api/file=x", "/static/x", "/assets/x", "/svelte/x", "/no-such"):
+        assert not any(secret in page.http.get(path).text for secret in victim.secrets())
+
+
+def test_a_guessed_session_gives_nothing_and_does_no_harm(page, victim):
+    """Whoever knew the session of another page could only listen to what it is told."""
+    asked = page.http.get("/gradio_api/queue/data", params={"session_hash": "guessed"})
+    assert "session_not_found" in asked.text and "process" not in asked.text
+    for session in ("guessed", page.session, "x" * 5000, "\ud7ff", "../x"):
+        body = {"session_hash": session, "fn_index": 0, "event_id": "guessed"}
+        assert page.post("cancel", body).json() == {"success": True}
+        assert page.http.get("/gradio_api/call/blend/guessed").status_code == 200
+    assert page.http.get("/", params={"deep_link": "guessed"}).status_code == 200
+
+
+def test_pages_that_come_and_go_leave_nothing_behind(page, victim):
+    before = victim.server.resources()
+
+    def visit(i: int) -> int:
+        with browser_of(page) as http, http.stream("GET", f"/gradio_api/heartbeat/h{i}") as alive:
+            return alive.status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(visit, range(200))) == {200}
+    end = time.monotonic() + 20
+    while victim.server.resources()["files"] > before["files"] + 5 and time.monotonic() < end:
+        time.sleep(0.2)
+    after = victim.server.resources()
+    assert after["files"] <= before["files"] + 5 and after["threads"] <= before["threads"] + 30
+    assert after["mb"] < before["mb"] + 100
+
+
+def browser_of(page: Raw) -> httpx.Client:
+    return httpx.Client(base_url=page.url, trust_env=False, timeout=20)
+
+
+def test_a_websocket_is_turned_away(page):
+    with socket.create_connection((page.http.base_url.host, page.http.base_url.port)) as raw:
+        raw.sendall(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        assert b" 101 " not in raw.recv(200)
