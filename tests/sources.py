@@ -69,6 +69,6 @@ def own_run(
     if snapshot:
         source = source or small_source()
         training = {f"discriminator/{name}": v for name, v in source.discriminator.items()}
-        run.describe(model=asdict(source.config), data={"name": name})
+        run.describe(model=asdict(source.config), data={"name": name, "pictures": 16})
         run.save_snapshot(7, tensors_to_bytes(source.generator), tensors_to_bytes(training))
     return run.id, token

@@ -11,6 +11,7 @@ import gradio as gr
 from ganlab import walks
 from ganlab.jobs import Jobs
 from ganlab.ui import downloads, sheets, snippets, take_files
+from ganlab.ui.browser_store import BrowserStore
 from ganlab.ui.filming import FORMATS, FPS, LONGEST_FILM
 from ganlab.ui.mixer import is_number
 from ganlab.ui.picker import open_picked
@@ -18,7 +19,7 @@ from ganlab.ui.scratch import scratch_folder
 from ganlab.ui.subject import as_truncation, subject
 from ganlab.ui.take_files import FRAME_RATES, LEAST_POINTS, MOST_PICTURES, MOST_POINTS
 from ganlab.ui.viewer import as_seed
-from ganlab.ui.visitor import QUICK, refusal
+from ganlab.ui.visitor import QUICK, refusal, token_of
 
 FILE = "take-file"  # the hidden button
 PROGRESS = gr.Progress()
@@ -183,21 +184,24 @@ def film_of(
     return sheets.film(content, kind, f"{take_files.stem(jobs, name)}-walk.{kind}", width)
 
 
-def file_of(jobs: Jobs, kind: str, n: Any, values: Any, folder: Path, progress: Callable) -> Path:
+def file_of(
+    jobs: Jobs, kind: str, n: Any, values: Any, folder: Path, progress: Callable, store: Any = None
+) -> Path:
     """A download, written into a folder of its own.
 
     Args:
         kind: as in ABOUT.
         n: how many pictures.
         values: of `Browse.subject`.
+        store: what the browser keeps: a whole run, with its pictures, is for its owner alone.
 
     Raises:
-        ValueError: no generator, or values that are none.
+        ValueError: no generator, values that are none, or somebody else's run.
     """
     name, head, seed, truncation, _ = values
     opened = open_picked(jobs, name)
     if kind == "zip":
-        return take_files.whole(jobs, name, folder)
+        return take_files.whole(jobs, name, folder, token_of(store, name))
     base = folder / take_files.stem(jobs, name)
     if kind == "onnx":
         return take_files.onnx(opened, base.with_name(f"{base.name}.onnx"), progress)
@@ -212,7 +216,7 @@ def file_of(jobs: Jobs, kind: str, n: Any, values: Any, folder: Path, progress: 
     return take_files.pictures(*rest, n, path, progress)
 
 
-def wire_take(jobs: Jobs, browse: Any, exports: Path) -> None:
+def wire_take(jobs: Jobs, browse: Any, saved: BrowserStore, exports: Path) -> None:
     """Connects the components.
 
     Args:
@@ -228,9 +232,10 @@ def wire_take(jobs: Jobs, browse: Any, exports: Path) -> None:
             return [""] * len(shown)
 
     def give(kind: str) -> Callable[..., Any]:
-        def act(n: Any, *values: Any, progress: gr.Progress = PROGRESS) -> Any:
+        def act(store: Any, n: Any, *values: Any, progress: gr.Progress = PROGRESS) -> Any:
             try:
-                path = file_of(jobs, kind, n, values, scratch_folder(exports), progress)
+                folder = scratch_folder(exports)
+                path = file_of(jobs, kind, n, values, folder, progress, store)
                 told = f"{escape(path.name)}, {path.stat().st_size / 1e6:.1f} MB"
                 file = gr.DownloadButton(value=str(path))
                 # A run that still trains may have learnt more since: its file has a new name.
@@ -254,7 +259,7 @@ def wire_take(jobs: Jobs, browse: Any, exports: Path) -> None:
             continue
         button.click(
             give(kind),
-            [take.n, *browse.subject],
+            [saved.value, take.n, *browse.subject],
             [take.file, take.told[kind], *shown],
             show_progress="full",
             show_progress_on=take.told[kind],

@@ -108,11 +108,15 @@ def safetensors(opened: Opened, path: Path) -> Path:
     return path
 
 
-def whole(jobs: Jobs, name: str, folder: Path) -> Path:
-    """A run with all that it needs to go on, or a shipped checkpoint, as a zip."""
+def whole(jobs: Jobs, name: str, folder: Path, token: object) -> Path:
+    """A run with all that it needs to go on, or a shipped checkpoint, as a zip.
+
+    Raises:
+        ValueError: the run is somebody else's, or has no snapshot yet.
+    """
     if is_shipped(name):
         return zip_shipped(checkpoints.SHIPPED / name, folder)
-    return export(jobs.run(name), folder)
+    return export(jobs.own(name, token), folder)
 
 
 def onnx(opened: Opened, path: Path, progress: Progress, *, halved: bool = False) -> Path:

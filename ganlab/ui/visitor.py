@@ -59,8 +59,8 @@ def _dict_in(store: Any, name: str) -> dict[str, str]:
     return held if isinstance(held, dict) else {}
 
 
-def token_of(store: Any, run_id: str) -> str | None:
-    return tokens_of(store).get(run_id)
+def token_of(store: Any, run_id: Any) -> str | None:
+    return tokens_of(store).get(run_id) if isinstance(run_id, str) else None
 
 
 def with_token(store: Any, run_id: str, token: str) -> dict[str, Any]:

@@ -165,10 +165,13 @@ def test_a_grey_run_and_odd_names_do_as_well(jobs, tmp_path):
         assert lines_of(code) <= snippets.MOST_LINES
 
 
-def test_a_run_by_its_link_can_be_taken_home(jobs, tmp_path):
-    run_id, _ = own_run(jobs)
-    jobs.run(run_id).describe(data={"name": "drawings", "pictures": 16})
-    path = made(jobs, tmp_path, "zip", name=run_id)
+def test_a_run_is_taken_home_by_its_owner_and_its_generator_by_whoever_has_the_link(jobs, tmp_path):
+    run_id, token = own_run(jobs)
+    for store in (None, {"tokens": {run_id: "x"}}, {"tokens": {run_id: None}}):
+        with pytest.raises(ValueError, match="only the browser that started this run"):
+            file_of(jobs, "zip", 1, chosen(run_id), tmp_path, quiet, store)
+    store = {"tokens": {run_id: token}}
+    path = file_of(jobs, "zip", 1, chosen(run_id), tmp_path, quiet, store)
     assert f'"{path.name}"' in codes(jobs, run_id, "")["zip"]
     assert load_generator(path)[1].tasks == ("a", "b")
     assert made(jobs, tmp_path, "onnx", name=run_id).stem == path.stem
