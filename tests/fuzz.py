@@ -124,6 +124,20 @@ class Rubbish:
             return spoilt
         return rng.choice(TEXTS)
 
+    def question(self) -> Any:
+        """What a script of the page could ask, with a part spoilt, or anything else."""
+        run = self.rng.choice([*self.ids, "avatars64", "fashion32"])
+        z, picked = latent(8), json.dumps({"head": "avataaars", "z": latent(64)})
+        of = ["avatars64", "", 1, 1, picked]
+        good = {
+            "of": self.rng.choice([of, [run, *of[1:]], run]), "steps": [7], "known": {},
+            "query": f"?generator={run}&seed=1", "shares": [0.5] * 5, "texture": None, "mode": "x",
+            "model": run, "head": "avataaars", "seed": 1, "truncation": 1, "latent": picked,
+            "vectors": [z, latent(64)], "moves": [[latent(64), 1]], "start": 0, run: "x",
+        }  # fmt: skip
+        few = {key: good[key] for key in good if self.rng.random() < 0.8}
+        return self.rng.choice([good, few, self.spoilt(good), self.spoilt(few), self.value()])
+
     def arguments(self, good: list[Any], choices: list[list[Any]]) -> list[Any]:
         """What an endpoint is sent that a page would send `good`: mostly this with one or two
         values spoilt, sometimes all rubbish or a wrong count.

@@ -122,6 +122,24 @@ class Raw:
                     raise Refused(message["message"])
         raise Refused("the server hung up")
 
+    def questions(self) -> list[tuple[int, str]]:
+        """What scripts of the page may ask: a component and the name of its function."""
+        return [
+            (id, name)
+            for id, each in self.components.items()
+            for name in each["props"].get("server_fns") or ()
+        ]
+
+    def ask(self, component: int, name: str, data: Any) -> httpx.Response:
+        """As a script of the page does."""
+        body = {
+            "data": data,
+            "component_id": component,
+            "fn_name": name,
+            "session_hash": self.session,
+        }
+        return self.post("component_server/", body)
+
     def upload(self, *files: Path) -> list[dict[str, Any]]:
         """Sends files; gives what names them in a later event."""
         parts = [("files", (file.name, file.read_bytes())) for file in files]

@@ -19,6 +19,8 @@ from typing import Any
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
+from ganlab.ui.checked import MISFIT, check
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -32,6 +34,7 @@ LEFT_SECONDS = 7200  # what an upload that broke off has left is removed after
 
 API = "/gradio_api"
 UPLOAD, INFO, FILE = f"{API}/upload", f"{API}/info", f"{API}/file="
+ASK = f"{API}/component_server"  # what the scripts of the page ask beside its events
 _NAME = r"[\w.\-]+"
 OPEN = {
     "GET": re.compile(
@@ -42,7 +45,7 @@ OPEN = {
         rf"|{API}/file=/.+"
     ),
     "POST": re.compile(
-        rf"{API}/(upload|cancel|reset|queue/join|run/{_NAME}/?|call/(v2/)?{_NAME}/?)"
+        rf"{API}/(upload|cancel|reset|component_server/?|queue/join|run/{_NAME}/?|call/(v2/)?{_NAME}/?)"
     ),
 }
 OPEN["HEAD"] = OPEN["GET"]
@@ -101,21 +104,27 @@ class Gate:
         path, method = scope["path"], scope["method"]
         if method not in OPEN or not OPEN[method].fullmatch(path):
             return await answer.say(404, "Not found.")
-        if method == "POST":
-            limit = self.upload_bytes if path == UPLOAD else MAX_EVENT_BYTES
-            refused, receive = await _bounded(scope, receive, limit)
-            if refused:
-                return await answer.say(*refused)
-        if path == UPLOAD:
-            self._sweep()
+        try:
+            if path == UPLOAD:
+                _check_length(scope, self.upload_bytes)
+                self._sweep()
+            elif method == "POST":
+                _check_length(scope, MAX_EVENT_BYTES, may_be_unknown=True)
+                body = await _body(receive, MAX_EVENT_BYTES)
+                if path.rstrip("/") == ASK:
+                    _check_question(body)
+                receive = _replaying(body, receive)
+        except Refused as refusal:
+            return await answer.say(*refusal.args)
         if path.startswith(FILE):
             scope["headers"] = [each for each in scope["headers"] if each[0] in _FILE_NEEDS]
         if path.rstrip("/") == INFO:
             scope["query_string"] = b""  # of the named endpoint alone, whoever asks for all
         try:
             await self.app(scope, receive, answer.send)
-        except Exception as error:  # ours are caught where an event runs
+        except Exception as error:  # of gradio: a handler's are caught where its event runs
             log.warning("%s %.200r was not understood: %s", method, path, type(error).__name__)
+            log.debug("It broke here", exc_info=error)
             is_ours = getattr(error, "errno", None) in OUR_TROUBLES
             await answer.say(
                 *((503, "Not now: try again.") if is_ours else (400, "This makes no sense here."))
@@ -128,26 +137,43 @@ class Gate:
                 path.unlink(missing_ok=True)
 
 
-async def _bounded(
-    scope: dict[str, Any], receive: Receive, limit: int
-) -> tuple[tuple[int, str] | None, Receive]:
-    """Why a request is refused, if it is; and how its body is read."""
+class Refused(Exception):
+    """A status and a sentence."""
+
+
+def _check_length(scope: dict[str, Any], limit: int, may_be_unknown: bool = False) -> None:
     length = dict(scope["headers"]).get(b"content-length")
-    too_much = (413, f"Too large: send at most {limit // 1_000_000} MB.")
-    if length is not None and (not length.isdigit() or int(length) > limit):
-        return too_much, receive
-    if scope["path"] == UPLOAD:  # is read as it comes
-        return ((411, "Say how long it is."), receive) if length is None else (None, receive)
+    if length is None:
+        if may_be_unknown:
+            return
+        raise Refused(411, "Say how long it is.")
+    if not length.isdigit() or int(length) > limit:
+        raise _too_much(limit)
+
+
+def _too_much(limit: int) -> Refused:
+    return Refused(413, f"Too large: send at most {limit // 1_000_000} MB.")
+
+
+async def _body(receive: Receive, limit: int) -> bytes:
     body = b""
     while True:
         message = await receive()
         if message["type"] != "http.request":  # the visitor has gone
-            return (400, "Broken off."), receive
+            raise Refused(400, "Broken off.")
         body += message.get("body", b"")
         if len(body) > limit:
-            return too_much, receive
+            raise _too_much(limit)
         if not message.get("more_body"):
-            return None, _replaying(body, receive)
+            return body
+
+
+def _check_question(body: bytes) -> None:
+    """A script's question goes straight to the function that answers it, past `CheckedBlocks`."""
+    try:
+        check(json.loads(body))
+    except (ValueError, RecursionError):
+        raise Refused(400, MISFIT) from None
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

@@ -39,6 +39,7 @@ def try_some(victim: Victim, rubbish: Rubbish, end: float, found: Findings) -> N
     html = {id for id, each in page.components.items() if each["type"] == "html"}
     rubbish.rng.shuffle(endpoints)
     while time.monotonic() < end:
+        ask_some(victim, page, rubbish, found)
         for endpoint in endpoints:
             if time.monotonic() > end:
                 break
@@ -68,6 +69,25 @@ def try_some(victim: Victim, rubbish: Rubbish, end: float, found: Findings) -> N
             if problem:
                 found.wrong.append(f"{problem}: {what}")
     page.close()
+
+
+def ask_some(victim: Victim, page: Raw, rubbish: Rubbish, found: Findings) -> None:
+    """What scripts ask beside events."""
+    for component, name in page.questions():
+        for _ in range(3):
+            data = rubbish.question()
+            what = f"{page.components[component]['props'].get('elem_id')}.{name}"
+            began = time.monotonic()
+            answer = page.ask(component, name, data)
+            found.slow.append((time.monotonic() - began, what))
+            is_fit = answer.status_code == 200
+            problem = unfit(victim, answer.text, answer.text if is_fit else "")
+            if not is_fit and "does not fit the page" not in answer.text:
+                problem = f"{answer.status_code} {answer.text[:100]}"
+            found.tried += 1
+            found.answered += is_fit
+            if problem:
+                found.wrong.append(f"{problem}: {what} {json.dumps(data)[:600]}")
 
 
 def unfit(victim: Victim, answer: str, shown: str) -> str:

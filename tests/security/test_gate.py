@@ -33,7 +33,7 @@ CLOSED = [
     for path in (
         "/login", "/gradio_api/vibe-edit", "/gradio_api/undo-vibe-edit", "/gradio_api/vibe-code",
         "/gradio_api/vibe-starter-queries", "/gradio_api/process_recording", "/gradio_api/stream/x",
-        "/gradio_api/stream/x/close", "/gradio_api/component_server", "/gradio_api/api/predict",
+        "/gradio_api/stream/x/close", "/gradio_api/api/predict",
         "/gradio_api/run-history/connect", "/gradio_api/profiling/clear", "/", "/config",
     )
 ] + [("PUT", "/"), ("DELETE", "/config"), ("PATCH", "/"), ("TRACE", "/")]  # fmt: skip
@@ -75,7 +75,8 @@ def test_of_gradios_routes_only_these_are_open():
     }  # fmt: skip
     assert {path.removeprefix("/gradio_api/") for method, path in found if method == "POST"} == {
         "call/v2/{api_name}", "call/v2/{api_name}/", "call/{api_name}", "call/{api_name}/",
-        "cancel", "queue/join", "reset", "run/{api_name}", "run/{api_name}/", "upload",
+        "cancel", "component_server", "component_server/", "queue/join", "reset",
+        "run/{api_name}", "run/{api_name}/", "upload",
     }  # fmt: skip
 
 
@@ -124,7 +125,7 @@ def test_a_program_learns_of_the_named_endpoint_and_no_other_and_can_use_it(page
 
 def test_what_a_request_may_weigh_is_bounded(page):
     much = b" " * (MAX_EVENT_BYTES + 1)
-    for path in ("run/predict", "queue/join", "call/blend", "cancel", "reset"):
+    for path in ("run/predict", "queue/join", "call/blend", "cancel", "component_server"):
         answer = page.http.post(f"/gradio_api/{path}", content=much)
         assert answer.status_code == 413 and "4 MB" in answer.json()["detail"]
         pieces = (much[:500_000] for _ in range(9))  # of unknown length
@@ -161,7 +162,7 @@ MALFORMED = [
 def test_a_malformed_request_is_refused_or_does_nothing(page, body: bytes):
     headers = {"content-type": "application/json"}
     for path in ("run/predict", "run/x", "queue/join", "call/blend", "call/v2/blend", "call/x",
-                 "call/v2/x", "cancel", "reset"):  # fmt: skip
+                 "call/v2/x", "cancel", "reset", "component_server/"):  # fmt: skip
         answer = page.http.post(f"/gradio_api/{path}", content=body, headers=headers)
         # 500 is how gradio answers an event that is refused in words.
         is_fine = answer.status_code < 500 or "error" in answer.json()
