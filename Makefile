@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 7860
 
-.PHONY: run test lint data image-check clean
+.PHONY: run test lint audit data image-check clean
 
 run: .venv/app
 	GRADIO_SERVER_PORT=$(PORT) $(BIN)/python app.py
@@ -20,6 +20,11 @@ test: .venv/dev
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# Known holes in what the app runs on and what that needs. It asks PyPI, so it needs internet; strict:
+# what PyPI does not know counts as a failure, or nothing found would look like nothing wrong.
+audit: .venv/audit/ready
+	.venv/audit/bin/pip-audit --strict --progress-spinner off -r requirements.txt
 
 data: .venv/dev
 	cd scripts/dicebear && npm ci
@@ -38,6 +43,11 @@ clean:
 
 .venv/app: .venv/bin/python requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/audit/ready: .venv/bin/python
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
 	touch $@
 
 .venv/dev: .venv/app requirements-dev.txt
