@@ -101,7 +101,7 @@ class Gate:
         if scope["type"] != "http":
             return await send({"type": "websocket.close"})
         answer = _Answer(send, secrets.token_urlsafe(16))
-        path, method = scope["path"], scope["method"]
+        path, method = scope["path"].removeprefix(scope.get("root_path", "")), scope["method"]
         if method not in OPEN or not OPEN[method].fullmatch(path):
             return await answer.say(404, "Not found.")
         try:
