@@ -113,7 +113,7 @@ def uploaded(path: Any) -> Target:
     Raises:
         ValueError: it is broken, too large or none.
     """
-    if not isinstance(path, str):
+    if not isinstance(path, str | Path):
         raise ValueError("Choose a picture first.")
     name = Path(path).name
     try:

@@ -18,7 +18,7 @@ from raw_http import Raw, Refused
 from .conftest import Victim, content_of
 
 SEED = int(os.environ.get("GANLAB_FUZZ_SEED") or random.randrange(10**6))
-SECONDS = float(os.environ.get("GANLAB_FUZZ_SECONDS", "45"))
+SECONDS = float(os.environ.get("GANLAB_FUZZ_SECONDS", "30"))
 AT_ONCE = 4
 LONGEST = 60.0  # seconds of one answer, on a machine that does much else
 
@@ -124,11 +124,8 @@ def test_no_endpoint_fails_for_what_it_is_sent(victim, page):
     for thread in threads:
         thread.join()
     slowest = max(found.slow)
-    print(
-        f"{found.tried} tries, {found.answered} answered; slowest {slowest[0]:.1f} s: {slowest[1]}"
-    )
-    for seconds, what in sorted(found.slow)[-12:]:
-        print(f"{seconds:.1f} {what[:150]}")
+    print(f"{found.tried} tries, {found.answered} answered")
+    print(f"slowest {slowest[0]:.1f} s: {slowest[1]}")
     after = server.resources()
     print(f"resources {resources} -> {after}")
     assert not found.wrong, "\n".join(

@@ -89,7 +89,6 @@ def test_a_name_never_becomes_markup(victim, page):
         found += markup_in(page, endpoint, values)
     found += [told for told in page.told if DANGER.search(told)]
     assert not found, "\n".join(found)
-    print(sorted(seen))
     assert len(seen) > 5, seen  # the names were shown: as text
 
 
