@@ -1,0 +1,104 @@
+"""What is looked at before gradio and the handlers see it, and what is forgotten afterwards."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio as gr
+import httpx
+import pytest
+
+from ganlab.ui.checked import (
+    DEEPEST,
+    LONGEST_TEXT,
+    MISFIT,
+    MOST_VALUES,
+    CheckedBlocks,
+    Misfit,
+    check,
+)
+from ganlab.ui.gate import gated
+
+ROOT = Path(__file__).parents[2]
+
+
+def deep(levels: int) -> list:
+    value: list = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, 0, -1.5, 2**53, "", "é🙂", "x" * LONGEST_TEXT, [], {}, deep(DEEPEST),
+     {"tokens": {"a": "b"}, "run": None}, [0] * (MOST_VALUES - 1), {"meta": "x"}],
+    ids=lambda value: str(value)[:20],
+)  # fmt: skip
+def test_what_a_page_sends_passes(value):
+    check(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), float("inf"), 1e308, 10**400, -(10**30), "\ud800", "a\0b", deep(DEEPEST + 1),
+     "x" * (LONGEST_TEXT + 1), [0] * (MOST_VALUES + 1), {"a": [{"__type__": "update"}]},
+     {"path": "/etc/passwd"}, [{"meta": {"_type": "gradio.FileData"}}], {"a\0": 1}],
+    ids=lambda value: str(value)[:20],
+)  # fmt: skip
+def test_what_no_page_sends_does_not(value):
+    with pytest.raises(Misfit):
+        check(value)
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[gr.Blocks]:
+    """A page whose handlers make mistakes."""
+    with CheckedBlocks() as page:
+        number, text, file = gr.Number(), gr.Textbox(), gr.DownloadButton()
+        choice = gr.Dropdown(["a", "b"])
+        gr.Button().click(
+            lambda: str(ROOT / "README.md"), None, file, api_name="names", queue=False
+        )
+        gr.Button().click(
+            lambda n, c: f"{n}{c}", [number, choice], text, api_name="says", queue=False
+        )
+    page.queue(api_open=True).launch(
+        prevent_thread_lock=True,
+        quiet=True,
+        ssr_mode=False,
+        blocked_paths=[str(ROOT)],
+        app_kwargs=gated(1),
+    )
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def url(page: gr.Blocks) -> str:
+    return page.local_url
+
+
+def call(url: str, name: str, *data: object) -> httpx.Response:
+    body = {"data": data, "session_hash": "me"}
+    return httpx.post(f"{url}gradio_api/run/{name}", json=body, trust_env=False)
+
+
+def test_a_handler_that_names_a_closed_file_does_not_give_it_away(url):
+    """gradio would copy what lies below the working directory to where anybody can fetch it."""
+    assert Path.cwd() == ROOT
+    answer = call(url, "names")
+    assert answer.status_code == 500 and "README" not in answer.text
+
+
+def test_a_value_that_does_not_fit_is_refused_in_words_and_without_a_trace(url, capfd):
+    assert call(url, "says", 1, "a").json()["data"] == ["1a"]
+    for data in ((1,), (), (1, "c"), (1, ["c"]), (float(2**60), "a")):
+        answer = call(url, "says", *data)
+        assert answer.status_code == 500 and answer.json()["error"] == MISFIT, data
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_what_a_session_sent_and_got_is_not_kept(page):
+    assert call(page.local_url, "says", 7, "b").json()["data"] == ["7b"]
+    kept = page.state_holder["me"].config_values.values()
+    assert not [each for each in kept if each["props"].get("value") in (7, "b", "7b")]
