@@ -7,6 +7,7 @@ do, and turns what gradio raises of a malformed request into an answer and one l
 """
 
 import errno
+import gzip
 import json
 import logging
 import re
@@ -100,7 +101,8 @@ class Gate:
             return await self.app(scope, receive, send)
         if scope["type"] != "http":
             return await send({"type": "websocket.close"})
-        answer = _Answer(send, secrets.token_urlsafe(16))
+        accepted = dict(scope["headers"]).get(b"accept-encoding", b"")
+        answer = _Answer(send, secrets.token_urlsafe(16), zips=b"gzip" in accepted)
         path, method = scope["path"].removeprefix(scope.get("root_path", "")), scope["method"]
         if method not in OPEN or not OPEN[method].fullmatch(path):
             return await answer.say(404, "Not found.")
@@ -188,8 +190,12 @@ def _replaying(body: bytes, receive: Receive) -> Receive:
 class _Answer:
     """What is sent back, with the headers that everything has."""
 
-    def __init__(self, send: Send, nonce: str):
-        self._send, self._nonce = send, nonce.encode()
+    def __init__(self, send: Send, nonce: str, *, zips: bool):
+        """
+        Args:
+            zips: whether the browser takes a page that is compressed.
+        """
+        self._send, self._nonce, self._zips = send, nonce.encode(), zips
         self._start: Message | None = None  # that of a page, whose length changes
         self._body = b""
         self.has_begun = self.has_ended = False
@@ -210,13 +216,16 @@ class _Answer:
         await self._send(message)
 
     async def _page(self) -> Message:
-        """The page's own scripts may run, and no others."""
+        """The page's own scripts may run, and no others; a page shrinks to a fifth."""
         start, self._start = self._start, None
         body = self._body.replace(b"<script", b'<script nonce="' + self._nonce + b'"')
-        start["headers"] = [
-            (name, str(len(body)).encode() if name == b"content-length" and self._body else value)
-            for name, value in start["headers"]
-        ]
+        if body:  # none of an answer to HEAD
+            others = [each for each in start["headers"] if each[0] != b"content-length"]
+            if self._zips:
+                body = gzip.compress(body, compresslevel=1)
+                others.append((b"content-encoding", b"gzip"))
+            others += [(b"vary", b"accept-encoding"), (b"content-length", b"%d" % len(body))]
+            start["headers"] = others
         await self._send(start)
         return {"type": "http.response.body", "body": body, "more_body": False}
 

@@ -101,9 +101,19 @@ def test_only_the_pages_own_scripts_run_and_the_word_for_that_is_new_each_time(p
         nonce = re.search("'nonce-([^']+)'", policy)[1]
         assert scripts and all(f'nonce="{nonce}"' in script for script in scripts)
         assert "'unsafe-inline'" not in re.search("script-src [^;]*", policy)[0]
-        assert int(answer.headers.get("content-length", len(answer.content))) > 0
+        assert int(answer.headers["content-length"]) == answer.num_bytes_downloaded
         words.add(nonce)
     assert len(words) == 2
+
+
+def test_a_page_comes_compressed_to_browsers_that_take_it(page):
+    plain = page.http.get("/", headers={"accept-encoding": "identity"})
+    small = page.http.get("/", headers={"accept-encoding": "gzip, br"})
+    assert "content-encoding" not in plain.headers and small.headers["content-encoding"] == "gzip"
+    assert small.num_bytes_downloaded == int(small.headers["content-length"])
+    assert small.num_bytes_downloaded < len(plain.content) / 4
+    nonces = re.compile(rb'nonce="[^"]*"')
+    assert len(nonces.sub(b"", small.content)) == len(nonces.sub(b"", plain.content))
 
 
 def test_another_sites_page_cannot_read_what_a_server_on_this_machine_says(page):
