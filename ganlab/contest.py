@@ -243,8 +243,7 @@ def take(race: Run, strategy: str, runs: Path) -> tuple[Run, str]:
         raise ValueError("this lap has not begun yet")
     if strategy not in results_of(race):
         raise ValueError("this lap is still under way: wait until it is measured")
-    taken, token = Run.create(lap.config, runs=runs)
-    with taken.undone_on_error():
+    with Run.being_made(lap.config, runs=runs) as (taken, token):
         shutil.copytree(lap.path, taken.path, dirs_exist_ok=True)
         taken.describe(lineage={"run": race.id, "lap": strategy})
     return taken, token

@@ -70,8 +70,7 @@ def create(
         ValueError: an edit cannot be done.
     """
     now = edited(source, edits)  # complains before anything is written
-    run, token = Run.create(_settings(source), runs=runs, path=path)
-    with run.undone_on_error():
+    with Run.being_made(_settings(source), runs=runs, path=path) as (run, token):
         sources.write_source(source, run.path)
         run.describe(lineage=_lineage(source), data=_data(source))
         _write(run, now, edits)

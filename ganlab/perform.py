@@ -10,10 +10,14 @@ from ganlab.config import TrainConfig
 from ganlab.contest import LapBegan, LapEnded, LapEvent
 from ganlab.data import catalog, saved
 from ganlab.data.dataset import Dataset
+from ganlab.files import DiskRefused
 from ganlab.runs import Run
 from ganlab.training import Diverged, Event, train
 from ganlab.transfer import why_early
 from ganlab.transfer_config import is_race
+
+# PyTorch's words, on Windows and elsewhere; and its compiled kernels'.
+NO_MEMORY = ("not enough memory", "can't allocate memory", "std::bad_alloc", "out of memory")
 
 Happening = Event | LapBegan | LapEvent | LapEnded
 
@@ -59,7 +63,7 @@ def perform(
                 run.describe(exploded=True)
             run.move("failed", reason(run, error))
             raise
-        run.move(outcome, message)
+        run.move(outcome, message or run.status.message)
     if not is_race(run.config):
         estimates.remember(run)
     return outcome
@@ -102,8 +106,10 @@ def reason(run: Run, error: BaseException) -> str:
         if steps:
             advice = f"The snapshot at step {steps[-1]} from before is kept. {advice}"
         return f"The training exploded: {error}. {advice}"
-    if isinstance(error, MemoryError) or "not enough memory" in str(error):  # PyTorch's words
+    if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
         return "The machine ran out of memory. Choose a smaller width or batch size."
+    if isinstance(error, DiskRefused):
+        return f"{error}. Then resume: it goes on from its last snapshot."
     if isinstance(error, OSError):
         return f"The disk refused to read or write: {error.strerror or error}."
     if isinstance(error, KeyboardInterrupt | SystemExit):

@@ -8,7 +8,8 @@ quality.jsonl       one line per look at the quality of a snapshot
 agreement.jsonl     of several tasks: one line per moment at which their gradients were compared
 directions.json     directions in latent space that the owner has named (see `kept`)
 samples/NNNNNN.jpg  the same latents every time
-snapshots/NNNNNN/   generator.safetensors (EMA); the newest and the best also training.safetensors
+snapshots/NNNNNN/   generator.safetensors (EMA); the newest and the best also training.safetensors;
+                    sums.json, their checksums. A damaged one is put aside, under a hidden name.
 
 A run of edited heads (see `derived`) has `edits` in run.json, what it began with in source/, and
 snapshots that are checkpoints, with model.json and discriminator.safetensors.
@@ -18,16 +19,17 @@ import hashlib
 import hmac
 import json
 import logging
+import os
 import re
 import secrets
 import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import safetensors
 import torch
@@ -35,8 +37,16 @@ from filelock import FileLock, Timeout
 
 from ganlab import __version__
 from ganlab.config import ModelConfig, TrainConfig, of_network
-from ganlab.files import folder_written_atomically, read_json, write_atomically, write_json
+from ganlab.files import (
+    folder_written_atomically,
+    read_json,
+    remove_folder,
+    told_if_refused,
+    write_atomically,
+    write_json,
+)
 from ganlab.renamed import up_to_date
+from ganlab.sums import Damaged, need_intact, write_sums
 from ganlab.transfer_config import config_from_dict
 
 log = logging.getLogger(__name__)
@@ -73,6 +83,10 @@ class NoSuchSnapshot(ValueError):
     """There is none at this step, or not any more."""
 
 
+class DamagedSnapshot(ValueError):
+    """A snapshot is not as it was written; it does not count any more."""
+
+
 @dataclass(frozen=True)
 class Status:
     """Where a run stands."""
@@ -101,24 +115,47 @@ class Run:
         Returns:
             the run and its owner's token, of which the folder keeps only a hash.
         """
+        with cls.being_made(config, runs=runs, path=path) as (run, token):
+            pass
+        return run, token
+
+    @classmethod
+    @contextmanager
+    def being_made(
+        cls, config: TrainConfig, *, runs: Path | None = None, path: Path | None = None
+    ) -> Iterator[tuple["Run", str]]:
+        """The same, hidden beside its place while what else belongs to it is written: a run is there
+        as a whole or not at all.
+
+        Raises:
+            DiskRefused: the disk is full or may not be written.
+        """
         assert (runs is None) != (path is None)
         if path is not None and path.exists() and any(path.iterdir()):
             raise ValueError(f"{path} is not empty: choose a new folder for the run")
-        run = cls(path or runs / new_id())
-        (run.path / "samples").mkdir(parents=True)
-        (run.path / "snapshots").mkdir()
+        target = path or runs / new_id()
+        with _hidden_beside(target) as hidden:
+            run = cls(hidden)
+            token = run._begin(config)
+            yield run, token
+        run.path, run.id = Path(target), Path(target).name
+
+    def _begin(self, config: TrainConfig) -> str:
+        """Fills the folder of a new run; gives its owner's token."""
+        (self.path / "samples").mkdir()
+        (self.path / "snapshots").mkdir()
         versions = {
             "ganlab": __version__,
             "torch": torch.__version__,
             "safetensors": safetensors.__version__,
         }
         write_json(
-            run.path / "run.json",
+            self.path / "run.json",
             {"config": config.to_dict(), "created": time.time(), "versions": versions},
         )
-        token = new_owner(run.path)
-        run._write_status(Status("queued"))
-        return run, token
+        token = new_owner(self.path)
+        self._write_status(Status("queued"))
+        return token
 
     # What the run is.
 
@@ -181,6 +218,11 @@ class Run:
                 raise IllegalMove(f"a run that is {now.state} cannot become {state}")
             return self._write_status(replace(now, state=state, message=message))
 
+    def note(self, message: str) -> None:
+        """What is to be said of the run until its state changes."""
+        with self._status_lock:
+            self._write_status(replace(self.status, message=message))
+
     def note_progress(self, step: int, seconds: float) -> None:
         with self._status_lock:
             self._write_status(replace(self.status, step=step, seconds=round(seconds, 3)))
@@ -218,8 +260,9 @@ class Run:
     def _append(self, name: str, values: Mapping[str, Any]) -> None:
         line = _rounded(values)
         line["step"] = int(values["step"])
-        with open(self.path / f"{name}.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
+        text = json.dumps(line, allow_nan=False) + "\n"
+        with told_if_refused(), open(self.path / f"{name}.jsonl", "a", encoding="utf-8") as file:
+            file.write(text)
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         """Those of one of the files of `LINES`."""
@@ -250,9 +293,8 @@ class Run:
         """
         if (self._snapshot(step) / "training.safetensors").exists():
             return
-        with folder_written_atomically(self._snapshot(step)) as folder:
-            (folder / "generator.safetensors").write_bytes(generator)
-            (folder / "training.safetensors").write_bytes(training)
+        files = {"generator.safetensors": generator, "training.safetensors": training}
+        self._write_snapshot(step, files)
         steps, best = self.snapshot_steps(), self.best_step()
         for old in steps[:-1]:
             if old != best:
@@ -260,19 +302,23 @@ class Run:
         if len(steps) > KEPT_SNAPSHOTS:  # drop the one whose neighbours are closest together
             spans = zip(steps, steps[1:], steps[2:], strict=False)
             gaps = {old: after - before for before, old, after in spans if old != best}
-            self._delete_snapshot(min(gaps, key=gaps.__getitem__))
+            remove_folder(self._snapshot(min(gaps, key=gaps.__getitem__)))
 
     def replace_snapshot(self, step: int, files: Mapping[str, bytes], grid: bytes) -> None:
         """Writes the snapshot and the sample grid of a generator that does not train. Of those
         before, the last stay, for whoever reads them just now."""
+        self._write_snapshot(step, files)
+        self.save_grid(step, grid)
+        for old in self.snapshot_steps()[:-2]:
+            remove_folder(self._snapshot(old))
+        for old in self.grid_steps()[:-2]:
+            (self.path / "samples" / f"{old:06d}.jpg").unlink()
+
+    def _write_snapshot(self, step: int, files: Mapping[str, bytes]) -> None:
         with folder_written_atomically(self._snapshot(step)) as folder:
             for name, content in files.items():
                 (folder / name).write_bytes(content)
-        self.save_grid(step, grid)
-        for old in self.snapshot_steps()[:-2]:
-            self._delete_snapshot(old)
-        for old in self.grid_steps()[:-2]:
-            (self.path / "samples" / f"{old:06d}.jpg").unlink()
+            write_sums(folder, files)
 
     @property
     def exploded(self) -> bool:
@@ -288,16 +334,18 @@ class Run:
     def _snapshot(self, step: int) -> Path:
         return self.path / "snapshots" / f"{step:06d}"
 
-    def _delete_snapshot(self, step: int) -> None:
-        for file in self._snapshot(step).iterdir():
-            file.unlink()
-        self._snapshot(step).rmdir()
-
     def snapshot_steps(self) -> list[int]:
         return sorted(int(folder.name) for folder in (self.path / "snapshots").glob("[0-9]*"))
 
-    def snapshot(self, step: int | None = None) -> Path:
-        """The folder of a snapshot; None = the newest."""
+    def snapshot(self, step: int | None = None, *, afresh: bool = False) -> Path:
+        """The folder of a snapshot, whose files are as they were written; None = the newest.
+
+        Args:
+            afresh: the files are read once more, even if they were lately.
+
+        Raises:
+            DamagedSnapshot: they are not; from then on, the snapshots beside it count alone.
+        """
         steps = self.snapshot_steps()
         if not steps:
             raise ValueError("this run has no snapshot yet: let it train for a few seconds")
@@ -305,7 +353,49 @@ class Run:
             step = steps[-1]
         if step not in steps:
             raise NoSuchSnapshot(f"there is no snapshot at step {step}: choose one of {steps}")
+        try:
+            need_intact(self._snapshot(step), afresh=afresh)
+        except FileNotFoundError:
+            raise NoSuchSnapshot(f"there is no snapshot at step {step} any more") from None
+        except Damaged as error:
+            self._put_aside(step, str(error))
         return self._snapshot(step)
+
+    def _put_aside(self, step: int, why: str) -> NoReturn:
+        """Keeps a damaged snapshot out of the way, where somebody may still save what can be saved.
+
+        Raises:
+            DamagedSnapshot: always; it tells which one is taken instead.
+        """
+        log.warning("%s is damaged and put aside: %s", self._snapshot(step), why)
+        aside = self.path / "snapshots" / f".damaged-{step:06d}"
+        try:
+            if aside.exists():
+                remove_folder(aside)
+            os.rename(self._snapshot(step), aside)
+        except OSError as error:  # as of a disk that may only be read
+            log.warning("%s stays where it is: %s", self._snapshot(step), error)
+        left = [other for other in self.snapshot_steps() if other != step]
+        instead = "there is no other"
+        if left:
+            nearest = max((other for other in left if other < step), default=left[0])
+            instead = f"the one at step {nearest:,} is taken instead: try again"
+        raise DamagedSnapshot(f"the snapshot at step {step:,} is damaged ({why}); {instead}")
+
+    def snapshots_to_train_on(self) -> Iterator[Path]:
+        """The folders of those that are intact and have a training state, newest first."""
+        for step in reversed(self.snapshot_steps()):
+            try:
+                folder = self.snapshot(step, afresh=True)
+            except DamagedSnapshot:
+                continue
+            if (folder / "training.safetensors").exists():
+                yield folder
+
+    def put_aside(self, folder: Path, why: str) -> None:
+        """Of a snapshot that was intact and yet cannot be used."""
+        with suppress(DamagedSnapshot):
+            self._put_aside(int(folder.name), why)
 
     @contextmanager
     def undone_on_error(self) -> Iterator[None]:
@@ -325,8 +415,7 @@ class Run:
         """
         if step is not None and not (self.snapshot(step) / "training.safetensors").exists():
             raise ValueError(f"the snapshot at step {step} can be sampled, but not trained on")
-        new, token = Run.create(config, runs=runs)
-        with new.undone_on_error():
+        with Run.being_made(config, runs=runs) as (new, token):
             for folder in ("data", SOURCE_FOLDER):  # what a transfer began with
                 if (self.path / folder).is_dir():
                     shutil.copytree(self.path / folder, new.path / folder)
@@ -350,7 +439,7 @@ class Run:
         new.note_progress(step, max(seconds, default=0.0))
 
     def forget_after(self, step: int) -> None:
-        """Drops curves and grids past a step, from which the run will go on."""
+        """Drops curves, grids and snapshots past a step, from which the run will go on."""
         for name in LINES:
             kept = [line for line in self.lines(name) if line["step"] <= step]
             text = "".join(json.dumps(line) + "\n" for line in kept)
@@ -358,6 +447,28 @@ class Run:
         for later in self.grid_steps():
             if later > step:
                 (self.path / "samples" / f"{later:06d}.jpg").unlink()
+        for later in self.snapshot_steps():
+            if later > step:
+                remove_folder(self._snapshot(later))
+
+
+@contextmanager
+def _hidden_beside(target: Path) -> Iterator[Path]:
+    """An empty folder that becomes `target` when all went well. While it is filled, it is held as a
+    run is that trains, which tells it from one that a killed process has left."""
+    place = target.resolve()
+    hidden = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+    with told_if_refused():
+        hidden.mkdir(parents=True)
+        try:
+            with Run(hidden).held():
+                yield hidden
+            if place.exists():
+                place.rmdir()  # it is empty
+            os.rename(hidden, place)
+        except BaseException:
+            shutil.rmtree(hidden, ignore_errors=True)
+            raise
 
 
 def _rounded(value: Any) -> Any:
@@ -396,6 +507,8 @@ def all_runs(folder: Path) -> list[Run]:
     """The runs in a folder, oldest first; what else is there, or damaged, is left alone."""
     found: list[tuple[float, Run]] = []
     for path in folder.glob("*/status.json"):
+        if path.parent.name.startswith("."):  # it is being made, or only half of one
+            continue
         run = Run(path.parent)
         try:
             _, created = run.status, run.about["created"]

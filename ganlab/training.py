@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
@@ -34,6 +35,7 @@ GRID_COLUMNS = 8
 GRID_ROWS_OF_ONE_TASK = 4
 GRID_SEED = 0
 SECONDS_BETWEEN_SNAPSHOTS = 15.0
+SLOW_STEP_SECONDS = 1.5  # of these, each may be the last that ends before the server does
 LARGEST_SHARE = 0.1  # of a run's time that drawing its grids may take
 LEAST_STEPS_PER_LOG = 4  # a mean of fewer is a blip in the curves
 
@@ -160,15 +162,14 @@ def train(
     if schedule:
         schedule.begin(state)
     if run.snapshot_steps():
-        folder = run.snapshot()
-        training = (folder / "training.safetensors").read_bytes()
-        unpack(state, training, (folder / "generator.safetensors").read_bytes())
+        _take_up(run, state)
     run.forget_after(state.step)  # at step 0: of a run that broke off before its first snapshot
     grid_z, grid_tasks = grid_layout(model)
     first_step, before, began = state.step, state.seconds, time.perf_counter()
     speed_from, images_from, logged = began, state.images, state.step
     logging, drawing = Pace(0.5, 0.005, state.seconds), Pace(1.0, 0.02, state.seconds)
     saving = Pace(SECONDS_BETWEEN_SNAPSHOTS, 0, state.seconds + SECONDS_BETWEEN_SNAPSHOTS)
+    saving_slow = Pace(0.0, 0, state.seconds)
     agreeing = Pace(
         agreement.LEAST_SECONDS, agreement.RARER, state.seconds, largest=agreement.SHARE_OF_TIME
     )
@@ -267,6 +268,9 @@ def train(
             ended_early = schedule is not None and bool(transfer.loses_variety(looks))
         elif saving.is_due(state.seconds):
             save()
+        elif now - stepped > SLOW_STEP_SECONDS and saving_slow.is_due(state.seconds):
+            save()
+            saving_slow.took(time.perf_counter() - paused)
         speed_from += time.perf_counter() - paused  # nor is that
 
     if state.step not in run.grid_steps():
@@ -279,6 +283,33 @@ def train(
     else:  # a visitor who stops a run wants it stopped now
         save()
     return "finished" if progress >= 1 or ended_early else "stopped"
+
+
+def _take_up(run: Run, state: State) -> None:
+    """Puts the newest snapshot that can be trained on into a fresh state, and says so where that is
+    not the newest of all.
+
+    Raises:
+        ValueError: there is none.
+    """
+    newest = run.snapshot_steps()[-1]
+    for folder in run.snapshots_to_train_on():
+        try:
+            training = (folder / "training.safetensors").read_bytes()
+            unpack(state, training, (folder / "generator.safetensors").read_bytes())
+        except (SafetensorError, RuntimeError, LookupError, ValueError) as error:
+            run.put_aside(folder, str(error))  # of an older version, without checksums
+            continue
+        if int(folder.name) < newest:
+            run.note(
+                f"The snapshot at step {newest:,} is damaged, so it goes on from the one at step "
+                f"{state.step:,}."
+            )
+        return
+    raise ValueError(
+        f"The snapshot at step {newest:,} is damaged, and there is no other to go on from. Resume "
+        "begins anew; what can still be sampled is in the Time machine until then."
+    )
 
 
 def _refuse_another(run: Run, model: ModelConfig, manifest: dict) -> None:

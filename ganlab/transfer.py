@@ -60,8 +60,7 @@ def create(
     if source.config.channels == 3:
         dataset = dataset.in_colour()
     config = fitted(config, dataset, source)
-    run, token = Run.create(config, runs=runs, path=path)
-    with run.undone_on_error():
+    with Run.being_made(config, runs=runs, path=path) as (run, token):
         sources.write_source(source, run.path)
         saved.save_pictures(dataset, run.path / saved.FOLDER, names=names)
     return run, token
