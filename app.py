@@ -2,8 +2,10 @@
 
 import gc
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,7 +15,7 @@ gc.disable()
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from ganlab import device, memory, source
+from ganlab import device, leftovers, memory, source
 from ganlab.caps import Caps
 from ganlab.data import catalog
 from ganlab.jobs import Jobs
@@ -38,7 +40,11 @@ def main() -> None:
     except ValueError as wrong_setting:
         sys.exit(f"ganlab cannot start: {wrong_setting}")
     declare_for_zero_gpu()
+    tempfile.tempdir = str(leftovers.own_temporary_folder())  # goes with this process
+    os.environ["GRADIO_TEMP_DIR"] = os.path.join(tempfile.tempdir, "gradio")
     jobs = Jobs(runs_dir(), workers=int(os.environ.get("GANLAB_WORKERS", "1")), caps=caps)
+    if jobs.is_alone:
+        leftovers.clean_home()
     try:
         page = build_page(jobs).queue(max_size=64, default_concurrency_limit=4, api_open=False)
         page.launch(
@@ -70,10 +76,15 @@ def main() -> None:
             jobs.tidy()
             forget_old_uploads()
     except KeyboardInterrupt:
-        print("Saving what is under way.")
+        print("Saving what is under way.", flush=True)
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second one must not break that off
+            signal.signal(number, signal.SIG_IGN)
         jobs.close()
+        shutil.rmtree(tempfile.tempdir, ignore_errors=True)
 
 
 if __name__ == "__main__":
     main()
+    sys.stdout.flush()
+    os._exit(0)  # threads that still draw or step would crash in an interpreter that is taken down

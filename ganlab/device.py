@@ -228,7 +228,10 @@ def plan(precision: str = "auto") -> Plan:
             log.warning("%s is damaged (%s): timing again", file, error)
     if found is None:
         found = measure()
-        write_json(file, {"machine": machine, "plan": found.__dict__})
+        try:
+            write_json(file, {"machine": machine, "plan": found.__dict__})
+        except OSError as error:  # it only costs the time to measure again
+            log.warning("%s cannot be written: %s", file, error)
     return _overridden(found, precision)
 
 

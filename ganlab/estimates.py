@@ -91,7 +91,10 @@ def remember(run: Run) -> None:
     speeds = [line["images_per_second"] for line in lines][2:]
     if len(speeds) >= 3:
         median = sorted(speeds)[len(speeds) // 2]
-        write_json(cache_dir() / "speeds.json", {**_speeds(), _key(run.config): median})
+        try:
+            write_json(cache_dir() / "speeds.json", {**_speeds(), _key(run.config): median})
+        except OSError as error:  # the run itself went well
+            log.warning("its speed is not remembered: %s", error)
 
 
 def images_per_second(config: TrainConfig) -> float:

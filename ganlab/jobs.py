@@ -17,12 +17,13 @@ from ganlab.caps import Caps
 from ganlab.config import TrainConfig
 from ganlab.contest import LapBegan, LapEnded, LapEvent
 from ganlab.data.dataset import Dataset
+from ganlab.files import DiskRefused
 from ganlab.health import diagnose
-from ganlab.known import Job
+from ganlab.known import UNREADABLE, Job
 from ganlab.models import features
 from ganlab.owned import OwnedRuns
 from ganlab.pace import Pace
-from ganlab.perform import Happening, perform
+from ganlab.perform import Happening, perform, reason
 from ganlab.runs import TRAINS_NO_MORE, UNDER_WAY, IllegalMove, Run, RunIsHeld
 from ganlab.source import Source
 from ganlab.training import Agreed, GridSaved, Logged, Looked
@@ -32,6 +33,7 @@ from ganlab.views import JobView
 
 log = logging.getLogger(__name__)
 
+SECONDS_TO_CLOSE = 4.0  # whoever stops a server may end it by force some seconds later
 SECONDS_TO_END = 10.0  # that a run may take to stop and save before a remedy
 MOST_DONE = 0.5  # of the budget; with less than the rest, a remedy could not show that it works
 
@@ -105,8 +107,8 @@ class Jobs(OwnedRuns):
             elif job not in self._active and job.run.status.state in UNDER_WAY:
                 raise RunIsHeld("another process has this run: stop it there")
             else:
+                job.stop.set()  # first, as a full disk cannot take the state
                 job.run.move("stopping")
-                job.stop.set()
             self._publish(job)
             self._publish_places()
 
@@ -119,6 +121,8 @@ class Jobs(OwnedRuns):
                 raise IllegalMove("this run is still ending: try again in a second")
             if job.run.is_derived:
                 raise IllegalMove(TRAINS_NO_MORE)
+            if job not in self._waiting and job.run.status.state in UNDER_WAY:
+                self._mark_if_broken_off(job.run)  # its end could not be written, or another's
             self._refuse_if_full(visitor)
             if job.run.status.state == "finished":
                 if is_race(job.view.config):
@@ -169,15 +173,19 @@ class Jobs(OwnedRuns):
         with self._changed:
             return len(self._active), len(self._waiting)
 
-    def close(self, seconds: float = 10.0) -> None:
-        """Stops what is under way, saved, and ends the threads."""
+    def close(self, seconds: float = SECONDS_TO_CLOSE) -> None:
+        """Stops what is under way, saved, takes out of the queue what waits, and ends the threads;
+        after so many seconds, what has not ended is left as its last snapshot has it."""
+        end = time.monotonic() + seconds
         with self._changed:
             self._closing = True
             for job in self._active:
                 job.stop.set()
+            for job in self._waiting:
+                self._mark_if_broken_off(job.run)
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join(seconds)
+            thread.join(max(end - time.monotonic(), 0))
         super().close()
 
     # Inside. All of these are called with the lock held, but for the worker.
@@ -243,6 +251,7 @@ class Jobs(OwnedRuns):
                 self._publish(job, queue_place=0, seconds_to_start=0.0)
                 self._publish_places()
                 expected, began = self._left(job), time.monotonic()
+            refused = ""
             try:
                 perform(
                     job.run,
@@ -250,25 +259,30 @@ class Jobs(OwnedRuns):
                     on_loading=lambda message, job=job: self._on_loading(job, message),
                     should_stop=job.stop.is_set,
                 )
-            except Exception:  # the run says why it failed; the worker goes on with the next
+            except Exception as error:  # the run says why; the worker goes on with the next
                 log.exception("run %s failed", job.run.id)
+                if isinstance(error, DiskRefused):  # then the run may not have been able to
+                    refused = reason(job.run, error)
             with self._changed:
                 self._active.remove(job)
                 try:
-                    self._publish_end(job)
+                    self._publish_end(job, refused)
                     if job.view.state == "finished":
                         self._pace.note(expected, time.monotonic() - began)
                 except (OSError, ValueError):  # a full disk, a deleted folder
                     log.exception("the end of run %s could not be written", job.run.id)
-                    message = "The run's folder could not be read or written. See the server's log."
-                    version = job.view.version + 1
+                    message, version = refused or UNREADABLE, job.view.version + 1
                     job.view = replace(job.view, state="failed", message=message, version=version)
                 self._publish_places()
                 self._changed.notify_all()
 
-    def _publish_end(self, job: Job) -> None:
+    def _publish_end(self, job: Job, refused: str) -> None:
         if job.run.status.state in UNDER_WAY:  # failed before its state could be written
-            job.run.move("failed", "The run could not be started. See the server's log.")
+            unknown = "The run could not be started. See the server's log."
+            job.run.move("failed", refused or unknown)
+        elif self._closing and not job.run.status.message and job.run.status.state == "stopped":
+            step = job.run.status.step
+            job.run.note(f"The server was shut down, and the run was saved at step {step:,}.")
         verdict = job.view.verdict
         if job.run.exploded:
             verdict = diagnose(job.view.config, job.curve, job.quality, job.view.progress, True)

@@ -13,16 +13,17 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ganlab import trash
+from ganlab import leftovers, trash
 from ganlab.caps import Caps
 from ganlab.room import need_room
-from ganlab.runs import RUN_ID, UNDER_WAY, IllegalMove, Run, RunIsHeld, all_runs
+from ganlab.runs import RUN_ID, UNDER_WAY, IllegalMove, Run, RunIsHeld, Status, all_runs
 from ganlab.turns import NOBODY
 from ganlab.views import JobView, view_of
 
 log = logging.getLogger(__name__)
 
 MAX_CURVE_POINTS = 200  # two series a plot: 400 rows, which cost the page 2 ms
+UNREADABLE = "The run's folder could not be read or written. See the server's log."
 NOT_YOURS = "only the browser that started this run can do that"
 
 
@@ -74,8 +75,11 @@ class KnownRuns:
     def _mark_interrupted(self) -> None:
         try:
             self._folder_lock.acquire()
+            leftovers.clean_runs(self.folder)
         except Timeout:
             log.info("another server uses %s, too: what waits may wait in its queue", self.folder)
+        except OSError as error:  # a disk that may only be read: the runs can be looked at
+            log.warning("%s cannot be written: %s", self.folder, error)
         for run in all_runs(self.folder):
             if run.status.state in UNDER_WAY:
                 self._mark_if_broken_off(run)
@@ -88,6 +92,8 @@ class KnownRuns:
                     run.move("interrupted", "The server stopped while this run was under way.")
         except (RunIsHeld, IllegalMove):
             log.info("run %s is trained by another process", run.id)
+        except OSError as error:
+            log.warning("run %s cannot be marked as interrupted: %s", run.id, error)
 
     def view(self, run_id: str) -> JobView:
         """The latest view of a run. Costs microseconds once the run is known."""
@@ -132,6 +138,11 @@ class KnownRuns:
     def run(self, run_id: str) -> Run:
         with self._changed:
             return self._job(run_id).run
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other server uses the folder."""
+        return self._folder_lock.is_locked
 
     def close(self) -> None:
         self._folder_lock.release()
@@ -193,7 +204,11 @@ class KnownRuns:
 
     def _publish(self, job: Job, **changes: object) -> None:
         """Replaces a job's view; the state always comes from the run's folder."""
-        status = job.run.status
+        try:
+            status = job.run.status
+        except (OSError, ValueError, KeyError, TypeError) as error:  # of one, not of all that wait
+            log.warning("%s is damaged: %r", job.run.path, error)
+            status = Status("failed", message=UNREADABLE)
         job.view = replace(
             job.view,
             **{"message": status.message, **changes},

@@ -9,8 +9,8 @@ VOLUME_OF_A_SPACE = Path("/data")
 
 
 def home() -> Path:
-    """The folder that holds `runs/` and `cache/`: GANLAB_HOME; else, in a Space, its volume if that
-    can be written; else the working directory."""
+    """The folder of `runs/`, `uploads/` and `cache/`: GANLAB_HOME; else, in a Space, its volume if
+    that can be written; else the working directory."""
     named = os.environ.get("GANLAB_HOME")
     if not named and "SPACE_ID" in os.environ and os.access(VOLUME_OF_A_SPACE, os.W_OK | os.X_OK):
         return VOLUME_OF_A_SPACE
@@ -36,6 +36,10 @@ def make_home() -> Path:
 
 def runs_dir() -> Path:
     return home() / "runs"
+
+
+def uploads_dir() -> Path:
+    return home() / "uploads"
 
 
 def cache_dir() -> Path:

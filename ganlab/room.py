@@ -25,6 +25,11 @@ def size_of(folder: Path) -> int:
     return total
 
 
+def is_nearly_full(folder: Path) -> bool:
+    """Whether there is no room on a folder's disk for anything new."""
+    return shutil.disk_usage(folder).free < SPARE_BYTES
+
+
 def need_room(home: Path, caps: Caps, size: int = 0) -> None:
     """Raises ValueError if something new, of so many bytes at least, does not fit under `home`:
     visitors' runs and uploads take all that they may, or the disk is nearly full."""

@@ -124,8 +124,8 @@ class Run:
     def being_made(
         cls, config: TrainConfig, *, runs: Path | None = None, path: Path | None = None
     ) -> Iterator[tuple["Run", str]]:
-        """The same, hidden beside its place while what else belongs to it is written: a run is there
-        as a whole or not at all.
+        """The same, hidden beside its place while what else belongs to it is written: a run is
+        there as a whole or not at all.
 
         Raises:
             DiskRefused: the disk is full or may not be written.

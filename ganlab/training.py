@@ -236,6 +236,7 @@ def train(
             agreeing.took(now - stepped - usual)
         else:
             usual = min(usual, now - stepped)
+        is_slow = state.step >= first_step + 2 and usual > SLOW_STEP_SECONDS
 
         if measure:
             bad = [name for name, value in metrics.items() if not _finite(value)]
@@ -268,7 +269,7 @@ def train(
             ended_early = schedule is not None and bool(transfer.loses_variety(looks))
         elif saving.is_due(state.seconds):
             save()
-        elif now - stepped > SLOW_STEP_SECONDS and saving_slow.is_due(state.seconds):
+        elif is_slow and saving_slow.is_due(state.seconds):
             save()
             saving_slow.took(time.perf_counter() - paused)
         speed_from += time.perf_counter() - paused  # nor is that

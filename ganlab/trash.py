@@ -40,11 +40,11 @@ def take_back(run: Run) -> Run:
     return Run(place)
 
 
-def purge(runs: Path) -> None:
-    """Destroys what was deleted long enough ago."""
+def purge(runs: Path, *, at_once: bool = False) -> None:
+    """Destroys what was deleted long enough ago, or all of it, where there is no room."""
     for path in (runs / FOLDER).glob("*"):
         try:
-            if time.time() - path.stat().st_mtime > TRASH_SECONDS:
+            if at_once or time.time() - path.stat().st_mtime > TRASH_SECONDS:
                 (path / "status.json").unlink(missing_ok=True)  # half of a run is none
                 shutil.rmtree(path, ignore_errors=True)
         except FileNotFoundError:  # brought back, or destroyed by another server

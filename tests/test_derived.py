@@ -114,7 +114,7 @@ def test_a_run_that_cannot_be_written_is_removed(tmp_path: Path, monkeypatch) ->
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Run, "save_grid", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="disk is full"):
         make(tmp_path)
     assert list((tmp_path / "runs").iterdir()) == []
 

@@ -128,6 +128,7 @@ def test_a_finished_run_leaves_everything_in_its_folder(jobs, short, tmp_path):
     assert {file.name for file in run.snapshot().iterdir()} == {
         "generator.safetensors",
         "training.safetensors",
+        "sums.json",
     }
     assert run.about["data"]["tasks"] == {"discs": 8, "squares": 8}
     assert view.tasks == ("discs", "squares")

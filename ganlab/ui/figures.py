@@ -160,6 +160,8 @@ def _sentence(view: JobView, is_owner: bool) -> str:
     if view.state == "running":
         if not view.grid_steps and not view.lap:
             return view.message or "Reading the pictures"
+        if view.message:
+            return view.message
         return "" if is_owner else "You are watching; the browser that started it can stop it."
     if view.state == "stopping":
         return "Saving a snapshot."

@@ -5,6 +5,8 @@ import shutil
 import time
 from pathlib import Path
 
+from ganlab.files import told_if_refused
+
 PREFIX, KEPT_SECONDS = "scratch", 600
 
 
@@ -15,7 +17,8 @@ def scratch_folder(folder: Path) -> Path:
         if time.time() - old.stat().st_mtime > KEPT_SECONDS:
             shutil.rmtree(old, ignore_errors=True)
     made = folder / f"{PREFIX}-{secrets.token_hex(8)}"
-    made.mkdir(parents=True)
+    with told_if_refused():
+        made.mkdir(parents=True)
     return made
 
 

@@ -26,7 +26,7 @@ from ganlab.data.catalog import CATALOG
 from ganlab.data.dataset import Dataset
 from ganlab.data.report import KEPT, LEFT_OUT, MENDED, Entry, Report, advice_on, load_report
 from ganlab.files import read_json, write_json
-from ganlab.paths import home
+from ganlab.paths import home, uploads_dir
 from ganlab.room import need_room
 from ganlab.ui import figures
 
@@ -149,10 +149,6 @@ def _jpeg(picture: Any) -> bytes:
 
 
 # Where uploads lie ---------------------------------------------------------------------------
-
-
-def uploads_dir() -> Path:
-    return home() / "uploads"
 
 
 def folder_of(upload_id: Any) -> Path | None:

@@ -5,7 +5,6 @@ nothing changed, and then nothing is sent. The id of the watched run lives in th
 tokens in the browser, so that a reload, a link and a restarted server all find the run again.
 """
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from ganlab.ui.history import (
     open_download,
 )
 from ganlab.ui.picker import model_choices
+from ganlab.ui.scratch import scratch_folder
 from ganlab.ui.train_form import Form, read_form, show_config
 from ganlab.ui.transfer_form import TransferForm, read_source, read_transfer, show_transfer
 from ganlab.ui.upload import EXAMPLE, named_pictures
@@ -210,9 +210,7 @@ def wire(lab: Lab, exports: Path) -> None:
     def prepare_download(run_id: str, store: Any) -> Any:
         try:
             run = jobs.own(run_id, token_of(store, run_id))
-            folder = exports / run.id
-            shutil.rmtree(folder, ignore_errors=True)
-            return gr.DownloadButton(value=str(export(run, folder)))
+            return gr.DownloadButton(value=str(export(run, scratch_folder(exports))))
         except ValueError as error:
             raise refusal("Cannot download", error) from None
 
