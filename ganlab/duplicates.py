@@ -2,13 +2,12 @@
 
 import os
 import shutil
-import tempfile
 import time
 from pathlib import Path
 
 from ganlab import kinship
 from ganlab.files import read_json, write_json
-from ganlab.runs import UNDER_WAY, IllegalMove, Run, new_id, new_owner
+from ganlab.runs import UNDER_WAY, IllegalMove, Run, hidden_beside, new_id, new_owner
 from ganlab.transfer_config import is_race
 
 CHANGED = "this run has changed while it was copied: try again"
@@ -50,8 +49,8 @@ def _copy_of_newest(run: Run, runs: Path, kin: list[str]) -> tuple[Run, str]:
 def _copy_of_ended(run: Run, runs: Path, kin: list[str]) -> tuple[Run, str]:
     before, target = run.status, runs / new_id()
     # Hidden beside its place, so that a run is there as a whole or not at all.
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=runs) as scratch:
-        folder = Path(scratch) / "copy"
+    with hidden_beside(target) as scratch:
+        folder = scratch / "copy"
         try:
             shutil.copytree(run.path, folder, ignore=shutil.ignore_patterns(".*", "owner.json"))
             if run.status != before:

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import time
 import zipfile
 from collections.abc import Sequence
@@ -34,6 +33,7 @@ from ganlab.runs import (
     UNDER_WAY,
     Run,
     Status,
+    hidden_beside,
     new_id,
     new_owner,
 )
@@ -158,10 +158,9 @@ def open_run(
     target = path.resolve() if path is not None else runs / new_id()
     if target.exists() and any(target.iterdir()):
         raise ValueError(f"{path} is not empty: choose a new folder for the run")
-    target.parent.mkdir(parents=True, exist_ok=True)
     # Hidden beside its place, so that a run is there as a whole or not at all.
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-        unpacked = Path(scratch) / "its top"  # as messages call it
+    with hidden_beside(target) as scratch:
+        unpacked = scratch / "its top"  # as messages call it
         names = unpack(zip_path, unpacked, WANTED)
         try:
             folder = _vetted(unpacked, names, any_data=any_data)

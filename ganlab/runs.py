@@ -133,16 +133,19 @@ class Run:
         assert (runs is None) != (path is None)
         if path is not None and path.exists() and any(path.iterdir()):
             raise ValueError(f"{path} is not empty: choose a new folder for the run")
-        target = path or runs / new_id()
-        with _hidden_beside(target) as hidden:
-            run = cls(hidden)
+        target = Path(path or runs / new_id())
+        with hidden_beside(target) as hidden:
+            run = cls(hidden / target.name)
             token = run._begin(config)
             yield run, token
-        run.path, run.id = Path(target), Path(target).name
+            if target.exists():
+                target.rmdir()  # it is empty
+            os.rename(run.path, target)
+        run.path = target
 
     def _begin(self, config: TrainConfig) -> str:
         """Fills the folder of a new run; gives its owner's token."""
-        (self.path / "samples").mkdir()
+        (self.path / "samples").mkdir(parents=True)
         (self.path / "snapshots").mkdir()
         versions = {
             "ganlab": __version__,
@@ -453,22 +456,22 @@ class Run:
 
 
 @contextmanager
-def _hidden_beside(target: Path) -> Iterator[Path]:
-    """An empty folder that becomes `target` when all went well. While it is filled, it is held as a
-    run is that trains, which tells it from one that a killed process has left."""
-    place = target.resolve()
+def hidden_beside(place: Path) -> Iterator[Path]:
+    """An empty folder, hidden where a run is to be, for what becomes one; it is gone at the end.
+    Meanwhile it is held as a run is that trains, which tells it from what a killed process left.
+
+    Raises:
+        DiskRefused: the disk is full or may not be written.
+    """
+    place = place.resolve()
     hidden = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
     with told_if_refused():
         hidden.mkdir(parents=True)
         try:
             with Run(hidden).held():
                 yield hidden
-            if place.exists():
-                place.rmdir()  # it is empty
-            os.rename(hidden, place)
-        except BaseException:
+        finally:
             shutil.rmtree(hidden, ignore_errors=True)
-            raise
 
 
 def _rounded(value: Any) -> Any:

@@ -52,9 +52,12 @@ def _seen(file: Path) -> tuple[int, int]:
 def _need_intact(folder: Path, seen: tuple) -> None:
     names = {name for name, _ in seen}
     if FILE in names:
-        for name, expected in _sums_in(folder).items():
-            if name in names and _sum_of(folder / name) != expected:
+        sums = _sums_in(folder)
+        for name in sorted(names - {FILE}):
+            if name in sums and _sum_of(folder / name) != sums[name]:
                 raise Damaged(f"{name} has changed on the disk")
+            if name not in sums and name.endswith(".safetensors"):
+                raise Damaged(f"{FILE} does not know {name}")
     else:
         for name in sorted(names):
             if name.endswith(".safetensors"):

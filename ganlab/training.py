@@ -274,15 +274,16 @@ def train(
             saving_slow.took(time.perf_counter() - paused)
         speed_from += time.perf_counter() - paused  # nor is that
 
-    if state.step not in run.grid_steps():
-        draw_grid()
     looked = run.quality()
     is_new = not looked or looked[-1]["step"] != state.step
     is_long = state.seconds - before >= FIRST_LOOK_SECONDS
-    if progress >= 1 and is_new and is_long and gauge.is_possible:
-        look()
-    else:  # a visitor who stops a run wants it stopped now
+    judged = progress >= 1 and is_new and is_long and gauge.is_possible
+    if not judged:  # a visitor who stops a run wants it stopped now, a server that ends, saved
         save()
+    if state.step not in run.grid_steps():
+        draw_grid()
+    if judged:
+        look()
     return "finished" if progress >= 1 or ended_early else "stopped"
 
 

@@ -11,6 +11,7 @@ import torch
 
 from ganlab import device, favourites, sampling, vectors
 from ganlab.favourites import Favourite, merged, of_store, to_store
+from ganlab.files import write_atomically
 from ganlab.jobs import Jobs
 from ganlab.known import UnknownRun
 from ganlab.ui import downloads
@@ -214,10 +215,10 @@ def wire_favourites(
                     sampling.grid(pixels, min(COLUMNS, sampling.columns_of(len(pixels))))
                 )
                 content = favourites.to_png(mine, sheet)
+            path = scratch_file(exports, f"ganlab-favourites.{kind}")
+            write_atomically(path, content)
         except ValueError as error:
             raise refusal("Nothing to download", error) from None
-        path = scratch_file(exports, f"ganlab-favourites.{kind}")
-        path.write_bytes(content)
         return gr.DownloadButton(value=str(path))
 
     store = own.store

@@ -17,6 +17,7 @@ from ganlab.config import ModelConfig
 from ganlab.export import zip_shipped
 from ganlab.models import features
 from ganlab.ui import downloads, figures
+from ganlab.ui.visitor import refusal
 
 log = logging.getLogger(__name__)
 
@@ -124,8 +125,15 @@ def _build_item(item: Item, exports: Path, file: gr.DownloadButton) -> gr.HTML:
         download = gr.Button(f"Download {name}", size="md", elem_id=f"download-{name}")
         with gr.Accordion(f"Model card of {name}", open=False):
             gr.Markdown(card(item), latex_delimiters=[], elem_classes="gl-model-card")
+
+    def prepare() -> gr.DownloadButton:
+        try:
+            return gr.DownloadButton(value=str(zip_shipped(item.folder, exports)))
+        except ValueError as error:  # a full disk
+            raise refusal("Cannot download", error) from None
+
     download.click(
-        lambda: gr.DownloadButton(value=str(zip_shipped(item.folder, exports))),
+        prepare,
         None,
         file,
         show_progress="hidden",

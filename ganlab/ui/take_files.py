@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ganlab import checkpoints, device, onnx_model, sampling
 from ganlab.export import download_name, export, generator_bytes, slug, zip_shipped
+from ganlab.files import write_atomically
 from ganlab.jobs import Jobs
 from ganlab.opened import Opened
 from ganlab.ui import filming
@@ -104,7 +105,7 @@ def columns_of(n: int) -> int:
 
 
 def safetensors(opened: Opened, path: Path) -> Path:
-    path.write_bytes(generator_bytes(opened.generator, opened.config))
+    write_atomically(path, generator_bytes(opened.generator, opened.config))
     return path
 
 
@@ -128,5 +129,5 @@ def onnx(opened: Opened, path: Path, progress: Progress, *, halved: bool = False
             halved=halved,
             on_progress=lambda share, what: progress(share, desc=what),
         )
-    path.write_bytes(content)
+    write_atomically(path, content)
     return path

@@ -25,7 +25,7 @@ from ganlab.data import catalog, intake, staged
 from ganlab.data.catalog import CATALOG
 from ganlab.data.dataset import Dataset
 from ganlab.data.report import KEPT, LEFT_OUT, MENDED, Entry, Report, advice_on, load_report
-from ganlab.files import read_json, write_json
+from ganlab.files import read_json, told_if_refused, write_json
 from ganlab.paths import home, uploads_dir
 from ganlab.room import need_room
 from ganlab.ui import figures
@@ -250,11 +250,12 @@ def take_files(files: Any, progress: gr.Progress = PROGRESS) -> tuple[str, None]
     upload_id = secrets.token_urlsafe(12).replace("-", "_")
     folder = uploads_dir() / upload_id
     try:
-        intake.take_in(
-            paths,
-            folder,
-            on_progress=lambda share, text: progress(share, desc=text),
-        )
+        with told_if_refused():
+            intake.take_in(
+                paths,
+                folder,
+                on_progress=lambda share, text: progress(share, desc=text),
+            )
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)  # of half an upload, nobody has the id
         if not isinstance(error, ValueError):

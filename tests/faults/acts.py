@@ -1,10 +1,14 @@
 """What a visitor does, over HTTP as the page does it, and what is said in answer."""
 
 import json
+import re
+import time
+from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 from typing import Any
 
-from raw_http import Raw
+from raw_http import Raw, Refused
 
 UNDER_WAY = ("queued", "running", "stopping")
 # A small network that steps quickly.
@@ -20,8 +24,7 @@ class Visitor(Raw):
         self.ids = {c["props"].get("elem_id"): n for n, c in self.components.items()}
 
     def again(self) -> "Visitor":
-        """The same browser at a server that was started anew."""
-        self.close()
+        """Another page of the same browser, also of a server that was started anew."""
         back = type(self)(self.url)
         back.store = self.store
         return back
@@ -78,11 +81,36 @@ class Visitor(Raw):
         endpoint = self.find(button, "click")
         self.call(endpoint, [run_id, self.store])
 
+    def told(self, run_id: str) -> str:
+        """The sentence beside a run's state, as a page that has just opened it shows it."""
+        page = self.again()
+        try:
+            tick = next(
+                each
+                for each in page.endpoints.values()
+                if page.ids["state"] in each["outputs"] and each["targets"][0][1] == "tick"
+            )
+            answer = page.call(tick, [run_id, page.store, None, True])
+            html = answer[tick["outputs"].index(page.ids["state"])]
+            return unescape(re.search(r'gl-message">(.*?)</span>', html)[1])
+        finally:
+            page.close()
+
     def download(self, run_id: str) -> Path:
         """Prepares a run's zip; gives where the server has put it."""
         endpoint = self.find("download", "click")
-        (button,) = self.call(endpoint, [run_id])
+        (button,) = self.call(endpoint, [run_id, self.store])
         return Path(button["value"]["path"])
+
+    def rename(self, run_id: str, name: str) -> None:
+        endpoint = self.find("models", "submit")
+        asked = {"act": "rename", "name": run_id, "to": name}
+        self.call(endpoint, [self.store, None, None], asked)
+
+    def look_at(self, run_id: str) -> list[Any]:
+        """Opens a run in Browse, from its card among all models."""
+        endpoint = self.find("models", "click")
+        return self.call(endpoint, [self.store, None], {"name": run_id})
 
     def open_zip(self, file: Path) -> str:
         (named,) = self.upload(file)
@@ -92,3 +120,22 @@ class Visitor(Raw):
     def give(self, *files: Path) -> str:
         """Takes pictures in; gives the upload's id."""
         return self.call(self.find("pictures", "upload"), ["", self.upload(*files)])[0]
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+    """What a condition gives once it is true."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
+        time.sleep(0.02)
+    return found
+
+
+def refusal(act: Callable[..., Any], *values: Any, **named: Any) -> str:
+    """What the visitor is told instead."""
+    try:
+        act(*values, **named)
+    except Refused as error:
+        assert str(error), "the page says nothing but that there was an error"
+        return unescape(str(error))
+    raise AssertionError("nothing was refused")

@@ -1,4 +1,4 @@
-"""A server that is there again a second or two after it was killed."""
+"""A server that is there again some seconds after it was killed."""
 
 import json
 import os
@@ -10,17 +10,17 @@ from pathlib import Path
 
 from served import REPOSITORY, Server
 
+BOOT_SECONDS = 120
 
-class ForkedServer(Server):
-    """`app.main()` in processes of its own, one after another, forked from one that has imported
-    everything."""
 
-    def __init__(self, folder: Path, **settings: str):
-        super().__init__(folder, **settings)
+class Nursery(Server):
+    """A process that has imported everything and forks servers on its port, one at a time."""
+
+    def __init__(self, folder: Path):
+        super().__init__(folder)
         folder.mkdir(exist_ok=True, parents=True)
-        self.pid = 0
-        with open(folder / "nursery.log", "wb") as log:
-            self._nursery = subprocess.Popen(
+        with open(self.log, "wb") as log:
+            self._process = subprocess.Popen(
                 [sys.executable, str(Path(__file__).with_name("nursery.py"))],
                 cwd=REPOSITORY,
                 env=self.environment(),
@@ -29,30 +29,72 @@ class ForkedServer(Server):
                 stderr=log,
                 text=True,
             )
-        assert self._nursery.stdout.readline() == "ready\n", (folder / "nursery.log").read_text()
+        assert self._process.stdout.readline() == "ready\n", self.log.read_text()
+
+    def ask(self, **what: object) -> int:
+        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+class ForkedServer(Server):
+    """`app.main()` in processes of its own, one after another.
+
+    Args:
+        first: a script that each of them runs before: what is wrong with its machine.
+    """
+
+    def __init__(
+        self, nursery: Nursery, folder: Path, *, first: Path | None = None, **settings: str
+    ):
+        super().__init__(folder, **settings)
+        folder.mkdir(exist_ok=True, parents=True)
+        self.nursery, self.url, self.first = nursery, nursery.url, first
+        self.temporary = folder / "temporary"
+        self.pid = 0
 
     def start(self) -> None:
         began = time.monotonic()
-        self.pid = self._ask(environment=self.settings, log=str(self.log))
+        environment = {
+            "GANLAB_HOME": str(self.home),
+            "GRADIO_TEMP_DIR": str(self.temporary),
+            **self.settings,
+        }
+        first = str(self.first) if self.first else ""
+        self.pid = self.nursery.ask(environment=environment, log=str(self.log), first=first)
         while not self._answers():
-            if time.monotonic() - began > 60:
-                raise RuntimeError(f"the server did not start:\n{self.log.read_text()}")
+            if time.monotonic() - began > BOOT_SECONDS or not os.path.exists(f"/proc/{self.pid}"):
+                raise RuntimeError(f"the server did not start:\n{self.said()}")
             time.sleep(0.02)
         self.boot_seconds = time.monotonic() - began
 
     def kill(self) -> None:
-        if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
-            self._ask(wait=self.pid)
-            self.pid = 0
+        self.end(signal.SIGKILL)
 
-    def close(self) -> None:
-        self.kill()
-        self._nursery.stdin.close()
-        self._nursery.wait()
-        self._nursery.stdout.close()
+    def end(self, *signals: int) -> tuple[float, int]:
+        """Sends signals, half a second apart; gives how long the process took to end after the
+        first, and its exit code."""
+        if not self.pid:
+            return 0.0, 0
+        began = time.monotonic()
+        for number, each in enumerate(signals):
+            if number:
+                time.sleep(0.5)
+            os.kill(self.pid, each)
+        code = self.nursery.ask(wait=self.pid)
+        self.pid = 0
+        return time.monotonic() - began, code
 
-    def _ask(self, **what: object) -> int:
-        self._nursery.stdin.write(json.dumps(what) + "\n")
-        self._nursery.stdin.flush()
-        return int(self._nursery.stdout.readline())
+    def said(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def path_of(self, run_id: str) -> Path:
+        return self.home / "runs" / run_id
+
+    def status_of(self, run_id: str) -> dict:
+        return json.loads((self.path_of(run_id) / "status.json").read_text())

@@ -6,33 +6,41 @@ same `app.main()`, in a process of its own that can be killed like any other.
 
 import json
 import os
+import runpy
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import torch._dynamo  # which else every server imports when it first builds a network
+import torch.testing  # noqa: F401
+
 import app
 
 
-def become_server(environment: dict[str, str], log: str) -> None:
+def become_server(asked: dict) -> None:
     """Never comes back."""
     code = 1
     try:
-        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        out = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for new, old in ((nothing, 0), (out, 1), (out, 2)):
             os.dup2(new, old)
-        os.environ.update(environment)
+        os.environ.update(asked["environment"])
+        if asked["first"]:
+            runpy.run_path(asked["first"])
         app.main()
         code = 0
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
+        sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code)  # not as the interpreter ends: the pipes are the nursery's
+        os._exit(code)  # as app.py ends
 
 
 def main() -> None:
+    print("ready", flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
         if "wait" in asked:
@@ -41,9 +49,8 @@ def main() -> None:
         elif pid := os.fork():
             print(pid, flush=True)
         else:
-            become_server(asked["environment"], asked["log"])
+            become_server(asked)
 
 
 if __name__ == "__main__":
-    print("ready", flush=True)
     main()

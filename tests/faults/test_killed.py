@@ -1,0 +1,169 @@
+"""`kill -9` at random moments: of training, saving, uploading, exporting, starting a transfer, making
+a copy. Each time the server starts again and is as if it had been stopped.
+
+GANLAB_KILLS says how often (20 take some minutes), GANLAB_KILL_SEED repeats what was seen.
+"""
+
+import json
+import os
+import random
+import secrets
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import drawn
+from PIL import Image
+
+from faults.acts import UNDER_WAY, Visitor, wait_for
+from faults.forked import ForkedServer
+from ganlab.files import SCRATCH, read_json
+from ganlab.runs import Run
+from ganlab.sums import need_intact
+
+KILLS = int(os.environ.get("GANLAB_KILLS", "6"))
+SEED = int(os.environ.get("GANLAB_KILL_SEED", secrets.randbelow(1_000_000)))
+MOST_LOST = 20.0  # seconds of training
+LARGER = {"set-width": 48, "set-batch_size": 4}  # so that a snapshot takes a while to write
+
+
+def quietly(act: Callable[[], object]) -> threading.Thread:
+    """In the background; the server will not live to answer."""
+
+    def work() -> None:
+        try:
+            act()
+        except Exception as error:
+            print("broken off:", type(error).__name__)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+class Story:
+    """A server that is killed again and again, and one visitor with a long training."""
+
+    def __init__(self, server: ForkedServer, visitor: Visitor, folder: Path):
+        self.server, self.visitor, self.folder = server, visitor, folder
+        self.random = random.Random(SEED)
+        self.learning = visitor.start(600, **LARGER)
+        self.while_saving, self.lost = 0, 0.0
+        self.wait_until_it_learns(0)
+        self.zip = folder / "pictures.zip"
+        rng = np.random.default_rng(SEED)
+        with zipfile.ZipFile(self.zip, "w") as archive:
+            for number in range(60):
+                picture = folder / "one.png"
+                drawn("discs", 96, rng).save(picture)
+                archive.write(picture, f"discs/{number}.png")
+
+    @property
+    def run(self) -> Run:
+        return Run(self.server.path_of(self.learning))
+
+    def wait_until_it_learns(self, after: int) -> None:
+        wait_for(lambda: (self.server.curve_of(self.learning) or [0])[-1] > after, "it learns")
+
+    # What is under way when the server is killed.
+
+    def training(self) -> None:
+        time.sleep(self.random.uniform(0.1, 2.0))
+
+    def saving(self) -> None:
+        """A stop saves at once; the kill falls within the writing of the snapshot."""
+        quietly(lambda: self.visitor.act("stop", self.learning))
+        end = time.monotonic() + 20
+        while not self._half_snapshots() and time.monotonic() < end:
+            time.sleep(0.001)
+        time.sleep(self.random.uniform(0, 0.02))
+
+    def _half_snapshots(self) -> list[Path]:
+        return [*(self.run.path / "snapshots").glob(".[0-9]*")]
+
+    def uploading(self) -> None:
+        quietly(lambda: self.visitor.give(self.zip))
+        time.sleep(self.random.uniform(0.05, 1.0))
+
+    def exporting(self) -> None:
+        quietly(lambda: self.visitor.download(self.learning))
+        time.sleep(self.random.uniform(0.02, 0.5))
+
+    def transferring(self) -> None:
+        quietly(lambda: self.visitor.start_transfer("example:robots"))
+        time.sleep(self.random.uniform(0.05, 1.0))
+
+    def copying(self) -> None:
+        asked = {"act": "duplicate", "name": "avatars64", "to": ""}
+        endpoint = self.visitor.find("models", "submit")
+        quietly(lambda: self.visitor.call(endpoint, [self.visitor.store, None, None], asked))
+        time.sleep(self.random.uniform(0.05, 1.0))
+
+    # The kill, and what is there after it.
+
+    def kill(self, act: Callable[[], None]) -> None:
+        act()
+        self.server.kill()
+        self.while_saving += bool(self._half_snapshots())
+
+    def start_again(self) -> None:
+        lines = self.run.metrics()
+        self.server.start()
+        self.visitor = self.visitor.again()
+        self.check_files()
+        saved = max(self.run.snapshot_steps(), default=0)
+        until = max((line["seconds"] for line in lines if line["step"] <= saved), default=0.0)
+        lost = max((line["seconds"] for line in lines), default=0.0) - until
+        assert lost <= MOST_LOST
+        self.lost = max(self.lost, lost)
+        assert self.run.status.state not in UNDER_WAY
+        self.visitor.act("resume", self.learning)
+        self.wait_until_it_learns(saved)
+        steps = self.server.curve_of(self.learning)
+        assert steps == sorted(set(steps))
+        assert self.run.status.state == "running"
+
+    def check_files(self) -> None:
+        """Everything is readable or absent, and nothing is half."""
+        home = self.server.home
+        assert [path for path in home.rglob("*") if SCRATCH.fullmatch(path.name)] == []
+        assert {path.name for path in (home / "runs").glob(".*")} <= {".server.lock", ".trash"}
+        assert len([*self.server.temporary.iterdir()]) == 1  # of the process that lives
+        for upload in (home / "uploads").glob("*"):
+            assert read_json(upload / "report.json")["entries"]
+        for path in home.rglob("*"):
+            if path.suffix == ".json":
+                json.loads(path.read_text())
+            elif path.suffix in (".jpg", ".png"):
+                with Image.open(path) as picture:
+                    picture.load()
+        for folder in (home / "runs").glob("[!.]*"):
+            run = Run(folder)
+            assert run.status.state not in UNDER_WAY
+            assert run.config
+            for step in run.snapshot_steps():
+                need_intact(run.path / "snapshots" / f"{step:06d}", afresh=True)
+
+
+@pytest.mark.timeout(150 + 40 * KILLS)
+def test_a_server_that_is_killed_at_any_moment_loses_next_to_nothing(server, visitor, tmp_path):
+    print(f"GANLAB_KILLS={KILLS} GANLAB_KILL_SEED={SEED}")
+    story = Story(server, visitor, tmp_path)
+    acts = [
+        story.training, story.saving, story.uploading, story.exporting, story.transferring,
+        story.copying,
+    ]  # fmt: skip
+    began = time.monotonic()
+    for number in range(KILLS):
+        act = acts[number % len(acts)]
+        story.kill(act)
+        story.start_again()
+        print(f"{time.monotonic() - began:5.1f} s: killed while {act.__name__}")
+    print(
+        f"{story.while_saving} kills while a snapshot was written; {story.lost:.1f} s lost at most"
+    )
+    assert story.while_saving >= KILLS // len(acts)
