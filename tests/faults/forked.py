@@ -10,6 +10,8 @@ from pathlib import Path
 
 from served import REPOSITORY, Server
 
+from ganlab.runs import Run
+
 BOOT_SECONDS = 120
 
 
@@ -95,6 +97,10 @@ class ForkedServer(Server):
 
     def path_of(self, run_id: str) -> Path:
         return self.home / "runs" / run_id
+
+    def curve_of(self, run_id: str) -> list[int]:
+        """The steps that were logged, if any were."""
+        return [line["step"] for line in Run(self.path_of(run_id)).metrics()]
 
     def status_of(self, run_id: str) -> dict:
         return json.loads((self.path_of(run_id) / "status.json").read_text())

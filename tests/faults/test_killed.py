@@ -1,5 +1,5 @@
-"""`kill -9` at random moments: of training, saving, uploading, exporting, starting a transfer, making
-a copy. Each time the server starts again and is as if it had been stopped.
+"""`kill -9` at random moments: of training, saving, uploading, exporting, starting a transfer,
+making a copy. Each time the server starts again and is as if it had been stopped.
 
 GANLAB_KILLS says how often (20 take some minutes), GANLAB_KILL_SEED repeats what was seen.
 """
@@ -163,7 +163,6 @@ def test_a_server_that_is_killed_at_any_moment_loses_next_to_nothing(server, vis
         story.kill(act)
         story.start_again()
         print(f"{time.monotonic() - began:5.1f} s: killed while {act.__name__}")
-    print(
-        f"{story.while_saving} kills while a snapshot was written; {story.lost:.1f} s lost at most"
-    )
+    print(f"{story.while_saving} kills while a snapshot was written")
+    print(f"{story.lost:.1f} s of training lost at most")
     assert story.while_saving >= KILLS // len(acts)
