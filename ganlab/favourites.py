@@ -22,6 +22,7 @@ MOST = 200
 LONGEST_NAME, LONGEST_HEAD = 200, 300  # characters
 LARGEST_LATENT = 4096  # numbers
 LARGEST_FILE = 20_000_000  # bytes
+MOST_PARTS = 100_000  # of a JSON text: four for each favourite, and commas in names
 MOST_PIXELS = 10_000_000  # of a sheet
 TEXT = "ganlab"  # the key in a PNG
 
@@ -111,17 +112,21 @@ def from_file(path: Path) -> list[Favourite]:
         raise ValueError(f"{path.name} is larger than any list of favourites")
     content = path.read_bytes()
     text = _text_of_png(path) if content.startswith(b"\x89PNG") else content
+    comma = b"," if isinstance(text, bytes) else ","
+    no_list = ValueError(
+        f"{path.name} holds no favourites: give a JSON or PNG file that was downloaded here"
+    )
+    if text.count(comma) > MOST_PARTS:  # they would fill the memory
+        raise no_list
     try:
         found = json.loads(text)
-        if found["format"] != FORMAT:
-            raise KeyError
-        listed = found["favourites"]
-        if not isinstance(listed, list) or len(listed) > MOST:
-            raise ValueError(f"{path.name} holds more than {MOST} favourites, or none")
-    except (KeyError, TypeError, RecursionError, UnicodeDecodeError, json.JSONDecodeError):
-        raise ValueError(
-            f"{path.name} holds no favourites: give a JSON or PNG file that was downloaded here"
-        ) from None
+        known, listed = found["format"] == FORMAT, found["favourites"]
+    except (KeyError, TypeError, RecursionError, ValueError):  # of numbers without an end, too
+        raise no_list from None
+    if not known:
+        raise no_list
+    if not isinstance(listed, list) or len(listed) > MOST:
+        raise ValueError(f"{path.name} holds more than {MOST} favourites, or none")
     try:
         return [Favourite.from_dict(each) for each in listed]
     except ValueError as error:

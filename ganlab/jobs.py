@@ -17,7 +17,7 @@ from ganlab.caps import Caps
 from ganlab.config import TrainConfig
 from ganlab.contest import LapBegan, LapEnded, LapEvent
 from ganlab.data.dataset import Dataset
-from ganlab.files import DiskRefused
+from ganlab.files import DiskRefused, told_if_refused
 from ganlab.health import diagnose
 from ganlab.known import UNREADABLE, Job
 from ganlab.models import features
@@ -121,8 +121,9 @@ class Jobs(OwnedRuns):
                 raise IllegalMove("this run is still ending: try again in a second")
             if job.run.is_derived:
                 raise IllegalMove(TRAINS_NO_MORE)
-            if job not in self._waiting and job.run.status.state in UNDER_WAY:
-                self._mark_if_broken_off(job.run)  # its end could not be written, or another's
+            if job not in self._waiting and self._is_broken_off(job.run.status.state):
+                with told_if_refused(), job.run.held():  # its end could not be written
+                    job.run.move("interrupted")
             self._refuse_if_full(visitor)
             if job.run.status.state == "finished":
                 if is_race(job.view.config):

@@ -88,12 +88,16 @@ class KnownRuns:
         """Of a run that is under way but that no process holds."""
         try:
             with run.held():
-                if run.status.state in ("running", "stopping") or self._folder_lock.is_locked:
+                if self._is_broken_off(run.status.state):
                     run.move("interrupted", "The server stopped while this run was under way.")
         except (RunIsHeld, IllegalMove):
             log.info("run %s is trained by another process", run.id)
         except OSError as error:
             log.warning("run %s cannot be marked as interrupted: %s", run.id, error)
+
+    def _is_broken_off(self, state: str) -> bool:
+        """Whether a run that no process holds has been. Another server's queue may hold one too."""
+        return state in ("running", "stopping") or (state == "queued" and self.is_alone)
 
     def view(self, run_id: str) -> JobView:
         """The latest view of a run. Costs microseconds once the run is known."""

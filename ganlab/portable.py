@@ -206,7 +206,8 @@ def _vetted(scratch: Path, names: Sequence[str], *, any_data: bool) -> Path:
         manifest = folder / "data" / "manifest.json"
         need(manifest.exists(), "data/manifest.json is missing")
         listed = vetting.parse(manifest.read_bytes(), "data/manifest.json")
-        vetting.manifest(listed, model, set(names))
+        most = None if any_data else vetting.MAX_STRANGERS_PICTURES
+        vetting.manifest(listed, model, set(names), most)
         read_saved(folder / "data")
     if (folder / "source").exists():
         vetting_weights.source(folder / "source")
@@ -248,6 +249,7 @@ def _vet_transfer(run: Run, config: TransferConfig, model: ModelConfig) -> None:
     """That a transfer's pictures and source are there, and lead to the network that it trains."""
     for name in ("data", "source"):
         need((run.path / name).is_dir(), f"a transfer needs the folder {name}, which is missing")
+    need(config.tasks == model.tasks, "its settings have other tasks than its model")
     need(len(config.heads) == len(config.tasks), "it has not one head for each task")
     need(not config.laps, "it is a race, which cannot be taken along: take its laps")
     schedule = transfer.schedule_of(run)

@@ -25,6 +25,8 @@ MAX_TASKS = 200
 MAX_ANCESTORS = 1000
 MAX_STEP = 10**12
 MAX_TEXT = 2000
+MAX_PARTS = 1_000_000  # of a JSON text, a few for each of `zips.MAX_MEMBERS`
+MAX_STRANGERS_PICTURES = 5_000  # as many as an upload may have
 MAX_GRID_SIDE = 65_000
 MAX_GRID_PIXELS = 50_000_000
 MAX_PIXELS_OF_GRIDS = 1_000_000_000  # all are decoded once, which takes a second for 100 million
@@ -73,7 +75,10 @@ def _finite(digits: str) -> float:
 
 
 def parse(content: str | bytes, name: str) -> dict[str, Any]:
-    """A JSON object without NaN, infinities and halves of letters."""
+    """A JSON object without NaN, infinities and halves of letters. What it holds takes up to thirty
+    times its length in memory, so it is counted first."""
+    comma = "," if isinstance(content, str) else b","
+    need(content.count(comma) <= MAX_PARTS, f"{name} holds more entries than can be taken")
     try:
         values = json.loads(content, parse_constant=_finite, parse_float=_finite)
         json.dumps(values, ensure_ascii=False).encode()
@@ -280,11 +285,15 @@ def grids(paths: Iterable[Path]) -> None:
         left -= _picture(path, "JPEG", MAX_GRID_SIDE, min(left, MAX_GRID_PIXELS), decode=True)
 
 
-def manifest(values: dict[str, Any], model: ModelConfig, unpacked: Collection[str]) -> None:
+def manifest(
+    values: dict[str, Any], model: ModelConfig, unpacked: Collection[str], most: int | None
+) -> None:
     """That the list of a run's own pictures names each file that came with it once: one that is
     read a million times fills the memory."""
     listed = values.get("pictures")
     need(isinstance(listed, list), "data/manifest.json lists no pictures")
+    if most is not None:  # all are in memory while it trains
+        need(len(listed) <= most, f"it has more than {most:,} pictures of its own")
     files = [each.get("file") if isinstance(each, dict) else None for each in listed]
     known = all(isinstance(file, str) and f"run/data/{file}" in unpacked for file in files)
     need(known and len(set(files)) == len(files), "data/manifest.json and the pictures differ")

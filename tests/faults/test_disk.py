@@ -45,12 +45,11 @@ def server(nursery: Nursery, tmp_path: Path) -> Iterator[ForkedServer]:
 def full(disk: Path) -> Iterator[None]:
     """Not a byte more fits."""
     filler = disk / "filler"
-    with open(filler, "wb") as file:
+    with open(filler, "wb", buffering=0) as file:
         block = bytes(1 << 20)
         while block:
             try:
                 file.write(block)
-                file.flush()
             except OSError as error:
                 assert error.errno == errno.ENOSPC
                 block = block[: len(block) // 2]

@@ -1,0 +1,110 @@
+"""What can go wrong with a training: too little memory, a mad clock, numbers that explode, pictures
+that cannot be read. The visitor is told, the server lives on, the next run has its turn."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from faults.acts import UNDER_WAY, Visitor, wait_for
+from faults.forked import ForkedServer
+
+SHORT = {"unit": "steps"}
+
+
+def ended(server: ForkedServer, run_id: str, seconds: float = 120) -> str:
+    """The state in which it ends."""
+    state = lambda: server.status_of(run_id)["state"]  # noqa: E731
+    wait_for(lambda: state() not in UNDER_WAY, "the run ends", seconds)
+    return state()
+
+
+def the_next_has_its_turn(server: ForkedServer, visitor: Visitor) -> None:
+    assert ended(server, visitor.start(5, **SHORT)) == "finished"
+
+
+def test_a_training_that_explodes_says_what_to_do(server, visitor):
+    settings = {
+        "set-learning_rate": 1.0, "set-beta1": 0.999, "set-beta2": 0.0, "set-r1": 1000.0,
+        "set-r2": 1000.0, "set-loss": "wasserstein", "set-penalty_every": 1,
+    }  # fmt: skip
+    run_id = visitor.start(**settings)
+    assert ended(server, run_id) == "failed"
+    assert visitor.told(run_id).startswith("The training exploded: ")
+    the_next_has_its_turn(server, visitor)
+
+
+def test_an_exception_in_the_worker_is_said_and_the_server_lives_on(server, visitor):
+    busy = visitor.start()
+    spoilt = visitor.start_transfer("example:robots")
+    gone = visitor.start_transfer("example:robots")
+    picture = next(server.path_of(spoilt).glob("data/*/*.png"))
+    picture.write_bytes(picture.read_bytes()[:50])
+    shutil.rmtree(server.path_of(gone))  # while it waits
+    visitor.act("stop", busy)
+    assert ended(server, spoilt) == "failed"
+    assert picture.name in visitor.told(spoilt)
+    the_next_has_its_turn(server, visitor)
+
+
+LITTLE_MEMORY = """
+import resource
+from pathlib import Path
+
+status = Path("/proc/self/status").read_text()
+now = 1024 * int(next(line for line in status.splitlines() if line.startswith("VmData")).split()[1])
+most = now + {more}
+resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+"""
+
+
+def test_too_little_memory_is_said_and_the_server_lives_on(server, tmp_path):
+    server.first = tmp_path / "little_memory.py"
+    server.first.write_text(LITTLE_MEMORY.format(more=1_600_000_000))
+    server.start()
+    visitor = Visitor(server.url)
+    run_id = visitor.start(**{"set-width": 128, "set-batch_size": 512, "set-full_size_width": 64})
+    assert ended(server, run_id) == "failed"
+    told = visitor.told(run_id)
+    assert told == "The machine ran out of memory. Choose a smaller width or batch size."
+    the_next_has_its_turn(server, visitor)
+    visitor.close()
+
+
+MAD_CLOCK = """
+import time
+from pathlib import Path
+
+true = time.time
+time.time = lambda: true() + float(Path({file!r}).read_text() or 0)
+time.time_ns = lambda: int(time.time() * 1e9)
+"""
+
+
+@pytest.mark.parametrize("hours", [26, -26])
+def test_a_clock_that_jumps_disturbs_no_training(server, tmp_path: Path, hours: int):
+    offset = tmp_path / "offset"
+    offset.write_text("0")
+    server.first = tmp_path / "mad_clock.py"
+    server.first.write_text(MAD_CLOCK.format(file=str(offset)))
+    server.settings["GANLAB_RUN_HOURS"] = "24"
+    server.start()
+    visitor = Visitor(server.url)
+    run_id = visitor.start()
+    wait_for(lambda: server.curve_of(run_id), "it learns")
+    offset.write_text(str(hours * 3600))
+    before = server.curve_of(run_id)[-1]
+    wait_for(lambda: server.curve_of(run_id)[-1] > before, "it learns on")
+    seconds = server.status_of(run_id)["seconds"]
+    assert 0 <= seconds < 600
+    visitor.act("stop", run_id)
+    assert ended(server, run_id) == "stopped"
+    assert visitor.download(run_id).exists()
+    visitor.act("resume", run_id)
+    wait_for(lambda: server.curve_of(run_id)[-1] > before, "it goes on")
+    offset.write_text("0")
+    visitor.act("stop", run_id)
+    ended(server, run_id)
+    the_next_has_its_turn(server, visitor)
+    assert server.path_of(run_id).exists()
+    visitor.close()
