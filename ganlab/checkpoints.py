@@ -38,6 +38,12 @@ class MissingPart(CheckpointError):
     """A file that a checkpoint lacks, perhaps because its run has just replaced it."""
 
 
+def brief(error: BaseException) -> str:
+    """What an error says, in a length that can be shown: PyTorch's may list a million names, which
+    a stranger has chosen."""
+    return " ".join(str(error)[:1000].split())[:300]
+
+
 def state_bytes(module: nn.Module) -> bytes:
     """A module's parameters and buffers. Contiguous copies, so that memory formats do not leak."""
     return tensors_to_bytes({k: v.detach().contiguous() for k, v in module.state_dict().items()})
@@ -148,6 +154,7 @@ def restore_generator(config: ModelConfig, source: Path) -> nn.Module:
     try:
         generator.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
-        raise CheckpointError(f"{source.name}: weights and model.json differ: {error}") from None
+        differ = f"{source.name}: weights and model.json differ: {brief(error)}"
+        raise CheckpointError(differ) from None
     generator.to(torch.float32, memory_format=torch.channels_last)
     return generator.eval().requires_grad_(False)

@@ -150,7 +150,7 @@ def _check(source: Source) -> None:
         network.load_state_dict(source.generator, strict=True, assign=True)
     except RuntimeError as error:
         raise checkpoints.CheckpointError(
-            f"{source.name}: weights and model.json differ: {error}"
+            f"{source.name}: weights and model.json differ: {checkpoints.brief(error)}"
         ) from None
 
 

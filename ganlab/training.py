@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ganlab import agreement, device, sampling, transfer
 from ganlab.agreement import Agreement
-from ganlab.checkpoints import state_bytes
+from ganlab.checkpoints import brief, state_bytes
 from ganlab.config import ModelConfig, TrainConfig
 from ganlab.courtesy import Courtesy
 from ganlab.data.dataset import Dataset
@@ -300,7 +300,7 @@ def _take_up(run: Run, state: State) -> None:
             training = (folder / "training.safetensors").read_bytes()
             unpack(state, training, (folder / "generator.safetensors").read_bytes())
         except (SafetensorError, RuntimeError, LookupError, ValueError) as error:
-            run.put_aside(folder, str(error))  # of an older version, without checksums
+            run.put_aside(folder, brief(error))  # of an older version, without checksums
             continue
         if int(folder.name) < newest:
             run.note(

@@ -9,7 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ganlab.checkpoints import CheckpointError, read_model_json, read_tensors, restore_generator
+from ganlab.checkpoints import (
+    CheckpointError,
+    brief,
+    read_model_json,
+    read_tensors,
+    restore_generator,
+)
 from ganlab.config import ModelConfig, TrainConfig
 from ganlab.device import Plan
 from ganlab.models import build_discriminator, build_generator
@@ -59,7 +65,7 @@ def training(config: TrainConfig, model: ModelConfig, folder: Path) -> None:
         parts = (folder / name for name in ("training.safetensors", "generator.safetensors"))
         unpack(state, *(part.read_bytes() for part in parts))
     except (RuntimeError, ValueError, LookupError, TypeError) as error:
-        raise CheckpointError(f"{where} cannot be taken up: {error}") from None
+        raise CheckpointError(f"{where} cannot be taken up: {brief(error)}") from None
 
 
 def _vet_optimiser(
