@@ -129,7 +129,11 @@ class OwnedRuns(KnownRuns):
         never, or it is under way."""
         with self._changed:
             job = self._job(run_id)
+        try:
             return None if job.view.is_under_way else self._expiry.until(job.run)
+        except OSError as error:  # its folder has vanished
+            log.warning("nobody knows how long run %s is kept: %s", run_id, error)
+            return None
 
     def tidy(self) -> None:
         """Removes the ended runs whose time is over, destroys what was deleted an hour ago, and

@@ -59,8 +59,15 @@ def model_title(jobs: Jobs, name: str) -> str:
 
 def when_begun(run: Run) -> str:
     """The minute that tells a run from others of its name."""
-    opened = run.about.get("imported", {}).get("opened")  # from a zip, when it may stand beside
-    at = datetime.fromtimestamp(opened or run.about["created"]).strftime("%b %d, %H:%M")
+    try:
+        about = run.about
+    except (
+        OSError,
+        ValueError,
+    ):  # its folder was damaged since: the others are listed all the same
+        return "unreadable"
+    opened = about.get("imported", {}).get("opened")  # from a zip, when it may stand beside
+    at = datetime.fromtimestamp(opened or about["created"]).strftime("%b %d, %H:%M")
     return f"opened {at}" if opened else at
 
 

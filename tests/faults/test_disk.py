@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
+import numpy as np
 import pytest
 from conftest import drawn, make_known
 
@@ -104,8 +106,9 @@ def test_a_full_disk_is_said_to_everybody_and_everything_goes_on_with_room(
     server, visitor, tmp_path
 ):
     run_id = begun(server, visitor)
-    picture = tmp_path / "pictures.png"
-    drawn("discs", 32, __import__("numpy").random.default_rng(0)).save(picture)
+    picture = tmp_path / "picture.png"
+    drawn("discs", 32, np.random.default_rng(0)).save(picture)
+    sent = visitor.upload(picture)
     with full(server.home.parent):
         says_so = lambda: FULL in visitor.told(run_id)  # noqa: E731
         wait_for(says_so, "the run says that the disk is full", 60)
@@ -115,6 +118,9 @@ def test_a_full_disk_is_said_to_everybody_and_everything_goes_on_with_room(
         assert FULL in refusal(visitor.rename, run_id, "another")
         assert FULL in refusal(visitor.download, run_id)
         assert FULL in refusal(visitor.press, "favourites-json")
+        assert FULL in visitor.call(visitor.find("pictures", "upload"), ["", sent])[2]
+        with pytest.raises(httpx.HTTPStatusError):  # gradio has no words for it
+            visitor.upload(picture)
         assert FULL in refusal(visitor.press, "download-avatars64")
         assert visitor.http.get("/config").status_code == 200
     goes_on(server, visitor, run_id)
