@@ -38,6 +38,7 @@ from ganlab.runs import (
     new_owner,
 )
 from ganlab.source import Source, read_source
+from ganlab.sums import write_sums
 from ganlab.transfer_config import TransferConfig
 from ganlab.vetting import need
 from ganlab.zips import unpack
@@ -236,6 +237,8 @@ def _vetted(scratch: Path, names: Sequence[str], *, any_data: bool) -> Path:
         if (run.snapshot(step) / "discriminator.safetensors").exists():
             need(run.is_derived, "it has a discriminator where a training state belongs")
             vetting_weights.discriminator(model, run.snapshot(step))
+        files = sorted(run.snapshot(step).iterdir())
+        write_sums(run.snapshot(step), {file.name: file.read_bytes() for file in files})
     if made is not None:
         vetting_weights.made(made, run.snapshot())
     newest = run.snapshot() / "training.safetensors"

@@ -43,7 +43,7 @@ from ganlab.training import (
 def saved(run: Run, step: int | None = None) -> dict[str, Tensor]:
     """All tensors of a snapshot, but for the seconds that it took."""
     tensors = {}
-    for path in sorted(run.snapshot(step).iterdir()):
+    for path in sorted(run.snapshot(step).glob("*.safetensors")):
         tensors |= {f"{path.stem}:{key}": value for key, value in load_file(path).items()}
     tensors["training:counts"] = tensors["training:counts"][:2]
     return tensors

@@ -61,10 +61,7 @@ def when_begun(run: Run) -> str:
     """The minute that tells a run from others of its name."""
     try:
         about = run.about
-    except (
-        OSError,
-        ValueError,
-    ):  # its folder was damaged since: the others are listed all the same
+    except (OSError, ValueError):  # its folder was damaged since; the others are still listed
         return "unreadable"
     opened = about.get("imported", {}).get("opened")  # from a zip, when it may stand beside
     at = datetime.fromtimestamp(opened or about["created"]).strftime("%b %d, %H:%M")
