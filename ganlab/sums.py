@@ -62,8 +62,6 @@ def _need_intact(folder: Path, seen: tuple) -> None:
         for name in sorted(names):
             if name.endswith(".safetensors"):
                 _need_readable(folder / name)
-    if "generator.safetensors" not in names:
-        raise Damaged("generator.safetensors is missing")
 
 
 def _sums_in(folder: Path) -> dict[str, str]:

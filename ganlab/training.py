@@ -299,8 +299,8 @@ def _take_up(run: Run, state: State) -> None:
         try:
             training = (folder / "training.safetensors").read_bytes()
             unpack(state, training, (folder / "generator.safetensors").read_bytes())
-        except (SafetensorError, RuntimeError, LookupError, ValueError) as error:
-            run.put_aside(folder, brief(error))  # of an older version, without checksums
+        except (SafetensorError, RuntimeError, LookupError, ValueError, FileNotFoundError) as error:
+            run.put_aside(folder, brief(error))  # of an older version, or without a part
             continue
         if int(folder.name) < newest:
             run.note(

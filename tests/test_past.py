@@ -18,6 +18,7 @@ from ganlab.checkpoints import restore_generator
 from ganlab.config import ModelConfig
 from ganlab.data.dataset import Dataset
 from ganlab.device import plan
+from ganlab.files import remove_folder
 from ganlab.opened import open_run
 from ganlab.past import Moment, draw_moment, moments
 from ganlab.perform import perform
@@ -148,7 +149,7 @@ def test_a_snapshot_that_was_replaced_is_refused_and_the_others_go_on(
     new_run: Callable[..., Run], one_task: Dataset
 ) -> None:
     run = trained(new_run, one_task)
-    run._delete_snapshot(2)
+    remove_folder(run.path / "snapshots" / "000002")
     with pytest.raises(NoSuchSnapshot, match="no snapshot at step 2 any more"):
         draw_moment(run, 2, 3 * Z, IDS)
     shutil.copytree(run.snapshot(3), run.path / "snapshots" / "000002")

@@ -18,6 +18,7 @@ from sources import small_source, tiny_transfer
 
 from ganlab import derived, past, sampling, training, transfer
 from ganlab.data.dataset import Dataset
+from ganlab.files import remove_folder
 from ganlab.jobs import Jobs
 from ganlab.past import Moment
 from ganlab.runs import NoSuchSnapshot, Run
@@ -78,7 +79,7 @@ def test_nothing_is_said_again_until_something_has_changed(jobs: Jobs, run: Run)
     moments = moments_of(jobs)
     known = moments({"of": of(run)})["known"]
     assert moments({"of": of(run), "known": known}) is None
-    run._delete_snapshot(2)
+    remove_folder(run.path / "snapshots" / "000002")
     again = moments({"of": of(run), "known": known})
     assert [moment["step"] for moment in again["moments"]] == [0, 1, 3]
 

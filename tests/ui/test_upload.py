@@ -607,7 +607,7 @@ def test_an_upload_that_breaks_off_leaves_nothing_and_one_without_room_is_refuse
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(intake, "take_in", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(gr.Error, match="disk is full"):
         take_files(paths)
     assert uploads(home) == []
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1))
