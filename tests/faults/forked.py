@@ -58,7 +58,7 @@ class ForkedServer(Server):
         folder.mkdir(exist_ok=True, parents=True)
         self.nursery, self.url, self.first = nursery, nursery.url, first
         self.temporary = folder / "temporary"
-        self.pid = 0
+        self._child = 0
 
     def start(self) -> None:
         began = time.monotonic()
@@ -68,12 +68,18 @@ class ForkedServer(Server):
             **self.settings,
         }
         first = str(self.first) if self.first else ""
-        self.pid = self.nursery.ask(environment=environment, log=str(self.log), first=first)
+        self._child = self.nursery.ask(environment=environment, log=str(self.log), first=first)
         while not self._answers():
-            if time.monotonic() - began > BOOT_SECONDS or not os.path.exists(f"/proc/{self.pid}"):
+            if time.monotonic() - began > BOOT_SECONDS or not os.path.exists(
+                f"/proc/{self._child}"
+            ):
                 raise RuntimeError(f"the server did not start:\n{self.said()}")
             time.sleep(0.02)
         self.boot_seconds = time.monotonic() - began
+
+    @property
+    def pid(self) -> int:
+        return self._child
 
     def kill(self) -> None:
         self.end(signal.SIGKILL)
@@ -81,15 +87,15 @@ class ForkedServer(Server):
     def end(self, *signals: int) -> tuple[float, int]:
         """Sends signals, half a second apart; gives how long the process took to end after the
         first, and its exit code."""
-        if not self.pid:
+        if not self._child:
             return 0.0, 0
         began = time.monotonic()
         for number, each in enumerate(signals):
             if number:
                 time.sleep(0.5)
-            os.kill(self.pid, each)
-        code = self.nursery.ask(wait=self.pid)
-        self.pid = 0
+            os.kill(self._child, each)
+        code = self.nursery.ask(wait=self._child)
+        self._child = 0
         return time.monotonic() - began, code
 
     def said(self) -> str:
