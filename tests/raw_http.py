@@ -22,7 +22,7 @@ class Raw:
     url: str
     session: str = field(default_factory=lambda: secrets.token_hex(6))
     headers: dict[str, str] = field(default_factory=dict)  # of every request
-    told: list[str] = field(default_factory=list)  # what `gr.Info` and `gr.Warning` said
+    toasts: list[str] = field(default_factory=list)  # what `gr.Info` and `gr.Warning` said
 
     def __post_init__(self) -> None:
         self.http = httpx.Client(
@@ -111,7 +111,7 @@ class Raw:
             for line in stream.iter_lines():
                 message = json.loads(line.removeprefix("data: ")) if line else {}
                 if message.get("msg") == "log":
-                    self.told.append(message["log"])
+                    self.toasts.append(message["log"])
                 if message.get("event_id") not in (joined["event_id"], None):
                     continue
                 if message.get("msg") == "process_completed":

@@ -24,6 +24,7 @@ class Server:
     def __init__(self, folder: Path, **settings: str):
         self.home = folder / "home"
         self.log = folder / "server.log"
+        self.temporary = folder / "temporary"
         self.settings = settings
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -49,12 +50,18 @@ class Server:
         self.boot_seconds = time.monotonic() - began
 
     @property
+    def uploads(self) -> Path:
+        """Where gradio puts what was uploaded, in a folder of the process's own."""
+        return next(self.temporary.glob("ganlab-*")) / "gradio"
+
+    @property
     def pid(self) -> int:
         return self._process.pid
 
     def environment(self) -> dict[str, str]:
         settings = {
             "GANLAB_HOME": str(self.home),
+            "GRADIO_TEMP_DIR": str(self.temporary),
             "GANLAB_THREADS": "1",
             "GRADIO_SERVER_PORT": str(self.port),
             "no_proxy": ",".join(LOCAL_HOSTS),

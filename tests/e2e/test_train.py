@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
+from served import REPOSITORY, Server
 
-from e2e.conftest import REPOSITORY, Server, Visitors
+from e2e.conftest import Visitors
 from e2e.visitor import (
     SECTIONS,
     choose_data,

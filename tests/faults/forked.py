@@ -57,7 +57,6 @@ class ForkedServer(Server):
         super().__init__(folder, **settings)
         folder.mkdir(exist_ok=True, parents=True)
         self.nursery, self.url, self.first = nursery, nursery.url, first
-        self.temporary = folder / "temporary"
         self._child = 0
 
     def start(self) -> None:

@@ -6,21 +6,20 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from gradio.utils import get_upload_folder
 from raw_http import Raw, Refused
 from served import REPOSITORY
 
 ROUTES = ("/gradio_api/file=", "/file=", "/static/", "/assets/", "/svelte/")
 
 
-def spellings(path: str) -> list[str]:
+def spellings(path: str, uploads: Path) -> list[str]:
     """The same path as somebody may write it who wants to be overlooked."""
     up = "../" * 20
     return [
         path, f"/{path}", f"{up}{path.lstrip('/')}", quote(path, safe=""),
         quote(quote(path, safe=""), safe=""), path.replace("/", "//"),
         "%2e%2e%2f" * 20 + path.lstrip("/"), path.replace("/", "\\"), f"{path}%00.png",
-        f"{path}/.", f"file://{path}", f"{get_upload_folder()}/../../{path.lstrip('/')}",
+        f"{path}/.", f"file://{path}", f"{uploads}/../../../../{path.lstrip('/')}",
     ]  # fmt: skip
 
 
@@ -33,7 +32,7 @@ def test_nothing_but_what_gradio_made_for_pages_can_be_fetched(page, victim):
     for path in paths:
         assert path.exists()
         for route in ROUTES:
-            for spelling in spellings(str(path)):
+            for spelling in spellings(str(path), victim.server.uploads):
                 answer = page.http.get(route + spelling)
                 what = f"{route}{spelling}"
                 assert answer.status_code in (400, 403, 404), what
@@ -49,8 +48,8 @@ def test_a_name_with_nul_or_without_end_is_refused(page):
             assert 400 <= page.http.get(route + name).status_code < 500, route + name
 
 
-def test_folders_are_not_listed(page):
-    folder = get_upload_folder()
+def test_folders_are_not_listed(page, victim):
+    folder = victim.server.uploads
     for path in (folder, f"{folder}/", f"{folder}/.", f"{folder}/..", "/", ".", ""):
         assert page.http.get(f"/gradio_api/file={path}").status_code in (403, 404)
 
@@ -94,12 +93,12 @@ def test_what_is_asked_of_a_part_of_a_file_is_not_sent_back(page, tmp_path):
      "$(id).png"],
     ids=lambda name: name[:20],
 )  # fmt: skip
-def test_a_file_of_an_odd_name_is_taken_into_its_folder_or_refused(page, name: str):
+def test_a_file_of_an_odd_name_is_taken_into_its_folder_or_refused(page, victim, name: str):
     answer = page.http.post("/gradio_api/upload", files=[("files", (name, b"x"))])
     assert answer.status_code in (200, 400, 413)
     for path in answer.json() if answer.status_code == 200 else ():
         place = Path(path)
-        assert place.resolve().is_relative_to(Path(get_upload_folder()).resolve())
+        assert place.resolve().is_relative_to(victim.server.uploads.resolve())
         assert len(place.parent.name) == 64 and place.is_file() and len(place.name) < 256
 
 
@@ -127,9 +126,10 @@ def test_too_many_files_are_refused(page):
     assert answer.status_code == 400 and "Too many files" in answer.text
 
 
-def test_what_uploads_that_broke_off_have_left_goes_after_a_while(page, tmp_path):
-    left, fresh = (Path(get_upload_folder()) / f"tmp-{time.time()}-{i}" for i in range(2))
+def test_what_uploads_that_broke_off_have_left_goes_after_a_while(page, victim, tmp_path):
+    left, fresh = (victim.server.uploads / f"tmp-{time.time()}-{i}" for i in range(2))
     try:
+        victim.server.uploads.mkdir(exist_ok=True)
         left.write_bytes(b"x")
         fresh.write_bytes(b"x")
         os.utime(left, (time.time() - 8000,) * 2)
@@ -155,7 +155,7 @@ def file_endpoints(page: Raw) -> list[tuple[dict, int]]:
 
 def test_an_event_names_only_files_that_were_uploaded(page, victim):
     """Neither those of the server, nor a folder of many, nor an address that it would fetch."""
-    upload = get_upload_folder()
+    upload = str(victim.server.uploads)
     paths = [
         "/etc/passwd", "app.py", str(victim.folder / "owner.json"), upload, "/", "",
         f"{upload}/../../etc/passwd", "http://127.0.0.1:9/x.png", "https://huggingface.co/x.png",

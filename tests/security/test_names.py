@@ -69,7 +69,7 @@ def markup_in(page: Raw, endpoint: dict, values: list) -> list[str]:
 
 def test_a_name_never_becomes_markup(victim, page):
     rng, found, seen = random.Random(11), [], set()
-    page.told.clear()
+    page.toasts.clear()
     showing = [
         endpoint
         for endpoint in page.endpoints.values()
@@ -87,7 +87,7 @@ def test_a_name_never_becomes_markup(victim, page):
         if "&lt;img src=x" in json.dumps(values):
             seen.add(endpoint["api_name"])
         found += markup_in(page, endpoint, values)
-    found += [told for told in page.told if DANGER.search(told)]
+    found += [told for told in page.toasts if DANGER.search(told)]
     assert not found, "\n".join(found)
     assert len(seen) > 5, seen  # the names were shown: as text
 

@@ -248,7 +248,11 @@ def test_a_run_is_a_source_for_whom_it_belongs_to(jobs):
     run_id, token = own_run(jobs)
     source = read_source(jobs, run_id, {run_id: token})
     assert source.name == f"run {run_id[:6]}"
-    assert source.story["lineage"] == {"run": run_id, "step": 7, "data": {"name": "drawings"}}
+    assert source.story["lineage"] == {
+        "run": run_id,
+        "step": 7,
+        "data": {"name": "drawings", "pictures": 16},
+    }
     weights = small_source()
     for mine, theirs in (
         (source.generator, weights.generator),

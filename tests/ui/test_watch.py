@@ -36,6 +36,10 @@ class FakeJobs:
     race: Run | None = None
     agreed: dict[str, Any] | None = None
     lines: list[dict[str, Any]] = field(default_factory=list)
+    until: float | None = None
+
+    def kept_until(self, _run_id: str) -> float | None:
+        return self.until
 
     def agreement(self, _run_id: str) -> dict[str, Any] | None:
         return self.agreed
