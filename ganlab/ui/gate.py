@@ -41,7 +41,7 @@ OPEN = {
     "GET": re.compile(
         rf"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json"
         rf"|/(assets|static|svelte)/[\w./\-]+"
-        rf"|{API}/(info/?|startup-events|theme\.css|queue/data|upload_progress|heartbeat/{_NAME})"
+        rf"|{API}/(info/?|app_id|startup-events|theme\.css|queue/data|upload_progress|heartbeat/{_NAME})"
         rf"|{API}/call/(v2/)?{_NAME}/{_NAME}"
         rf"|{API}/file=/.+"
     ),

@@ -50,7 +50,9 @@ from ganlab.ui.watch import Seen, Watch, components, grid_at, show, show_empty
 
 DELETED = "The run is deleted. For an hour it can be brought back."
 SECONDS_TO_STOP = 1.0
-LISTED = ("run_id", "state", "has_snapshot")  # with a change of which the lists of runs change
+# With a change of these the lists of runs change; a tick that was asked before a run had begun
+# knows nothing of it, and the next one makes its visitor the owner.
+LISTED = ("run_id", "state", "has_snapshot", "is_owner")
 TABS = ("train", "transfer", "blend", "browse")
 
 SHOW_RUN_IN_ADDRESS = """(run) => {

@@ -90,7 +90,7 @@ def test_a_run_is_seen_while_it_learns_then_named_copied_deleted_and_brought_bac
     page: Page, server: Server
 ):
     choose_fashion(page, ("trouser",))
-    train_for(page, 5)
+    train_for(page, 12)
     run_id = start(page)
     wait_for_grid(page)
     all_models(page)

@@ -20,7 +20,7 @@ CLOSED = [
     for path in (
         "/monitoring", "/monitoring/", "/monitoring/summary", "/monitoring/x", "/logout", "/docs",
         "/redoc", "/openapi.json", "/login_check", "/pwa_icon", "/pwa_icon/100000", "/runs",
-        "/gradio_api/deep_link?session_hash=x", "/gradio_api/dev/reload", "/gradio_api/app_id",
+        "/gradio_api/deep_link?session_hash=x", "/gradio_api/dev/reload",
         "/gradio_api/token", "/gradio_api/user", "/gradio_api/login_check", "/gradio_api/runs",
         "/gradio_api/openapi.json", "/gradio_api/queue/status", "/gradio_api/vibe-code",
         "/gradio_api/custom_component/x/client/y/z.js", "/gradio_api/file/etc/passwd",
@@ -66,8 +66,8 @@ def test_of_gradios_routes_only_these_are_open():
     }
     named = {"/gradio_api/" + name for name in (
         "call/{api_name}/{event_id}", "call/v2/{api_name}/{event_id}", "file={path_or_url}",
-        "heartbeat/{session_hash}", "info", "info/", "queue/data", "startup-events", "theme.css",
-        "upload_progress",
+        "app_id", "heartbeat/{session_hash}", "info", "info/", "queue/data", "startup-events",
+        "theme.css", "upload_progress",
     )}  # fmt: skip
     assert {path for method, path in found if method == "GET"} == named | {
         "/", "/config", "/config/", "/favicon.ico", "/manifest.json", "/robots.txt", "/theme.css",
