@@ -18,7 +18,7 @@ from raw_http import Raw, Refused
 from .conftest import Victim, content_of
 
 SEED = int(os.environ.get("GANLAB_FUZZ_SEED") or random.randrange(10**6))
-SECONDS = float(os.environ.get("GANLAB_FUZZ_SECONDS", "30"))
+SECONDS = float(os.environ.get("GANLAB_FUZZ_SECONDS", "20"))
 AT_ONCE = 4
 LONGEST = 60.0  # seconds of one answer, on a machine that does much else
 
