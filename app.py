@@ -1,6 +1,7 @@
 """Starts ganlab's page: `python app.py`, then open the address that it prints."""
 
 import gc
+import logging
 import os
 import shutil
 import signal
@@ -25,6 +26,8 @@ from ganlab.ui.layout import build_page
 from ganlab.ui.lent import declare_for_zero_gpu
 from ganlab.ui.theme import STYLES, build_theme
 from ganlab.ui.upload import forget_old_uploads
+
+log = logging.getLogger(__name__)
 
 # What gradio must give to nobody, even if a handler named it by mistake.
 PRIVATE = (Path(__file__).resolve().parent, runs_dir(), cache_dir())
@@ -73,8 +76,11 @@ def main() -> None:
         source.prepare()
         while True:
             time.sleep(60)
-            jobs.tidy()
-            forget_old_uploads()
+            for chore in (jobs.tidy, forget_old_uploads):
+                try:
+                    chore()
+                except Exception:  # a disk that is away comes back: the page stays
+                    log.exception("%s could not be done", chore.__name__)
     except KeyboardInterrupt:
         print("Saving what is under way.", flush=True)
     finally:

@@ -5,7 +5,8 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
+from math import inf
 from typing import Any
 
 from ganlab.data.pictures import MAX_PIXELS
@@ -118,22 +119,23 @@ class Caps:
                 changes[spec.name] = _read(text, spec)
         return cls.of(caps.profile, **changes) if changes else caps
 
-    def check_run(self, config: Any) -> None:
-        """Raises CapReached if the budget of a run's settings (a `TrainConfig`) is too large."""
-        seconds, laps = config.seconds, len(getattr(config, "laps", ())) or 1
-        if seconds is not None and self.run_seconds and seconds * laps > self.run_seconds:
-            asked = f"{laps} laps of {seconds:,g} seconds" if laps > 1 else f"{seconds:,g} seconds"
-            raise self._too_much("run_seconds", asked)
-        if config.steps is not None and self.run_steps and config.steps > self.run_steps:
-            raise self._too_much("run_steps", f"{config.steps:,} steps")
+    def bounded(self, config: Any) -> Any:
+        """The settings of a run (a `TrainConfig`); a budget in steps ends with the time that a run
+        has, too.
 
-    def allows(self, config: Any) -> bool:
-        """Whether `check_run` lets these settings pass."""
-        try:
-            self.check_run(config)
-        except CapReached:
-            return False
-        return True
+        Raises:
+            CapReached: the budget is too large.
+        """
+        laps = len(getattr(config, "laps", ())) or 1
+        if self.run_steps and config.steps and config.steps * laps > self.run_steps:
+            raise self._too_much("run_steps", _times(laps, f"{config.steps:,} steps"))
+        if not self.run_seconds:
+            return config
+        if config.steps:
+            return replace(config, seconds=min(config.seconds or inf, self.run_seconds / laps))
+        if config.seconds * laps > self.run_seconds:
+            raise self._too_much("run_seconds", _times(laps, f"{config.seconds:,g} seconds"))
+        return config
 
     def _too_much(self, name: str, asked: str) -> CapReached:
         gives = f"this server gives a run at most {getattr(self, name):,}"
@@ -148,6 +150,10 @@ class Caps:
 def limits() -> list[Field]:
     """The fields of `Caps` that are limits."""
     return [spec for spec in fields(Caps) if "variable" in spec.metadata]
+
+
+def _times(laps: int, asked: str) -> str:
+    return f"{laps} laps of {asked}" if laps > 1 else asked
 
 
 def _read(text: str, spec: Field) -> int | None:

@@ -18,6 +18,7 @@ from ganlab.files import read_json, write_json
 from ganlab.models import build_discriminator, build_generator
 from ganlab.paths import cache_dir
 from ganlab.runs import Run
+from ganlab.state import drawn_from
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ def _speeds() -> dict[str, float]:
         return {}
     try:
         return dict(read_json(file))
-    except (TypeError, ValueError) as error:  # not a table, not JSON, not text
+    except (OSError, TypeError, ValueError) as error:  # not a table, not JSON, not text
         log.warning("%s is damaged (%s): starting anew", file, error)
         return {}
 
@@ -157,7 +158,7 @@ def _flops_per_image(
     model = ModelConfig(architecture, size, channels, ("one",), z_dim, width, **more)
     # On "meta" nothing is computed, but PyTorch imports its compiler for that: 80 MB and a second.
     place = "cpu" if size * width <= _SOON_COMPUTED else "meta"
-    with torch.device(place), torch.inference_mode():
+    with drawn_from(0), torch.device(place), torch.inference_mode():
         generator, discriminator = build_generator(model), build_discriminator(model)
         z, x = torch.zeros(2, z_dim), torch.zeros(2, channels, size, size)
         ids = torch.zeros(2, dtype=torch.long)

@@ -7,6 +7,7 @@ from ganlab.runs import Run
 
 log = logging.getLogger(__name__)
 
+CHANGED = ("status.json", "run.json", "directions.json")  # with what an owner does to a run
 GRACE_SECONDS = 3600.0  # after a start or a jump of the clock, so that pages can announce it
 JUMP_SECONDS = 60.0  # between the two clocks
 
@@ -33,5 +34,7 @@ class Expiry:
         if abs(time.time() - self._wall - (time.monotonic() - self._steady)) > JUMP_SECONDS:
             log.warning("the clock has jumped: no run is removed for %.0f s", GRACE_SECONDS)
             self._begin()
-        changed = max((run.path / name).stat().st_mtime for name in ("status.json", "run.json"))
+        files = [run.path / name for name in CHANGED]
+        times = [file.stat().st_mtime for file in files if file.exists()]
+        changed = max(times, default=time.time())
         return max(changed + self.hours * 3600, self._wall + GRACE_SECONDS)

@@ -9,11 +9,12 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from ganlab import contest, estimates, kinship, transfer
-from ganlab.caps import Caps
+from ganlab.caps import CapReached, Caps
 from ganlab.config import TrainConfig
 from ganlab.contest import LapBegan, LapEnded, LapEvent
 from ganlab.data.dataset import Dataset
@@ -66,7 +67,7 @@ class Jobs(OwnedRuns):
         Raises:
             ValueError: the settings, the visitor or all visitors ask for more than a cap allows.
         """
-        self.caps.check_run(config)
+        config = self.caps.bounded(config)
         self._need_room()
         with self._changed:
             self._refuse_if_full(visitor)
@@ -83,7 +84,7 @@ class Jobs(OwnedRuns):
         visitor: Visitor = NOBODY,
     ) -> tuple[str, str]:
         """Queues a transfer or a race of several, as `submit` does a training."""
-        self.caps.check_run(config)
+        config = self.caps.bounded(config)
         self._need_room()
         with self._changed:
             self._refuse_if_full(visitor)
@@ -125,11 +126,17 @@ class Jobs(OwnedRuns):
                 with told_if_refused(), job.run.held():  # its end could not be written
                     job.run.move("interrupted")
             self._refuse_if_full(visitor)
+            config = job.run.config
             if job.run.status.state == "finished":
-                if is_race(job.view.config):
+                if is_race(config):
                     raise IllegalMove("this race is over: go on with one of its laps")
-                config = job.view.config.with_more_budget()
-                self.caps.check_run(config)
+                config = config.with_more_budget()
+            config = self.caps.bounded(config)
+            most = self.caps.run_seconds
+            if most and job.run.status.seconds >= most and not is_race(config):
+                had = f"This run has had all of the {most:,} seconds that this server gives one"
+                raise self.caps.reached("run_seconds", had)
+            if config != job.run.config:
                 job.run.describe(config=config.to_dict())
             job.run.move("queued")
             job.run.forget_after(max(job.run.snapshot_steps(), default=0))
@@ -146,20 +153,23 @@ class Jobs(OwnedRuns):
                 raise IllegalMove("there is nothing to remedy in this run just now")
             self._refuse_if_full(visitor, instead_of=job)
             remedy, run = verdict.remedy, job.run
-            config = replace(run.config, **remedy.changes)
+            config = self.caps.bounded(replace(run.config, **remedy.changes))
+            self._need_room()
             if job.view.is_under_way:
                 self.stop(run_id, token)
         if self.wait(run_id, SECONDS_TO_END).is_under_way:
             raise IllegalMove("the run is still saving: try again in a few seconds")
         step = run.best_step() if remedy.from_best else None
         new, token = run.branch(config, self.folder, step)  # copies files: nobody waits for that
-        if step is not None:
-            new.describe(ancestors=kinship.of_run(run))
-        status = new.status
-        longer = config.with_more_budget()
-        if config.progress_at(status.step, status.seconds) > MOST_DONE and self.caps.allows(longer):
-            new.describe(config=longer.to_dict())
-        with self._changed:
+        with new.undone_on_error(), self._changed:
+            self._refuse_if_full(visitor)  # two presses at once may both have been let in
+            if step is not None:
+                new.describe(ancestors=kinship.of_run(run))
+            status = new.status
+            if config.progress_at(status.step, status.seconds) > MOST_DONE:
+                with suppress(CapReached):  # then it has what is left of its budget
+                    longer = self.caps.bounded(config.with_more_budget())
+                    new.describe(config=longer.to_dict())
             self._enqueue(self._add(new), visitor)
         return new.id, token
 
@@ -200,7 +210,9 @@ class Jobs(OwnedRuns):
             raise ShuttingDown("the server is shutting down")
         others = [job for job in self._waiting if job is not instead_of]
         active = [job for job in self._active if job is not instead_of]
-        soon = len(active) < len(self._threads)  # then the next one is not kept waiting
+        most, mine = self.caps.running_each, [job.visitor for job in active].count(visitor)
+        # Then the next one is not kept waiting.
+        soon = len(active) < len(self._threads) and (most is None or mine < most)
         need_place(self.caps, visitor, [job.visitor for job in others], starts=soon)
 
     def _enqueue(self, job: Job, visitor: Visitor) -> None:
@@ -228,15 +240,25 @@ class Jobs(OwnedRuns):
         free_at = [self._left(job) * self._pace.factor for job in self._active]
         free_at += [0.0] * (len(self._threads) - len(free_at))
         heapq.heapify(free_at)
+        most = self.caps.running_each
+        ends = {job: self._left(job) * self._pace.factor for job in self._active}
         for place, job in enumerate(self._in_turn(), start=1):
             start = heapq.heappop(free_at) if free_at else 0.0
+            own = sorted(end for other, end in ends.items() if other.visitor == job.visitor)
+            if most is not None and len(own) >= most:
+                start = max(start, own[-most])
             self._publish(job, queue_place=place, seconds_to_start=start)
-            heapq.heappush(free_at, start + self._left(job) * self._pace.factor)
+            ends[job] = start + self._left(job) * self._pace.factor
+            heapq.heappush(free_at, ends[job])
 
     def _left(self, job: Job) -> float:
-        """Seconds until a run's end, as its settings say."""
+        """Seconds until a run's end, as its settings say; 0 where nobody can tell."""
         view = job.view
-        return estimates.remaining_seconds(view.config, view.seconds, view.progress)
+        try:
+            return estimates.remaining_seconds(view.config, view.seconds, view.progress)
+        except Exception:  # a guess must not end a worker
+            log.exception("how long run %s will take cannot be told", view.run_id)
+            return 0.0
 
     def _work(self) -> None:
         features.preload()  # while nobody waits
@@ -270,7 +292,7 @@ class Jobs(OwnedRuns):
                     self._publish_end(job, refused)
                     if job.view.state == "finished":
                         self._pace.note(expected, time.monotonic() - began)
-                except (OSError, ValueError):  # a full disk, a deleted folder
+                except Exception:  # a full disk, a deleted or damaged folder
                     log.exception("the end of run %s could not be written", job.run.id)
                     message, version = refused or UNREADABLE, job.view.version + 1
                     job.view = replace(job.view, state="failed", message=message, version=version)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ganlab.files import remove_scratch
+from ganlab.files import SCRATCH, remove_scratch
 from ganlab.paths import cache_dir, uploads_dir
 from ganlab.runs import Run, RunIsHeld
 from ganlab.trash import FOLDER as TRASH
@@ -20,18 +20,19 @@ from ganlab.trash import FOLDER as TRASH
 log = logging.getLogger(__name__)
 
 PREFIX = "ganlab-"
-LOCK = ".lock"
+LOCK = ".ganlab-process"  # no run and no other program has a file of this name
 
 
 def clean_runs(folder: Path) -> None:
     """Half-made runs, and half-written files of the others. For the server that has the folder's
     lock, before it takes visitors."""
     for path in folder.iterdir():
-        if not path.is_dir() or path.name == TRASH:
-            continue
+        is_hidden = path.name.startswith(".")
+        if not path.is_dir() or (is_hidden and not SCRATCH.fullmatch(path.name)):
+            continue  # the trash, or somebody else's
         try:
             with Run(path).held():
-                if path.name.startswith("."):
+                if is_hidden:
                     shutil.rmtree(path, ignore_errors=True)
                     log.info("removed half a run, %s", path)
                 elif removed := remove_scratch(path):

@@ -138,12 +138,12 @@ class OwnedRuns(KnownRuns):
     def tidy(self) -> None:
         """Removes the ended runs whose time is over, destroys what was deleted an hour ago, and
         puts what nobody has looked at for an hour out of memory. To be called now and then."""
-        for run in all_runs(self.folder):
+        for run in all_runs(self.folder) if self._expiry.hours is not None else ():
             try:
                 until = self._expiry.until(run)
                 if until is not None and time.time() >= until:
                     self._remove(run)
-            except (OSError, ValueError) as error:  # deleted just now, or damaged
+            except (OSError, ValueError, KeyError, TypeError) as error:  # deleted, or damaged
                 log.warning("run %s stays: %r", run.id, error)
         with self._changed:
             ended = [id for id, job in self._known.items() if not job.view.is_under_way]

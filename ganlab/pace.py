@@ -8,6 +8,7 @@ from collections import deque
 
 LAST = 8  # runs that count
 LEAST, MOST = 0.5, 4.0
+LEAST_EXPECTED = 1.0  # seconds
 
 
 class Pace:
@@ -17,8 +18,10 @@ class Pace:
         self._runs: deque[tuple[float, float]] = deque(maxlen=LAST)
 
     def note(self, expected: float, took: float) -> None:
-        """A run has come to its end. Both in seconds; `expected` as its settings say."""
-        self._runs.append((expected, took))
+        """A run has come to its end. Both in seconds; `expected` as its settings say. What had next
+        to nothing left to do tells nothing."""
+        if expected >= LEAST_EXPECTED:
+            self._runs.append((expected, took))
 
     @property
     def factor(self) -> float:

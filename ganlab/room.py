@@ -10,18 +10,22 @@ SPARE_BYTES = 200_000_000  # of the disk, which others need, too
 FULL = "The server's disk is full: try again later."
 
 
-def size_of(folder: Path) -> int:
-    """Bytes of the files in a folder, at any depth; what vanishes meanwhile is not counted."""
+def size_of(folder: Path, *, without: str = "") -> int:
+    """Bytes of the files in a folder, at any depth, but for its folder of the name `without`; what
+    vanishes meanwhile, or may not be looked at, is not counted."""
     total = 0
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    total += size_of(Path(entry.path))
-                else:
-                    total += entry.stat(follow_symlinks=False).st_size
-    except FileNotFoundError:
-        return total
+        entries = list(os.scandir(folder))
+    except OSError:
+        return 0
+    for entry in entries:
+        try:
+            if not entry.is_dir(follow_symlinks=False):
+                total += entry.stat(follow_symlinks=False).st_size
+            elif entry.name != without:
+                total += size_of(Path(entry.path))
+        except OSError:
+            continue
     return total
 
 
@@ -34,7 +38,8 @@ def need_room(home: Path, caps: Caps, size: int = 0) -> None:
     """Raises ValueError if something new, of so many bytes at least, does not fit under `home`:
     visitors' runs and uploads take all that they may, or the disk is nearly full."""
     if caps.disk_mb is not None:
-        used = sum(size_of(home / name) for name in ("runs", "uploads"))
+        # What is deleted makes room at once, though it can be brought back for a while.
+        used = size_of(home / "runs", without=".trash") + size_of(home / "uploads")
         if used + size > caps.disk_mb * 1_000_000:
             raise caps.reached(
                 "disk_mb",

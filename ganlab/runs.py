@@ -133,13 +133,15 @@ class Run:
         assert (runs is None) != (path is None)
         if path is not None and path.exists() and any(path.iterdir()):
             raise ValueError(f"{path} is not empty: choose a new folder for the run")
-        target = Path(path or runs / new_id())
+        target = Path(path or runs / new_id()).resolve()
+        if target.exists():  # somebody's own, perhaps the root of a disk: it stays what it is
+            run = cls(target)
+            yield run, run._begin(config)
+            return
         with hidden_beside(target) as hidden:
             run = cls(hidden / target.name)
             token = run._begin(config)
             yield run, token
-            if target.exists():
-                target.rmdir()  # it is empty
             os.rename(run.path, target)
         run.path = target
 
@@ -385,6 +387,10 @@ class Run:
             instead = f"the one at step {nearest:,} is taken instead: try again"
         raise DamagedSnapshot(f"the snapshot at step {step:,} is damaged ({why}); {instead}")
 
+    def can_train_on(self, step: int) -> bool:
+        """Whether a snapshot has a training state, intact or not."""
+        return (self._snapshot(step) / "training.safetensors").exists()
+
     def snapshots_to_train_on(self) -> Iterator[Path]:
         """The folders of those that are intact and have a training state, newest first."""
         for step in reversed(self.snapshot_steps()):
@@ -392,7 +398,7 @@ class Run:
                 folder = self.snapshot(step, afresh=True)
             except DamagedSnapshot:
                 continue
-            if (folder / "training.safetensors").exists():
+            if self.can_train_on(step):
                 yield folder
 
     def put_aside(self, folder: Path, why: str) -> None:

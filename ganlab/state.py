@@ -21,7 +21,7 @@ _drawing = threading.Lock()
 
 
 @contextmanager
-def _drawn_from(seed: int) -> Iterator[None]:
+def drawn_from(seed: int) -> Iterator[None]:
     """PyTorch's own generator, which initialises weights and of which there is one in a process,
     begins at the seed; afterwards it is as it was. One thread at a time, or they would share."""
     with _drawing, torch.random.fork_rng(devices=[]):
@@ -31,7 +31,7 @@ def _drawn_from(seed: int) -> Iterator[None]:
 
 def first_generator(config: TrainConfig, model: ModelConfig) -> nn.Module:
     """G before a run's first step, as its seed draws it, in eval mode."""
-    with _drawn_from(config.seed):
+    with drawn_from(config.seed):
         generator = build_generator(model)
     generator.to(memory_format=torch.channels_last)
     return generator.eval().requires_grad_(False)
@@ -57,7 +57,7 @@ class State:
 
 def fresh_state(config: TrainConfig, model: ModelConfig, plan: Plan) -> State:
     """Networks drawn from the seed, on the plan's device."""
-    with _drawn_from(config.seed):
+    with drawn_from(config.seed):
         generator, discriminator = build_generator(model), build_discriminator(model)
     for network in (generator, discriminator):
         network.to(plan.device, memory_format=plan.memory_format)

@@ -28,6 +28,10 @@ def write_sums(folder: Path, files: Mapping[str, bytes]) -> None:
     write_json(folder / FILE, {"sha256": sums})
 
 
+def has_sums(folder: Path) -> bool:
+    return (folder / FILE).exists()
+
+
 def need_intact(folder: Path, *, afresh: bool = False) -> None:
     """Refuses a folder of which a file is damaged. A file that is gone is none.
 
@@ -83,7 +87,5 @@ def _need_readable(file: Path) -> None:
     try:
         with safe_open(file, "pt"):
             pass
-    except (SafetensorError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
+    except SafetensorError as error:
         raise Damaged(f"{file.name} cannot be read: {error}") from None

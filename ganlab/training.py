@@ -29,6 +29,7 @@ from ganlab.quality import FIRST_LOOK_SECONDS, Gauge
 from ganlab.runs import Run
 from ganlab.state import State, fresh_state, set_learning_rate, tensors_of, unpack
 from ganlab.step import BOTH, train_step
+from ganlab.sums import has_sums
 from ganlab.transfer_config import TransferConfig
 
 GRID_COLUMNS = 8
@@ -289,29 +290,38 @@ def train(
 
 def _take_up(run: Run, state: State) -> None:
     """Puts the newest snapshot that can be trained on into a fresh state, and says so where that is
-    not the newest of all.
+    not the newest of all. Where none is left that ever could be, the run begins anew.
 
     Raises:
-        ValueError: there is none.
+        ValueError: those that could are damaged.
     """
-    newest = run.snapshot_steps()[-1]
+    steps = run.snapshot_steps()
+    could = [step for step in steps if run.can_train_on(step)]
     for folder in run.snapshots_to_train_on():
         try:
             training = (folder / "training.safetensors").read_bytes()
             unpack(state, training, (folder / "generator.safetensors").read_bytes())
-        except (SafetensorError, RuntimeError, LookupError, ValueError, FileNotFoundError) as error:
-            run.put_aside(folder, brief(error))  # of an older version, or without a part
+        except FileNotFoundError as error:
+            run.put_aside(folder, brief(error))  # without a part
             continue
-        if int(folder.name) < newest:
+        except (SafetensorError, RuntimeError, LookupError, ValueError) as error:
+            if has_sums(folder):
+                raise  # it is as it was written: there is too little memory, or other code
+            run.put_aside(folder, brief(error))
+            continue
+        if int(folder.name) < steps[-1]:
+            why = "is damaged" if steps[-1] in could else "cannot be trained on"
             run.note(
-                f"The snapshot at step {newest:,} is damaged, so it goes on from the one at step "
+                f"The snapshot at step {steps[-1]:,} {why}, so it goes on from the one at step "
                 f"{state.step:,}."
             )
         return
-    raise ValueError(
-        f"The snapshot at step {newest:,} is damaged, and there is no other to go on from. Resume "
-        "begins anew; what can still be sampled is in the Time machine until then."
-    )
+    if could:
+        raise ValueError(
+            f"The snapshot at step {could[-1]:,} is damaged, and there is no other to go on from. "
+            "Resume begins anew; what can still be sampled is in the Time machine until then."
+        )
+    run.forget_after(0)
 
 
 def _refuse_another(run: Run, model: ModelConfig, manifest: dict) -> None:

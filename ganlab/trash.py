@@ -37,6 +37,7 @@ def take_back(run: Run) -> Run:
     """Brings a run that `find` has found back to the others."""
     place = run.path.parent.parent / run.id
     os.rename(run.path, place)
+    os.utime(place / "status.json")  # it is kept for its time again
     return Run(place)
 
 

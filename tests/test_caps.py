@@ -1,6 +1,7 @@
 """What a server allows: profiles, variables, and refusals that say what to do."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ VARIABLES = [spec.metadata["variable"] for spec in limits()]
 def test_at_home_nothing_bounds_a_run_and_in_public_everything_does():
     home, public = Caps(), Caps.of("public")
     assert home == Caps.of("local") == Caps.from_environment({})
-    home.check_run(TrainConfig(seconds=800_000, steps=90_000_000))
+    longest = TrainConfig(seconds=800_000, steps=90_000_000)
+    assert home.bounded(longest) == longest
     for spec in limits():
         assert getattr(public, spec.name) is not None
 
@@ -85,12 +87,25 @@ TOO_LONG = {
 @pytest.mark.parametrize("said", TOO_LONG)
 def test_a_run_that_is_too_long_is_refused_by_the_limits_name_with_a_way_out(said):
     with pytest.raises(CapReached, match=said) as refused:
-        Caps.of("public").check_run(TOO_LONG[said])
+        Caps.of("public").bounded(TOO_LONG[said])
     assert "On your own machine" in str(refused.value)
-    assert not Caps.of("public").allows(TOO_LONG[said]) and Caps().allows(TOO_LONG[said])
+    assert Caps().bounded(TOO_LONG[said]) == TOO_LONG[said]
 
 
 def test_a_run_that_takes_all_of_its_budget_is_allowed():
-    Caps.of("public").check_run(TrainConfig(seconds=600, steps=20_000))
-    race = TransferConfig(seconds=100, strategy=RACE, racers=tuple(STRATEGIES)[:6])
-    assert Caps.of("public").allows(race)
+    for config in (
+        TrainConfig(seconds=600),
+        TransferConfig(seconds=100, strategy=RACE, racers=tuple(STRATEGIES)[:6]),
+    ):
+        assert Caps.of("public").bounded(config) == config
+
+
+def test_a_budget_in_steps_ends_with_the_time_of_a_run():
+    public = Caps.of("public")
+    assert public.bounded(TrainConfig(seconds=None, steps=20_000)).seconds == 600
+    assert public.bounded(TrainConfig(seconds=60, steps=9)).seconds == 60
+    assert public.bounded(TrainConfig(seconds=3600, steps=9)).seconds == 600
+    race = TransferConfig(seconds=None, steps=90, strategy=RACE, racers=("head", "ewc", "thaw"))
+    assert public.bounded(race).seconds == 200
+    with pytest.raises(CapReached, match="3 laps of 9,000 steps"):
+        public.bounded(replace(race, steps=9000))

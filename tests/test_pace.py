@@ -27,3 +27,7 @@ def test_only_the_last_runs_count():
 
 def test_one_odd_run_does_not_make_the_next_ones_endless():
     assert paced((1.5, 500)) == MOST and paced((500, 1)) == LEAST
+
+
+def test_a_run_that_had_nothing_left_to_do_tells_nothing():
+    assert paced((0.0, 3.0)) == 1 and paced((0.0, 3.0), (10, 20)) == 2

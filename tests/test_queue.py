@@ -67,6 +67,39 @@ def test_training_longer_stops_at_the_limit_and_the_run_stays_as_it_was(open_job
     assert jobs.view(run_id).state == "finished" and jobs.run(run_id).config.steps == 6
 
 
+def test_a_run_that_came_with_a_larger_budget_is_not_resumed_here(open_jobs, endless):
+    jobs = open_jobs(workers=0)
+    run_id, token = jobs.submit(replace(endless, seconds=3600))
+    jobs.stop(run_id, token)
+    jobs.caps = Caps.of("public")
+    with pytest.raises(CapReached, match="3,600 seconds are too many"):
+        jobs.resume(run_id, token)
+    assert jobs.view(run_id).state == "stopped"
+
+
+def test_a_run_in_steps_has_the_time_of_a_run_and_no_more(open_jobs, short):
+    jobs = open_jobs(workers=0, caps=Caps(run_seconds=90))
+    run_id, token = jobs.submit(short)
+    assert jobs.run(run_id).config.seconds == 90
+    jobs.stop(run_id, token)
+    jobs.run(run_id).note_progress(3, 90.0)
+    with pytest.raises(CapReached, match="has had all of the 90 seconds"):
+        jobs.resume(run_id, token)
+
+
+def test_a_resumed_run_with_nothing_left_to_do_stops_no_worker(open_jobs, short):
+    jobs = open_jobs()
+    run_id, token = jobs.submit(short)
+    ended(jobs, run_id)
+    run = jobs.run(run_id)
+    run.move("queued")
+    run.move("interrupted")  # killed before it could say that it had finished
+    jobs._known.clear()
+    jobs.resume(run_id, token)
+    assert ended(jobs, run_id).state == "finished"
+    assert ended(jobs, jobs.submit(short)[0]).state == "finished"
+
+
 def test_visitors_take_turns_and_are_told_their_places(open_jobs, short):
     jobs = open_jobs(workers=0)
     anns = [jobs.submit(short, ANN)[0] for _ in range(3)]

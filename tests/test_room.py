@@ -29,6 +29,12 @@ def test_runs_and_uploads_share_what_they_may_take(tmp_path):
         need_room(tmp_path, caps, size=300_000)
 
 
+def test_what_is_deleted_makes_room_at_once(tmp_path):
+    (tmp_path / "runs" / ".trash" / "x").mkdir(parents=True)
+    (tmp_path / "runs" / ".trash" / "x" / "file").write_bytes(b"x" * 3_000_000)
+    need_room(tmp_path, Caps(disk_mb=1))
+
+
 def test_others_need_room_on_the_disk_too(tmp_path, monkeypatch):
     need_room(tmp_path / "new", Caps())
     monkeypatch.setattr(room, "SPARE_BYTES", 10**18)

@@ -197,7 +197,7 @@ def describe(*values: Any) -> tuple[str, str]:
     """Estimate and shell command of a form; a mistake in it is named in the estimate's place."""
     try:
         config = read_form(values)
-        Caps.from_environment().check_run(config)
+        Caps.from_environment().bounded(config)
     except ValueError as error:
         return figures.mistake(str(error)), ""
     return _estimate(config), config.command()

@@ -240,7 +240,7 @@ def describe_transfer(upload_id: Any, *values: Any) -> list[Any]:
     ]
     try:
         config = read_transfer(values, "YOUR_PICTURES")
-        Caps.from_environment().check_run(config)
+        Caps.from_environment().bounded(config)
         is_ready = can_train(upload_id)
     except ValueError as error:
         return [*shown, gr.Button(interactive=False), figures.mistake(str(error)), ""]
