@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import safetensors
 import torch
+from conftest import tiny
 
 import ganlab
 from ganlab.config import TrainConfig
@@ -557,3 +558,14 @@ def test_only_a_run_with_edits_is_one_of_edited_heads(run):
     assert not run.is_derived
     run.describe(edits=[])
     assert run.is_derived
+
+
+def test_an_empty_folder_that_is_there_becomes_the_run(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    run, token = Run.create(tiny(), path=Path("."))
+    assert run.is_owned_by(token) and run.status.state == "queued"
+    assert run.path == tmp_path / "mine"
+    (tmp_path / "link").symlink_to(tmp_path / "other")
+    (tmp_path / "other").mkdir()
+    assert Run.create(tiny(), path=tmp_path / "link")[0].path == tmp_path / "other"

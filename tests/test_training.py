@@ -1197,3 +1197,15 @@ def test_a_branch_goes_on_from_its_snapshot_with_the_changed_setting(
     assert "training:discriminator/logits.weight" in differing(saved(slower), saved(run))
     after_it_all = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     assert after_it_all == before
+
+
+def test_a_run_of_which_only_generators_are_left_begins_anew(new_run, dataset):
+    run = new_run(steps=4)
+    run.move("running")
+    train(run, dataset)
+    (run.snapshot() / "training.safetensors").unlink()
+    assert train(run, dataset) == "finished"
+    assert run.snapshot_steps() == [4] and run.can_train_on(4)
+    assert [line["step"] for line in run.metrics()] == sorted(
+        {line["step"] for line in run.metrics()}
+    )
