@@ -43,7 +43,8 @@ OPEN = {
         rf"|/(assets|static|svelte)/[\w./\-]+"
         rf"|{API}/(info/?|app_id|startup-events|theme\.css|queue/data|upload_progress|heartbeat/{_NAME})"
         rf"|{API}/call/(v2/)?{_NAME}/{_NAME}"
-        rf"|{API}/file=/.+"
+        # A file of this machine: of another address, gradio would fetch what lies there.
+        rf"|{API}/file=/(?!/|[^/]*:).+"
     ),
     "POST": re.compile(
         rf"{API}/(upload|cancel|reset|component_server/?|queue/join|run/{_NAME}/?|call/(v2/)?{_NAME}/?)"
@@ -102,8 +103,9 @@ class Gate:
         if scope["type"] != "http":
             return await send({"type": "websocket.close"})
         accepted = dict(scope["headers"]).get(b"accept-encoding", b"")
-        answer = _Answer(send, secrets.token_urlsafe(16), zips=b"gzip" in accepted)
-        path, method = scope["path"].removeprefix(scope.get("root_path", "")), scope["method"]
+        path, method = _path_of(scope), scope["method"]
+        nonce, zips = secrets.token_urlsafe(16), b"gzip" in accepted
+        answer = _Answer(send, nonce, is_page=path == "/", zips=zips)
         if method not in OPEN or not OPEN[method].fullmatch(path):
             return await answer.say(404, "Not found.")
         try:
@@ -141,6 +143,12 @@ class Gate:
 
 class Refused(Exception):
     """A status and a sentence."""
+
+
+def _path_of(scope: dict[str, Any]) -> str:
+    """Below the folder of another site that the page may lie in, if it is told of that."""
+    path, root = scope["path"], scope.get("root_path", "")
+    return path.removeprefix(root) if path == root or path.startswith(f"{root}/") else path
 
 
 def _check_length(scope: dict[str, Any], limit: int, may_be_unknown: bool = False) -> None:
@@ -190,12 +198,14 @@ def _replaying(body: bytes, receive: Receive) -> Receive:
 class _Answer:
     """What is sent back, with the headers that everything has."""
 
-    def __init__(self, send: Send, nonce: str, *, zips: bool):
+    def __init__(self, send: Send, nonce: str, *, is_page: bool, zips: bool):
         """
         Args:
+            is_page: whether this is our page, whose scripts may run: no other answer's may.
             zips: whether the browser takes a page that is compressed.
         """
         self._send, self._nonce, self._zips = send, nonce.encode(), zips
+        self._is_page = is_page
         self._start: Message | None = None  # that of a page, whose length changes
         self._body = b""
         self.has_begun = self.has_ended = False
@@ -204,7 +214,8 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.has_begun = True
             message["headers"] = [*message.get("headers", ()), *self._headers()]
-            if dict(message["headers"]).get(b"content-type", b"").startswith(b"text/html"):
+            kind = dict(message["headers"]).get(b"content-type", b"")
+            if self._is_page and kind.startswith(b"text/html"):
                 self._start = message
                 return
         elif self._start:

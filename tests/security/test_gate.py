@@ -1,10 +1,12 @@
 """What the server lets through, and what it says to browsers, over HTTP."""
 
+import asyncio
 import re
 import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,7 +15,7 @@ import pytest
 from gradio_client import Client
 from raw_http import Raw
 
-from ganlab.ui.gate import MAX_EVENT_BYTES, OPEN
+from ganlab.ui.gate import MAX_EVENT_BYTES, OPEN, Gate
 
 CLOSED = [
     ("GET", path)
@@ -42,6 +44,50 @@ CLOSED = [
 @pytest.mark.parametrize(("method", "path"), CLOSED)
 def test_routes_that_the_page_does_not_need_are_closed(page, method: str, path: str):
     assert page.http.request(method, path, follow_redirects=False).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://evil.example/x", "http://127.0.0.1:9/", "HTTPS://evil.example/x", "HtTp:/x",
+     "//evil.example/x", "%68ttp://evil.example/x", "%2F/evil.example/x", "/https://evil.example",
+     "/HTTP:/x", "file:///etc/passwd", "x"],
+)  # fmt: skip
+def test_gradio_is_never_asked_for_what_lies_at_another_address(page, address: str):
+    answer = page.http.get(f"/gradio_api/file={address}")
+    assert (answer.status_code, answer.json()) == (404, {"detail": "Not found."})
+
+
+def answered(path: str, root: str = "") -> tuple[list[str], dict[bytes, bytes], bytes]:
+    """What reaches an app behind the gate that answers everything with somebody's page, and what
+    a browser gets."""
+    asked, sent = [], []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(scope["path"])
+        headers = [(b"content-type", b"text/html; charset=utf-8")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"<script>1</script>"})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": path, "root_path": root, "headers": []}
+    asyncio.run(Gate(app, Path("/none"), 1)(scope, None, send))
+    return asked, dict(sent[0]["headers"]), sent[1]["body"]
+
+
+def test_scripts_of_no_answer_but_the_page_may_run():
+    assert b"<script nonce=" in answered("/")[2]
+    for path in ("/gradio_api/file=/tmp/x.html", "/assets/x.html", "/config"):
+        asked, headers, body = answered(path)
+        assert asked and body == b"<script>1</script>" and b"content-encoding" not in headers
+
+
+def test_a_page_in_a_folder_is_found_whatever_that_is_called():
+    for path, root in (("/gradio/config", "/gradio"), ("/gradio_api/info", "/gradio"),
+                       ("/config", "/gradio"), ("/a/gradio_api/info", "/a")):  # fmt: skip
+        assert answered(path, root)[0] == [path]
+    assert not answered("/gradiox/config", "/gradio")[0]
 
 
 def routes_of(router: Any) -> Iterator[Any]:
