@@ -19,7 +19,7 @@ class Visitor(NamedTuple):
 
     Attributes:
         key: made up by their browser, which keeps it; "" = none was sent.
-        address: of the network they come from.
+        address: of the network they come from; "" = unknown.
     """
 
     key: str = ""
@@ -85,7 +85,7 @@ def need_place(caps: Caps, visitor: Visitor, waiting: Sequence[Visitor], *, star
             f"{mine} of your runs {'wait' if mine > 1 else 'waits'} already, which is all that "
             "this server lets a visitor queue: wait, or take one back with Stop",
         )
-    near = sum(each.address == visitor.address for each in waiting)
+    near = sum(each.address == visitor.address for each in waiting) if visitor.address else 0
     if caps.waiting_per_address is not None and near >= caps.waiting_per_address:
         raise caps.reached(
             "waiting_per_address",

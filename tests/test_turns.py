@@ -92,3 +92,5 @@ def test_one_network_cannot_fill_the_queue():
     with pytest.raises(CapReached, match=f"{most} runs from your network.*PER_ADDRESS"):
         need_place(PUBLIC, Visitor("new", "school"), crowd, starts=False)
     need_place(PUBLIC, ANN, crowd, starts=False)
+    unknown = [Visitor(str(i)) for i in range(most)]
+    need_place(PUBLIC, Visitor("new"), unknown, starts=False)

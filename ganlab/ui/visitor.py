@@ -5,6 +5,7 @@ uploaded last and a name that the browser gave itself. It comes from outside, so
 tampered with.
 """
 
+import os
 import re
 from html import escape
 from typing import Any
@@ -33,7 +34,8 @@ def visitor_of(store: Any, request: gr.Request) -> Visitor:
     """Whom a run is queued for. Anybody can send what they like, so what is no key counts as none,
     and a key says nothing of who may do what."""
     key = store_of(store).get("visitor")
-    client = getattr(request, "client", None)
+    # In a Space, all come from the platform's proxy.
+    client = None if os.environ.get("SPACE_ID") else getattr(request, "client", None)
     return Visitor(
         key if isinstance(key, str) and VISITOR_KEY.fullmatch(key) else "",
         str(getattr(client, "host", "") or ""),

@@ -1,12 +1,13 @@
 """What the browser keeps: which change is told to it, and of which event."""
 
 import json
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
 
 from ganlab.ui.browser_store import BrowserStore, change
-from ganlab.ui.visitor import MAX_TOKENS, with_run_back, with_token, without_run
+from ganlab.ui.visitor import MAX_TOKENS, visitor_of, with_run_back, with_token, without_run
 
 
 def applied(store: dict, patch: dict) -> dict:
@@ -76,3 +77,11 @@ def test_each_event_tells_its_change_apart_from_all_others():
         assert kept.inputs == [event.outputs[-1]] and store.value not in event.outputs
         assert kept.outputs == [store.value, event.outputs[-1]]
         assert kept.fn is None and '"test"' in kept.js
+
+
+def test_the_address_of_a_spaces_proxy_says_nothing_of_a_visitor(monkeypatch):
+    request = SimpleNamespace(client=SimpleNamespace(host="10.0.0.1"))
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert visitor_of({"visitor": "a" * 32}, request) == ("a" * 32, "10.0.0.1")
+    monkeypatch.setenv("SPACE_ID", "somebody/ganlab")
+    assert visitor_of({"visitor": "a" * 32}, request) == ("a" * 32, "")
