@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 MISFIT = "This does not fit the page as it is now: reload it."
 DEEPEST, MOST_VALUES = 16, 50_000
 LONGEST_TEXT = 200_000  # characters; a mixer's picture of a head is a tenth of that
-LARGEST_NUMBER = 2**53  # the largest whole number that a page can send exactly
+LARGEST_NUMBER = 1e300  # handlers say what is wrong with those that are only too large for them
+FILE = {"_type": "gradio.FileData"}
+MOST_OF_A_FILE = 12  # what is said of one
 TAKES_FILES = (gr.File, gr.UploadButton)
 
 
@@ -96,22 +98,29 @@ def check(value: Any, may_name_files: bool = False) -> None:
         Misfit: a page would not send this.
     """
     left, n = [(value, 0)], 0
+    uploads = Path(get_upload_folder()).resolve() if may_name_files else None
     while left:
         each, depth = left.pop()
         n += 1
         if depth > DEEPEST or n > MOST_VALUES:
             raise Misfit("too deep, or too much")
-        if isinstance(each, str):
-            _check_text(each)
-        elif isinstance(each, dict):
-            _check_dict(each, may_name_files)
+        if isinstance(each, dict):
+            if _check_dict(each, uploads):
+                continue
             left += [(inner, depth + 1) for pair in each.items() for inner in pair]
         elif isinstance(each, list):
             if len(each) > MOST_VALUES:
                 raise Misfit("too many values")
             left += [(inner, depth + 1) for inner in each]
-        elif isinstance(each, (int, float)) and not abs(each) <= LARGEST_NUMBER:  # nor NaN
-            raise Misfit("a number that no page sends")
+        else:
+            _check_single(each)
+
+
+def _check_single(value: Any) -> None:
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, (int, float)) and not abs(value) <= LARGEST_NUMBER:  # nor NaN
+        raise Misfit("a number that no page sends")
 
 
 def _check_text(text: str) -> None:
@@ -125,22 +134,39 @@ def _check_text(text: str) -> None:
         raise Misfit("a text that is none") from None
 
 
-def _check_dict(each: dict[Any, Any], may_name_files: bool) -> None:
-    """gradio takes some for files, which it fetches, and some for updates of components."""
+def _check_dict(each: dict[Any, Any], uploads: Path | None) -> bool:
+    """gradio takes some for files, which it fetches, and some for updates of components.
+
+    Args:
+        uploads: the folder that files may be in; None = there may be none.
+
+    Returns:
+        Whether it is an upload: looked through, and one value however much is said of it.
+    """
     if "__type__" in each:
         raise Misfit("an update")
     meta = each.get("meta")
-    names_file = "path" in each or (isinstance(meta, dict) and "_type" in meta)
-    if names_file and not (may_name_files and _is_upload(each.get("path"))):
+    if not ("path" in each or (isinstance(meta, dict) and "_type" in meta)):
+        return False
+    if uploads is None or not _is_upload(each.get("path"), uploads):
         raise Misfit("a file that was not uploaded")
+    if len(each) > MOST_OF_A_FILE:
+        raise Misfit("too much of a file")
+    for name, said in each.items():
+        _check_single(name)
+        # A `blob` may come empty.
+        if isinstance(said, (dict, list)) and said and not (name == "meta" and said == FILE):
+            raise Misfit("too much of a file")
+        _check_single(said)
+    return True
 
 
-def _is_upload(path: Any) -> bool:
+def _is_upload(path: Any, uploads: Path) -> bool:
     """Whether it is a file within the folder of uploads, and neither a folder nor an address."""
     if not isinstance(path, str) or len(path) > 4096 or "\0" in path:
         return False
     try:
-        place, folder = Path(path).resolve(), Path(get_upload_folder()).resolve()
-        return place.is_relative_to(folder) and place.is_file()
+        place = Path(path).resolve()
+        return place.is_relative_to(uploads) and place.is_file()
     except (OSError, ValueError):
         return False

@@ -1,5 +1,6 @@
 """What is looked at before gradio and the handlers see it, and what is forgotten afterwards."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import gradio as gr
 import httpx
 import pytest
 
+from ganlab.caps import Caps
 from ganlab.ui.checked import (
     DEEPEST,
+    FILE,
     LONGEST_TEXT,
     MISFIT,
     MOST_VALUES,
@@ -16,7 +19,7 @@ from ganlab.ui.checked import (
     Misfit,
     check,
 )
-from ganlab.ui.gate import gated
+from ganlab.ui.gate import MAX_EVENT_BYTES, gated
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +33,8 @@ def deep(levels: int) -> list:
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, 0, -1.5, 2**53, "", "é🙂", "x" * LONGEST_TEXT, [], {}, deep(DEEPEST),
+    [None, True, 0, -1.5, 2**53, 10**20, -(10**30), 1e300, "", "é🙂",
+     "x" * LONGEST_TEXT, [], {}, deep(DEEPEST),
      {"tokens": {"a": "b"}, "run": None}, [0] * (MOST_VALUES - 1), {"meta": "x"}],
     ids=lambda value: str(value)[:20],
 )  # fmt: skip
@@ -40,7 +44,8 @@ def test_what_a_page_sends_passes(value):
 
 @pytest.mark.parametrize(
     "value",
-    [float("nan"), float("inf"), 1e308, 10**400, -(10**30), "\ud800", "a\0b", deep(DEEPEST + 1),
+    [float("nan"), float("inf"), -float("inf"), 1e308, 10**400, -(10**310), "\ud800",
+     "a\0b", deep(DEEPEST + 1),
      "x" * (LONGEST_TEXT + 1), [0] * (MOST_VALUES + 1), {"a": [{"__type__": "update"}]},
      {"path": "/etc/passwd"}, [{"meta": {"_type": "gradio.FileData"}}], {"a\0": 1}],
     ids=lambda value: str(value)[:20],
@@ -48,6 +53,32 @@ def test_what_a_page_sends_passes(value):
 def test_what_no_page_sends_does_not(value):
     with pytest.raises(Misfit):
         check(value)
+
+
+def named(path: Path) -> dict:
+    """As a page names a file that it has sent."""
+    return {
+        "path": str(path), "url": f"http://x/gradio_api/file={path}", "orig_name": "o" * 255,
+        "size": 1, "mime_type": "image/png", "is_stream": False, "blob": {},
+        "meta": {"_type": "gradio.FileData"},
+    }  # fmt: skip
+
+
+def test_a_folder_of_more_files_than_are_read_passes(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    file = tmp_path / ("a" * 64) / ("n" * 255)
+    file.parent.mkdir()
+    file.write_bytes(b"x")
+    files = [named(file)] * (Caps().entries + 1)
+    assert len(json.dumps(files)) < MAX_EVENT_BYTES
+    check(files, may_name_files=True)
+    for odd in ({"x": [1]}, {"meta": {**FILE, "more": [1]}}, {"size": float("nan")},
+                {"path": "/etc/passwd"}, dict.fromkeys("abcdefghijkl"),
+                {"url": "\0"}):  # fmt: skip
+        with pytest.raises(Misfit):
+            check([{**named(file), **odd}], may_name_files=True)
+    with pytest.raises(Misfit):
+        check(files)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +123,7 @@ def test_a_handler_that_names_a_closed_file_does_not_give_it_away(url):
 
 def test_a_value_that_does_not_fit_is_refused_in_words_and_without_a_trace(url, capfd):
     assert call(url, "says", 1, "a").json()["data"] == ["1a"]
-    for data in ((1,), (), (1, "c"), (1, ["c"]), (float(2**60), "a")):
+    for data in ((1,), (), (1, "c"), (1, ["c"]), (1e305, "a")):
         answer = call(url, "says", *data)
         assert answer.status_code == 500 and answer.json()["error"] == MISFIT, data
     assert "Traceback" not in "".join(capfd.readouterr())
