@@ -12,7 +12,6 @@ import json
 import logging
 import re
 import secrets
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
+from ganlab.room import FULL, is_nearly_full
 from ganlab.ui.checked import MISFIT, check
 
 Message = MutableMapping[str, Any]
@@ -29,9 +29,8 @@ Headers = list[tuple[bytes, bytes]]
 
 log = logging.getLogger(__name__)
 
-MAX_EVENT_BYTES = 4_000_000  # of a page's event; the largest store of a browser is a tenth of it
+MAX_EVENT_BYTES = 8_000_000  # of a page's event: one that names 5,000 files has most
 OUR_TROUBLES = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO)
-LEFT_SECONDS = 7200  # what an upload that broke off has left is removed after
 
 API = "/gradio_api"
 UPLOAD, INFO, FILE = f"{API}/upload", f"{API}/info", f"{API}/file="
@@ -111,7 +110,7 @@ class Gate:
         try:
             if path == UPLOAD:
                 _check_length(scope, self.upload_bytes)
-                self._sweep()
+                self._need_room()
             elif method == "POST":
                 _check_length(scope, MAX_EVENT_BYTES, may_be_unknown=True)
                 body = await _body(receive, MAX_EVENT_BYTES)
@@ -119,7 +118,7 @@ class Gate:
                     _check_question(body)
                 receive = _replaying(body, receive)
         except Refused as refusal:
-            return await answer.say(*refusal.args)
+            return await answer.say(*refusal.args, is_plain=path == UPLOAD)
         if path.startswith(FILE):
             scope["headers"] = [each for each in scope["headers"] if each[0] in _FILE_NEEDS]
         if path.rstrip("/") == INFO:
@@ -130,15 +129,13 @@ class Gate:
             log.warning("%s %.200r was not understood: %s", method, path, type(error).__name__)
             log.debug("It broke here", exc_info=error)
             is_ours = getattr(error, "errno", None) in OUR_TROUBLES
-            await answer.say(
-                *((503, "Not now: try again.") if is_ours else (400, "This makes no sense here."))
-            )
+            said = (503, "Not now: try again.") if is_ours else (400, "This makes no sense here.")
+            await answer.say(*said, is_plain=path == UPLOAD)
 
-    def _sweep(self) -> None:
-        """Removes what uploads that broke off have left: gradio forgets it."""
-        for path in self.uploads.iterdir() if self.uploads.is_dir() else ():
-            if path.is_file() and time.time() - path.stat().st_mtime > LEFT_SECONDS:
-                path.unlink(missing_ok=True)
+    def _need_room(self) -> None:
+        folder = next(each for each in (self.uploads, *self.uploads.parents) if each.is_dir())
+        if is_nearly_full(folder):
+            raise Refused(503, FULL)
 
 
 class Refused(Exception):
@@ -244,12 +241,16 @@ class _Answer:
         policy = _POLICY.replace("{nonce}", self._nonce.decode())
         return [*ALWAYS, (b"content-security-policy", policy.encode())]
 
-    async def say(self, status: int, text: str) -> None:
-        """Answers in words; ends what has begun without them."""
+    async def say(self, status: int, text: str, *, is_plain: bool = False) -> None:
+        """Answers in words; ends what has begun without them.
+
+        Args:
+            is_plain: without JSON around them, as the page shows what an upload is answered.
+        """
         if not self.has_begun:
-            body = json.dumps({"detail": text}).encode()
+            body = (text if is_plain else json.dumps({"detail": text})).encode()
             headers = [
-                (b"content-type", b"application/json"),
+                (b"content-type", b"text/plain" if is_plain else b"application/json"),
                 (b"content-length", str(len(body)).encode()),
             ]
             await self.send({"type": "http.response.start", "status": status, "headers": headers})

@@ -29,6 +29,7 @@ from ganlab.files import read_json, told_if_refused, write_json
 from ganlab.paths import home, uploads_dir
 from ganlab.room import need_room
 from ganlab.ui import figures
+from ganlab.ui.sent import removed_afterwards
 
 UPLOAD_ID = re.compile(r"[A-Za-z0-9_]{16}")
 EXAMPLE = "example:"  # before the name of a bundled set
@@ -241,6 +242,11 @@ def take_files(files: Any, progress: gr.Progress = PROGRESS) -> tuple[str, None]
     paths = [path for path in named if os.path.isfile(path)]
     if not paths:
         raise gr.Error("Nothing was uploaded.", print_exception=False)
+    with removed_afterwards(paths):
+        return _take_in(paths, progress), None
+
+
+def _take_in(paths: list[str], progress: gr.Progress) -> str:
     forget_old_uploads()
     uploads_dir().mkdir(parents=True, exist_ok=True)
     try:
@@ -263,7 +269,7 @@ def take_files(files: Any, progress: gr.Progress = PROGRESS) -> tuple[str, None]
         raise gr.Error(
             escape(str(error)), title="No pictures that can be used", print_exception=False
         ) from None
-    return upload_id, None
+    return upload_id
 
 
 def show_upload(upload: Upload, upload_id: Any, size: int = 64) -> dict[Any, Any]:

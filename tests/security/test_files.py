@@ -6,8 +6,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from PIL import Image
 from raw_http import Raw, Refused
 from served import REPOSITORY
+
+from ganlab.ui.sent import LEFT_SECONDS, sweep_uploads
 
 ROUTES = ("/gradio_api/file=", "/file=", "/static/", "/assets/", "/svelte/")
 
@@ -126,19 +129,34 @@ def test_too_many_files_are_refused(page):
     assert answer.status_code == 400 and "Too many files" in answer.text
 
 
-def test_what_uploads_that_broke_off_have_left_goes_after_a_while(page, victim, tmp_path):
-    left, fresh = (victim.server.uploads / f"tmp-{time.time()}-{i}" for i in range(2))
-    try:
-        victim.server.uploads.mkdir(exist_ok=True)
-        left.write_bytes(b"x")
-        fresh.write_bytes(b"x")
-        os.utime(left, (time.time() - 8000,) * 2)
-        (tmp_path / "x.png").write_bytes(b"x")
-        page.upload(tmp_path / "x.png")
-        assert not left.exists() and fresh.exists()
-    finally:
-        left.unlink(missing_ok=True)
-        fresh.unlink(missing_ok=True)
+def test_what_uploads_that_broke_off_have_left_goes_after_a_while(tmp_path):
+    left, fresh, empty, full = (tmp_path / name for name in ("left", "fresh", "empty", "full"))
+    for folder in (empty, full):
+        folder.mkdir()
+    for file in (left, fresh, full / "x"):
+        file.write_bytes(b"x")
+    for old in (left, empty, full, full / "x"):
+        os.utime(old, (time.time() - LEFT_SECONDS - 60,) * 2)
+    sweep_uploads(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == [fresh, full, full / "x"]
+    sweep_uploads(tmp_path / "none")
+
+
+def test_pictures_are_not_kept_as_they_were_sent(page, victim, tmp_path):
+    files = [tmp_path / f"{i}.png" for i in range(3)]
+    for i, file in enumerate(files):
+        Image.effect_noise((40 + i, 40), 90).save(file)
+    for component, event, named in (
+        ("pictures", "upload", page.upload(*files[:2])),
+        ("pictures", "upload", page.upload(*files[2:])),  # nothing comes of one alone
+    ):
+        assert all(Path(each["path"]).is_file() for each in named)
+        endpoint = page.find(component, event)
+        data = page.defaults(endpoint)
+        (place,) = [place for end, place in file_endpoints(page) if end == endpoint]
+        data[place] = named
+        page.call(endpoint, data)
+        assert not any(Path(each["path"]).parent.exists() for each in named)
 
 
 def file_endpoints(page: Raw) -> list[tuple[dict, int]]:

@@ -2,11 +2,13 @@
 
 import asyncio
 import re
+import shutil
 import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -15,6 +17,7 @@ import pytest
 from gradio_client import Client
 from raw_http import Raw
 
+from ganlab.room import FULL
 from ganlab.ui.gate import MAX_EVENT_BYTES, OPEN, Gate
 
 CLOSED = [
@@ -183,8 +186,8 @@ def test_what_a_request_may_weigh_is_bounded(page):
     much = b" " * (MAX_EVENT_BYTES + 1)
     for path in ("run/predict", "queue/join", "call/blend", "cancel", "component_server"):
         answer = page.http.post(f"/gradio_api/{path}", content=much)
-        assert answer.status_code == 413 and "4 MB" in answer.json()["detail"]
-        pieces = (much[:500_000] for _ in range(9))  # of unknown length
+        assert answer.status_code == 413 and "8 MB" in answer.json()["detail"]
+        pieces = (much[:500_000] for _ in range(17))  # of unknown length
         assert page.http.post(f"/gradio_api/{path}", content=pieces).status_code == 413
     form = {"content-type": "multipart/form-data; boundary=x"}
     for length in (str(10**13), "-1", "x", "9" * 5000):
@@ -196,6 +199,22 @@ def test_what_a_request_may_weigh_is_bounded(page):
             assert re.match(rb"HTTP/1.1 4(13|00)", raw.recv(100))
     unknown = page.http.post("/gradio_api/upload", content=iter([b"x"]), headers=form)
     assert unknown.status_code == 411
+    assert unknown.text == "Say how long it is."  # which the page shows as it is
+
+
+def test_a_full_disk_takes_no_upload(monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1))
+    gate = Gate(None, tmp_path / "not" / "yet", 100)
+    sent = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload",
+             "headers": [(b"content-length", b"10")]}  # fmt: skip
+    asyncio.run(gate(scope, None, send))
+    assert sent[0]["status"] == 503 and sent[1]["body"] == FULL.encode()
+    assert dict(sent[0]["headers"])[b"content-type"] == b"text/plain"
 
 
 MALFORMED = [

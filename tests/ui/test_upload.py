@@ -630,3 +630,25 @@ def test_pictures_can_train_if_two_are_chosen(five):
     tick(five, {1: False})
     with pytest.raises(ValueError, match="1 picture chosen"):
         can_train(five)
+
+
+def test_what_gradio_keeps_of_an_upload_goes_and_nothing_else_does(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    sent, ours = tmp_path / "gradio" / ("a" * 64), tmp_path / "ours"
+    for folder in (sent, ours):
+        folder.mkdir(parents=True)
+    again = Path(save(sent, photo(0), photo(1))[0])
+    take_in = intake.take_in
+
+    def and_sent_again(paths, *args, **named):
+        again.with_suffix(".new").write_bytes(again.read_bytes())
+        again.with_suffix(".new").replace(again)  # as gradio puts the same file
+        return take_in(paths, *args, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(intake, "take_in", and_sent_again)
+        take_files([*map(str, sorted(sent.iterdir())), *save(ours, photo(2), photo(3))])
+    assert list(sent.iterdir()) == [again] and len(list(ours.iterdir())) == 2
+    with pytest.raises(gr.Error):
+        take_files([str(again)])
+    assert not sent.exists()
