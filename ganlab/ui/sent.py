@@ -7,46 +7,54 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from gradio.utils import get_upload_folder
 
 LEFT_SECONDS = 7200  # what an upload that broke off has left is removed after
+DONE_SECONDS = 600.0  # and what was taken in: whoever has sent the same has been served by then
 
 log = logging.getLogger(__name__)
 
+_done: dict[Path, tuple[float, tuple[int, int] | None]] = {}  # since when, and what lay there
 
-@contextmanager
-def removed_afterwards(paths: Iterable[str]) -> Iterator[None]:
-    """Removes those of these files that were sent, unless somebody has sent the same meanwhile."""
+
+def taken_in(paths: Iterable[str]) -> None:
+    """Notes that these files, as far as they were sent, are not needed any more. They go after a
+    while only: who sends the same file, as a class does, is given the same one by gradio."""
     folder = Path(get_upload_folder()).resolve()
-    sent = [path for path in (Path(each).resolve() for each in paths) if folder in path.parents]
-    before = {path: _state(path) for path in sent}
-    try:
-        yield
-    finally:
-        for path, state in before.items():
-            if _state(path) != state:
-                continue
-            try:
+    for path in (Path(each).resolve() for each in paths):
+        if folder in path.parents:
+            _done[path] = time.monotonic(), _state(path)
+
+
+def _remove_done(folder: Path) -> None:
+    """Those that nobody has sent again."""
+    for path, (since, state) in list(_done.items()):
+        if time.monotonic() - since <= DONE_SECONDS:
+            continue
+        del _done[path]
+        try:
+            if _state(path) == state:
                 path.unlink(missing_ok=True)
                 if path.parent != folder:
                     _remove_if_empty(path.parent)
-            except OSError as error:
-                log.warning("%s stays: %s", path, error)
+        except OSError as error:
+            log.warning("%s stays: %s", path, error)
 
 
 def sweep_uploads(folder: Path | None = None) -> None:
-    """Removes what uploads that broke off have left, and folders that are empty: gradio forgets
-    them.
+    """Removes what was taken in, what uploads that broke off have left, and folders that are empty:
+    gradio forgets them. To be called now and then.
 
     Args:
         folder: that of uploads; None = gradio's.
     """
+    folder = folder or Path(get_upload_folder()).resolve()
+    _remove_done(folder)
     try:
-        with os.scandir(folder or get_upload_folder()) as entries:
+        with os.scandir(folder) as entries:
             for entry in entries:
                 _sweep(entry)
     except FileNotFoundError:  # nothing was uploaded yet

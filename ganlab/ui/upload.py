@@ -29,7 +29,7 @@ from ganlab.files import read_json, told_if_refused, write_json
 from ganlab.paths import home, uploads_dir
 from ganlab.room import need_room
 from ganlab.ui import figures
-from ganlab.ui.sent import removed_afterwards
+from ganlab.ui.sent import taken_in
 
 UPLOAD_ID = re.compile(r"[A-Za-z0-9_]{16}")
 EXAMPLE = "example:"  # before the name of a bundled set
@@ -242,8 +242,10 @@ def take_files(files: Any, progress: gr.Progress = PROGRESS) -> tuple[str, None]
     paths = [path for path in named if os.path.isfile(path)]
     if not paths:
         raise gr.Error("Nothing was uploaded.", print_exception=False)
-    with removed_afterwards(paths):
+    try:
         return _take_in(paths, progress), None
+    finally:
+        taken_in(paths)
 
 
 def _take_in(paths: list[str], progress: gr.Progress) -> str:

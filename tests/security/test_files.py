@@ -6,7 +6,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from PIL import Image
 from raw_http import Raw, Refused
 from served import REPOSITORY
 
@@ -140,23 +139,6 @@ def test_what_uploads_that_broke_off_have_left_goes_after_a_while(tmp_path):
     sweep_uploads(tmp_path)
     assert sorted(tmp_path.rglob("*")) == [fresh, full, full / "x"]
     sweep_uploads(tmp_path / "none")
-
-
-def test_pictures_are_not_kept_as_they_were_sent(page, victim, tmp_path):
-    files = [tmp_path / f"{i}.png" for i in range(3)]
-    for i, file in enumerate(files):
-        Image.effect_noise((40 + i, 40), 90).save(file)
-    for component, event, named in (
-        ("pictures", "upload", page.upload(*files[:2])),
-        ("pictures", "upload", page.upload(*files[2:])),  # nothing comes of one alone
-    ):
-        assert all(Path(each["path"]).is_file() for each in named)
-        endpoint = page.find(component, event)
-        data = page.defaults(endpoint)
-        (place,) = [place for end, place in file_endpoints(page) if end == endpoint]
-        data[place] = named
-        page.call(endpoint, data)
-        assert not any(Path(each["path"]).parent.exists() for each in named)
 
 
 def file_endpoints(page: Raw) -> list[tuple[dict, int]]:
