@@ -5,7 +5,7 @@ import re
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -60,6 +60,12 @@ def test_gradio_is_never_asked_for_what_lies_at_another_address(page, address: s
     assert (answer.status_code, answer.json()) == (404, {"detail": "Not found."})
 
 
+def run(answering: Coroutine[Any, Any, None]) -> None:
+    """In a thread of its own: a browser's test leaves this one with a loop that runs."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, answering).result()
+
+
 def answered(path: str, root: str = "") -> tuple[list[str], dict[bytes, bytes], bytes]:
     """What reaches an app behind the gate that answers everything with somebody's page, and what
     a browser gets."""
@@ -75,7 +81,7 @@ def answered(path: str, root: str = "") -> tuple[list[str], dict[bytes, bytes], 
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": path, "root_path": root, "headers": []}
-    asyncio.run(Gate(app, Path("/none"), 1)(scope, None, send))
+    run(Gate(app, Path("/none"), 1)(scope, None, send))
     return asked, dict(sent[0]["headers"]), sent[1]["body"]
 
 
@@ -212,7 +218,7 @@ def test_a_full_disk_takes_no_upload(monkeypatch, tmp_path):
 
     scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload",
              "headers": [(b"content-length", b"10")]}  # fmt: skip
-    asyncio.run(gate(scope, None, send))
+    run(gate(scope, None, send))
     assert sent[0]["status"] == 503 and sent[1]["body"] == FULL.encode()
     assert dict(sent[0]["headers"])[b"content-type"] == b"text/plain"
 
