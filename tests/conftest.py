@@ -176,3 +176,28 @@ def jobs(tmp_path: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     jobs = Jobs(tmp_path / "runs", workers=0)
     yield jobs
     jobs.close()
+
+
+@pytest.fixture
+def open_jobs(tmp_path) -> Iterator[Callable[..., Jobs]]:
+    """Opens the same folder of runs, again and again if need be; all are closed at the end."""
+    opened = []
+
+    def open_them(**options) -> Jobs:
+        opened.append(Jobs(tmp_path / "runs", **options))
+        return opened[-1]
+
+    yield open_them
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def short(picture_folder) -> TrainConfig:
+    """So short that even a busy machine keeps but its first and its last grid."""
+    return tiny(data=str(picture_folder), steps=6)
+
+
+@pytest.fixture
+def endless(picture_folder) -> TrainConfig:
+    return tiny(data=str(picture_folder), seconds=600)

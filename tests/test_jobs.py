@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,6 @@ from ganlab import contest, device, estimates, kinship, training, transfer, view
 from ganlab import jobs as jobs_module
 from ganlab import perform as perform_module
 from ganlab.caps import CapReached, Caps
-from ganlab.config import TrainConfig
 from ganlab.data import catalog, saved
 from ganlab.health import Remedy, Verdict
 from ganlab.jobs import Jobs, ShuttingDown, wait_until_ended
@@ -44,33 +43,8 @@ EXPLODES = {
 
 
 @pytest.fixture
-def open_jobs(tmp_path) -> Iterator[Callable[..., Jobs]]:
-    """Opens the same folder of runs, again and again if need be; all are closed at the end."""
-    opened = []
-
-    def open_them(**options) -> Jobs:
-        opened.append(Jobs(tmp_path / "runs", **options))
-        return opened[-1]
-
-    yield open_them
-    for each in opened:
-        each.close()
-
-
-@pytest.fixture
 def jobs(open_jobs) -> Jobs:
     return open_jobs()
-
-
-@pytest.fixture
-def short(picture_folder) -> TrainConfig:
-    """So short that even a busy machine keeps but its first and its last grid."""
-    return tiny(data=str(picture_folder), steps=6)
-
-
-@pytest.fixture
-def endless(picture_folder) -> TrainConfig:
-    return tiny(data=str(picture_folder), seconds=600)
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:

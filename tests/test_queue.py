@@ -1,44 +1,18 @@
 """Who waits, in which order, and what is refused: the queue of a page that strangers share."""
 
 import threading
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from conftest import tiny
 from sources import small_source, tiny_transfer
 
 from ganlab.caps import CapReached, Caps
-from ganlab.config import TrainConfig
 from ganlab.jobs import Jobs, wait_until_ended
 from ganlab.runs import all_runs
 from ganlab.turns import Visitor
 from ganlab.views import JobView
 
 ANN, BOB = Visitor("ann", "10.0.0.1"), Visitor("bob", "10.0.0.2")
-
-
-@pytest.fixture
-def open_jobs(tmp_path) -> Iterator[Callable[..., Jobs]]:
-    opened = []
-
-    def open_them(**options) -> Jobs:
-        opened.append(Jobs(tmp_path / "runs", **options))
-        return opened[-1]
-
-    yield open_them
-    for each in opened:
-        each.close()
-
-
-@pytest.fixture
-def short(picture_folder) -> TrainConfig:
-    return tiny(data=str(picture_folder), steps=6)
-
-
-@pytest.fixture
-def endless(picture_folder) -> TrainConfig:
-    return tiny(data=str(picture_folder), seconds=600)
 
 
 def ended(jobs: Jobs, run_id: str) -> JobView:
