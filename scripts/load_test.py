@@ -9,7 +9,6 @@ samples, moves a slider of Blend or uploads pictures. Two runs are queued all th
 """
 
 import argparse
-import os
 import random
 import re
 import statistics
@@ -280,9 +279,8 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         settings = {"GANLAB_PROFILE": "public", "GANLAB_MAX_DISK_MB": "none"}
+        settings["GANLAB_THREADS"] = None  # as a Space has it: the app chooses as it goes
         server = Server(Path(folder), **settings)
-        inherited = os.environ.get("GANLAB_THREADS")
-        server.settings["GANLAB_THREADS"] = inherited or str(os.cpu_count())
         server.start()
         print(f"the page answers after {server.boot_seconds:.1f} s")
         try:

@@ -19,9 +19,12 @@ BOOT_SECONDS = 180
 
 
 class Server:
-    """`python app.py` on a free port, with a home and settings (in its environment) of its own."""
+    """`python app.py` on a free port, with a home and settings (in its environment) of its own.
 
-    def __init__(self, folder: Path, **settings: str):
+    None as a setting = the app's own default, whatever the tests or the caller's environment say.
+    """
+
+    def __init__(self, folder: Path, **settings: str | None):
         self.home = folder / "home"
         self.log = folder / "server.log"
         self.temporary = folder / "temporary"
@@ -59,7 +62,7 @@ class Server:
         return self._process.pid
 
     def environment(self) -> dict[str, str]:
-        settings = {
+        settings: dict[str, str | None] = {
             "GANLAB_HOME": str(self.home),
             "GRADIO_TEMP_DIR": str(self.temporary),
             "GANLAB_THREADS": "1",
@@ -71,7 +74,8 @@ class Server:
         }
         upper = {name.upper() for name in settings if name.islower()}
         inherited = {name: value for name, value in os.environ.items() if name not in upper}
-        return {**inherited, **settings}
+        both = {**inherited, **settings}
+        return {name: value for name, value in both.items() if value is not None}
 
     def _answers(self) -> bool:
         try:

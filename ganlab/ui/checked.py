@@ -14,6 +14,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from ganlab.known import NotOwner, UnknownRun
+from ganlab.ui.lean import LeanBlocks
 from ganlab.ui.visitor import refusal
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,8 @@ class Misfit(ValueError):
     """No page sends this."""
 
 
-class CheckedBlocks(gr.Blocks):
-    """`gr.Blocks` that refuses what no page sends."""
+class CheckedBlocks(LeanBlocks):
+    """Blocks that refuse what no page sends."""
 
     async def process_api(
         self, block_fn: Any, inputs: list[Any], state: Any = None, request: Any = None, **how: Any
@@ -59,8 +60,6 @@ class CheckedBlocks(gr.Blocks):
             return await super().preprocess_data(block_fn, inputs, state, explicit_call)
         except Exception as error:  # nothing of ours runs in here: it is the values
             raise refused(block_fn, error) from None
-        finally:
-            forget(state, block_fn.inputs)
 
     async def call_function(self, *args: Any, **how: Any) -> Any:
         """Runs a handler. Any of them may be asked for a run that is not there, or not any more."""
@@ -69,27 +68,10 @@ class CheckedBlocks(gr.Blocks):
         except (UnknownRun, NotOwner) as error:
             raise refusal("That did not work", error) from None
 
-    async def postprocess_data(
-        self, block_fn: Any, predictions: list[Any] | dict[Any, Any], state: Any
-    ) -> list[Any]:
-        """What the page gets of what the handler gave."""
-        try:
-            return await super().postprocess_data(block_fn, predictions, state)
-        finally:
-            forget(state, block_fn.outputs)
-
 
 def refused(block_fn: Any, error: Exception) -> gr.Error:
     log.info("%s was sent what no page sends: %.200r", block_fn.api_name, error)
     return gr.Error(MISFIT, title="Not understood", print_exception=False)
-
-
-def forget(state: Any, blocks: list[Any]) -> None:
-    """gradio notes each value of each session, tokens and pictures too, for links that we do not
-    give."""
-    for block in blocks if state else ():
-        if not block.stateful and block._id in state.config_values:
-            state._update_value_in_config(block._id, None)
 
 
 def check(value: Any, may_name_files: bool = False) -> None:

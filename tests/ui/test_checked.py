@@ -127,9 +127,3 @@ def test_a_value_that_does_not_fit_is_refused_in_words_and_without_a_trace(url, 
         answer = call(url, "says", *data)
         assert answer.status_code == 500 and answer.json()["error"] == MISFIT, data
     assert "Traceback" not in "".join(capfd.readouterr())
-
-
-def test_what_a_session_sent_and_got_is_not_kept(page):
-    assert call(page.local_url, "says", 7, "b").json()["data"] == ["7b"]
-    kept = page.state_holder["me"].config_values.values()
-    assert not [each for each in kept if each["props"].get("value") in (7, "b", "7b")]
