@@ -33,14 +33,16 @@ def test_a_step_waits_no_longer_than_it_has_to() -> None:
         assert LONGEST <= Courtesy().let_others_first() < 10 * LONGEST
 
 
-def test_a_training_waits_no_longer_than_it_has_worked() -> None:
+def test_a_training_waits_for_no_more_than_its_share() -> None:
     courtesy = Courtesy()
     with going_first():
         began, waited = time.perf_counter(), 0.0
         while granted := courtesy.let_others_first():
             waited += granted
         assert MOST_SAVED <= waited <= time.perf_counter() - began
-        courtesy.has_worked(0.05)
+        left = courtesy._saved
+        courtesy.has_worked(0.07)
+        assert courtesy._saved - left == pytest.approx(0.03)
         assert courtesy.let_others_first() < LONGEST
     for _ in range(3):
         courtesy.has_worked(10 * MOST_SAVED)  # more than that is not saved for later

@@ -362,8 +362,8 @@ class Generator(nn.Module):
         ):
             x = norm(_through(up, x, w), w, scaled)
             if residual:
-                x = x + _through(residual, F.relu(x), w)
-            x = F.relu(x)
+                x = _through(residual, F.relu(x), w).add_(x)
+            x = F.relu_(x)  # nothing that learns needs what it was
         return x
 
     def to_images(self, x: Tensor, z: Tensor, weights: Tensor) -> Tensor:

@@ -1,0 +1,92 @@
+"""What an event answers, and what gradio does for it."""
+
+from collections.abc import Iterator
+
+import gradio as gr
+import httpx
+import pytest
+
+from ganlab.ui.lean import LeanBlocks
+
+ALONE = {"__type__": "update"}
+ANSWERS = {
+    "all": lambda first, second: ("a", "b"),
+    "one": lambda first, second: (gr.skip(), gr.update(value="b", label="B")),
+    "named": lambda first, second: {second: "b"},
+    "none": lambda first, second: gr.skip(),
+    "each": lambda first, second: (gr.skip(), gr.update()),
+    "wrong": lambda first, second: ("a",),
+}
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[gr.Blocks]:
+    with LeanBlocks() as page:
+        first, second = gr.Textbox(), gr.Textbox()
+        button = gr.Button()
+        for name, answer in ANSWERS.items():
+            # The answers bind to this page's components; gradio looks at the signature.
+            def handler(answer=answer):
+                return answer(first, second)
+
+            button.click(handler, None, [first, second], api_name=name)
+        button.click(lambda: gr.skip(), None, first, api_name="single-none")
+        button.click(lambda: "a", None, first, api_name="single")
+    page.launch(prevent_thread_lock=True, quiet=True)
+    yield page
+    page.close()
+
+
+def ask(page: gr.Blocks, name: str) -> httpx.Response:
+    body = {"data": [], "session_hash": "me"}
+    return httpx.post(f"{page.local_url}gradio_api/run/{name}", json=body, trust_env=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("all", ["a", "b"]),
+        ("one", [ALONE, {**ALONE, "value": "b", "label": "B"}]),
+        ("named", [ALONE, "b"]),
+        ("none", [ALONE, ALONE]),
+        ("each", [ALONE, ALONE]),
+        ("single-none", [ALONE]),
+        ("single", ["a"]),
+    ],
+)
+def test_what_changes_arrives_and_the_rest_is_left_alone(page, name, expected):
+    assert ask(page, name).json()["data"] == expected
+
+
+def test_too_few_values_are_an_error_as_ever(page):
+    assert ask(page, "wrong").status_code == 500
+
+
+def test_no_component_is_built_for_an_output_that_is_left_alone(page, monkeypatch):
+    built = []
+    inits = gr.Textbox.__init__
+
+    def note(self, *args, **settings):
+        built.append(self)
+        inits(self, *args, **settings)
+
+    assert ask(page, "none").status_code == 200  # the session is there
+    monkeypatch.setattr(gr.Textbox, "__init__", note)
+    assert ask(page, "none").status_code == 200
+    assert built == []
+
+
+def test_a_session_keeps_no_value(page):
+    assert ask(page, "all").json()["data"] == ["a", "b"]
+    kept = page.state_holder["me"].config_values
+    assert not any(kept.values())
+
+
+def test_an_update_builds_on_the_one_before(page):
+    assert ask(page, "one").status_code == 200
+    session, built = page.state_holder["me"].blocks_config.blocks, page.blocks
+    assert "B" in labels(session) and "B" not in labels(built)
+
+
+def labels(blocks: dict[int, gr.blocks.Block]) -> list[str | None]:
+    return [block.label for block in blocks.values() if isinstance(block, gr.Textbox)]
