@@ -30,8 +30,7 @@ data: .venv/dev
 	cd scripts/dicebear && npm ci
 	$(BIN)/python scripts/build_bundled_data.py
 
-# What a build of the image would do, without Docker; as root. The tests do the same with what is
-# installed already.
+# What a build of the image would do, without Docker; as root. It installs all anew, so no test does it.
 image-check: .venv/app
 	$(BIN)/python scripts/check_image.py
 
