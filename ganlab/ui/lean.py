@@ -7,12 +7,17 @@ alone: of its 32 ms, 29 were that.
 """
 
 import copy
+import sys
+from importlib.util import find_spec
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import BlockFunction, Blocks, BlocksConfig, convert_component_dict_to_list
 
 LEFT_ALONE = gr.skip()
+# Around every event gradio imports it, and where it is not, all folders of packages were searched.
+if find_spec("matplotlib") is None:
+    sys.modules["matplotlib"] = None
 
 
 class SessionConfig(BlocksConfig):
