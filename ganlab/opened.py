@@ -3,10 +3,14 @@
 What was opened last stays in memory, because a slider asks for the same one again and again.
 """
 
+import threading
 import time
-from dataclasses import asdict, dataclass
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,8 +28,12 @@ from ganlab.strategies import STRATEGIES
 from ganlab.transfer_config import TransferConfig, is_race
 
 KEPT = 6  # in memory; a generator of 64 px has some 10 MB
+KEPT_VIEWS = 24  # of each, some 60 kB
 TRIES = 5  # to read a snapshot of a run that is under way
 OF_TASKS = {"tasks": (), "head_depth": 0}  # what relatives may differ in
+
+T = TypeVar("T")
+_keeping = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,26 @@ class Opened:
     generator: nn.Module
     kin: frozenset[str]
     parts: tuple[Part, ...] = ()
+    _views: OrderedDict[Hashable, Any] = field(
+        default_factory=OrderedDict, compare=False, repr=False
+    )
+
+    def once(self, view: Hashable, make: Callable[[], T]) -> T:
+        """What `make` makes of it for a view, or has made lately: all who come see the same first.
+
+        Args:
+            view: what is shown, and how.
+        """
+        with _keeping:
+            if view in self._views:
+                self._views.move_to_end(view)
+                return self._views[view]
+        made = make()
+        with _keeping:
+            self._views[view] = made
+            while len(self._views) > KEPT_VIEWS:
+                self._views.popitem(last=False)
+        return made
 
     def draw(self, z: Tensor, tasks: Tensor) -> np.ndarray:
         """Pictures (N, H, W, C) uint8 of latents (N, z_dim) and task ids (N,)."""

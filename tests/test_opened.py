@@ -15,7 +15,15 @@ from ganlab.checkpoints import restore_generator
 from ganlab.config import ModelConfig
 from ganlab.data.dataset import Dataset
 from ganlab.export import export
-from ganlab.opened import Opened, open_checkpoint, open_named, open_run, open_shipped, together
+from ganlab.opened import (
+    KEPT_VIEWS,
+    Opened,
+    open_checkpoint,
+    open_named,
+    open_run,
+    open_shipped,
+    together,
+)
 from ganlab.perform import perform
 from ganlab.runs import Run
 
@@ -137,6 +145,23 @@ def test_a_snapshot_without_a_generator_is_refused_in_the_end(
 
 
 # Two together -----------------------------------------------------------------------------------
+
+
+def test_a_view_is_made_once_until_others_have_taken_its_place(shelf: None) -> None:
+    opened, made = open_shipped("small"), []
+
+    def make() -> int:
+        made.append(len(made))
+        return made[-1]
+
+    assert [opened.once("first", make) for _ in range(3)] == [0, 0, 0]
+    for other in range(KEPT_VIEWS - 1):
+        opened.once(other, make)
+    assert opened.once("first", make) == 0  # which makes it the newest again
+    opened.once("another", make)
+    assert opened.once("first", make) == 0
+    assert opened.once(0, make) == KEPT_VIEWS + 1
+    assert len(opened._views) == KEPT_VIEWS
 
 
 def test_parts_of_two_relatives_are_mixed_together(

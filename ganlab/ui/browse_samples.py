@@ -91,16 +91,20 @@ def draw_samples(opened: Opened, head: Any, seed: Any, truncation: Any, size: An
     if type(size) is not int or size not in SIZES:
         raise ValueError(f"Choose how many samples there are: {', '.join(map(str, SIZES))}.")
     z, ids, rows = samples_of(opened, head, seed, truncation, n=size, across=COLUMNS)
-    return _figure(
-        opened,
-        z,
-        [opened.config.tasks[i] for i in ids],
-        COLUMNS if rows else sampling.columns_of(size),
-        alt=f"Generated pictures of seed {as_seed(seed)}",
-        caption=f"Seed {as_seed(seed):,}"
-        + (" · Each column is one latent vector, G's random input" if rows else ""),
-        rows=rows,
-    )
+
+    def draw() -> str:
+        return _figure(
+            opened,
+            z,
+            [opened.config.tasks[i] for i in ids],
+            COLUMNS if rows else sampling.columns_of(size),
+            alt=f"Generated pictures of seed {as_seed(seed)}",
+            caption=f"Seed {as_seed(seed):,}"
+            + (" · Each column is one latent vector, G's random input" if rows else ""),
+            rows=rows,
+        )
+
+    return opened.once(("samples", str(head), as_seed(seed), float(truncation), size), draw)
 
 
 def _figure(opened: Opened, z: torch.Tensor, heads: Sequence[str], columns: int, **words) -> str:

@@ -32,15 +32,20 @@ def build_mixer(elem_id: str, *, visible: bool = True) -> gr.HTML:
     )
 
 
-def mixer_value(of: str, parts: Sequence[Part], shares: Sequence[float], z: Tensor) -> dict:
+def faces_of(parts: Sequence[Part], z: Tensor) -> list[str]:
+    """A small picture of each part for its corner, of a latent (1, z_dim)."""
+    return [figures.jpeg_uri(sampling.to_jpeg(each, 85)) for each in mixing.heads(parts, z)]
+
+
+def mixer_value(
+    of: str, parts: Sequence[Part], shares: Sequence[float], faces: Sequence[str]
+) -> dict:
     """What the mixer shows.
 
     Args:
         of: whose parts they are; another one forgets what could be undone.
-        z: a latent (1, z_dim), of which each corner shows the picture, for as long as these parts
-            are chosen.
+        faces: what each corner shows for as long as these parts are chosen, see `faces_of`.
     """
-    faces = [figures.jpeg_uri(sampling.to_jpeg(each, 85)) for each in mixing.heads(parts, z)]
     return {
         "of": of,
         "names": [part.name for part in parts],

@@ -57,6 +57,19 @@ def test_the_same_seed_gives_the_same_pictures_and_another_gives_others(two):
     assert draw_samples(two, "a", 5, 1, 36) != draw_samples(two, "a", 6, 1, 36)
 
 
+def test_the_same_samples_are_drawn_once(two, monkeypatch):
+    drawn, draw_now = [], Opened.draw_now
+    monkeypatch.setattr(
+        Opened, "draw_now", lambda self, *of: drawn.append(1) or draw_now(self, *of)
+    )
+    asked = [("a", 41, 1, 36), ("b", 41, 1, 36), ("a", 42, 1, 36), ("a", 41, 0.5, 36)]
+    asked.append(("a", 41, 1, 16))
+    seen = {draw_samples(two, *each) for each in asked}
+    assert len(seen) == len(drawn) == len(asked)
+    assert {draw_samples(two, *each) for each in asked} == seen
+    assert len(drawn) == len(asked)
+
+
 def test_truncation_shrinks_the_latents(one, monkeypatch):
     seen = []
     draw = Opened.draw
