@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 LONGEST = 0.25  # seconds that a step waits for what is drawn
-MOST_SAVED = 2.0  # seconds of waiting: while a hand drags, but no longer
-GRANTED = 3 / 7  # seconds of waiting for each of work, so that seven tenths of the time are work
+MOST_SAVED = 1.0  # seconds of waiting: while a hand drags, but no longer
+GRANTED = 1 / 49  # seconds of waiting for each of work
+LITTLE = MOST_SAVED / 4  # seconds of waiting
+RECENT = 1.0  # seconds
 
 _changed = threading.Condition()
 _in_front = 0
+_had_little_at = -RECENT  # on the monotonic clock
 
 
 @contextmanager
@@ -31,9 +34,14 @@ def going_first() -> Iterator[None]:
             _changed.notify_all()
 
 
+def is_short() -> bool:
+    """Whether a training has little left to grant, so that who draws much takes it from that."""
+    return time.monotonic() - _had_little_at < RECENT
+
+
 class Courtesy:
-    """What one training grants: in the long run three tenths of the time, so that it goes on
-    however many draw."""
+    """What one training grants: in the long run a fiftieth of the time, so that it goes on however
+    many draw, and beyond that half of the cores."""
 
     def __init__(self) -> None:
         self._saved = MOST_SAVED
@@ -43,11 +51,26 @@ class Courtesy:
 
     def let_others_first(self) -> float:
         """Waits while somebody goes first, if there is time to grant; how many seconds it was."""
+        global _had_little_at
+        if self._saved < LITTLE:
+            _had_little_at = time.monotonic()
         with _changed:
-            if not _in_front or self._saved <= 0:
+            if not _in_front or self._saved < LITTLE:
                 return 0.0
             began = time.perf_counter()
             _changed.wait_for(lambda: not _in_front, min(LONGEST, self._saved))
         waited = time.perf_counter() - began
         self._saved -= waited
         return waited
+
+    def threads(self, most: int) -> int:
+        """With how many of its threads to go on now.
+
+        With all of them, while the cores are needed elsewhere, each operation would wait for the
+        thread that has no core: three threads on two cores took more than twice as long.
+        """
+        return half(most) if _in_front else most
+
+
+def half(threads: int) -> int:
+    return max(1, threads // 2)

@@ -9,17 +9,21 @@ import logging
 import math
 import os
 import platform
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganlab import courtesy
 from ganlab.courtesy import going_first
 from ganlab.files import read_json, write_json
 from ganlab.paths import cache_dir
@@ -28,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _SECONDS_PER_CANDIDATE, _LEAST_ROUNDS = 0.3, 3
 _MOST_SECONDS = 4.0  # of all, on a machine that is busy with something else
+NICE = 10  # how far behind others a thread is
 LENT = "this Space's GPU is lent per call, which a training cannot use"
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 # A small GAN at 64 px, so that what wins here wins in a training, too. Of each convolution:
@@ -133,6 +138,7 @@ def in_words() -> str:
     return f"CPU, {threads}, {used.precision}: {why}"
 
 
+@cache
 def _cpu_name() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
@@ -264,7 +270,21 @@ def warm_up() -> None:
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])
 
 
-_HANDS = ThreadPoolExecutor(available_cores(), "ganlab-draws", lambda: torch.set_num_threads(1))
+def _hands(number: int, *, are_last: bool = False) -> ThreadPoolExecutor:
+    """Threads that draw; `are_last`: on a core that nothing else needs, where the system knows such
+    threads."""
+
+    def begin() -> None:
+        torch.set_num_threads(1)
+        if are_last and sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+
+    return ThreadPoolExecutor(number, "ganlab-draws", begin)
+
+
+_HANDS = _hands(available_cores())
+# A training of half of the threads needed a quarter longer where these came before it on its core.
+_FEW_HANDS = _hands(available_cores() - courtesy.half(available_cores()) or 1, are_last=True)
 
 
 def side_by_side(draw: Callable[[Tensor], np.ndarray], z: Tensor) -> np.ndarray:
@@ -272,9 +292,12 @@ def side_by_side(draw: Callable[[Tensor], np.ndarray], z: Tensor) -> np.ndarray:
     each core. Threads within an operation would wait for each other after every one of them, and
     where a browser has the same cores, that took half as long again.
     """
-    parts = z.tensor_split(min(plan().threads, len(z)))
+    threads, hands = plan().threads, _HANDS
+    if courtesy.is_short():
+        threads, hands = courtesy.half(threads), _FEW_HANDS
+    parts = z.tensor_split(min(threads, len(z)))
     with going_first():
-        return np.concatenate(list(_HANDS.map(draw, parts)))
+        return np.concatenate(list(hands.map(draw, parts)))
 
 
 @contextmanager

@@ -62,6 +62,7 @@ def train_step(
     measure: bool,
     turn: Turn = BOTH,
     on_gradients: Callable[[Tensor], None] | None = None,
+    between: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """One step of G and `d_steps` of D. With `measure`, gives what the curves show of it.
 
@@ -69,6 +70,7 @@ def train_step(
         config: `fitted`, so that its batch size is a number.
         on_gradients: gets the tasks' gradients on G's trunk, (n_tasks, P), where G has several
             tasks and a trunk that learns. It changes nothing, and takes a while to work out.
+        between: is called between the parts of a step.
     """
     loss, batch = LOSSES[config.loss], config.batch_size
     generator, discriminator, rng = state.generator, state.discriminator, state.rng
@@ -144,11 +146,13 @@ def train_step(
     if config.simultaneous and turn.g:
         (way,) = torch.autograd.grad(loss_g, met.fake_copy, retain_graph=turn.d)
     norm_d = norm_g = 0.0
+    between()
     loss_d = step_d(met) if turn.d else loss.d(met.real_logits, met.fake_logits)
     if measure and turn.d:
         norm_d = _gradient_norm(discriminator)
 
     # Step G.
+    between()
     if turn.g:
         state.opt_g.zero_grad()
         if not config.simultaneous:  # against the new D, whose own gradients are not needed
@@ -165,6 +169,7 @@ def train_step(
             for parameter in learning_d:
                 parameter.requires_grad_(True)
         combine = conflicts.CONFLICTS[config.conflicts].combine
+        between()
         _go_back(generator, met, way.to(met.fake.dtype), combine, rng, on_gradients)
         if turn.regulariser:
             with plan.autocast():

@@ -146,6 +146,7 @@ def train(
     # Another number of threads rounds differently: only where the clock decides anyway.
     may_choose = plan.device == "cpu" and not run.config.steps and not device.threads_are_fixed()
     chooser = ThreadChooser(plan.threads) if may_choose else None
+    threads, has_shared = plan.threads, False
     trained, held_out = dataset.split()
     if not HAS_HEADS[run.config.architecture]:
         dataset, trained = dataset.merged(), trained.merged()
@@ -177,6 +178,13 @@ def train(
     agreed = Agreement.of_lines(run.agreement(), len(model.tasks))
     usual = float("inf")  # seconds of the fastest step so far
     courtesy = Courtesy()
+
+    def share_cores() -> None:
+        nonlocal has_shared
+        if may_choose:
+            now = courtesy.threads(threads)
+            has_shared |= now < threads
+            torch.set_num_threads(now)
 
     def draw_grid() -> None:
         pixels = sampling.sample(state.ema, grid_z, grid_tasks, autocast=plan.autocast)
@@ -212,6 +220,7 @@ def train(
             break
         waited = courtesy.let_others_first()
         began, speed_from = began + waited, speed_from + waited  # none of that is training
+        share_cores()
         set_learning_rate(state, config, progress)
 
         enough = state.step + 1 - logged >= LEAST_STEPS_PER_LOG or state.step == 0
@@ -229,6 +238,7 @@ def train(
             measure=measure,
             turn=turn,
             on_gradients=agreed.add if compare else None,
+            between=share_cores,
         )
         now = time.perf_counter()
         courtesy.has_worked(now - stepped)
@@ -255,8 +265,9 @@ def train(
                     metrics,
                 )
             )
-            if chooser:
-                torch.set_num_threads(chooser.after(metrics["images_per_second"]))
+            if chooser and not has_shared:  # or else its speed says nothing of the threads
+                threads = chooser.after(metrics["images_per_second"])
+            has_shared = False
         if agreed.moments > moments:  # a frozen trunk has nothing to agree on
             note_agreement()
         paused = time.perf_counter()

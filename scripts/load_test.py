@@ -29,6 +29,7 @@ from served import Server
 MINUTE = 60.0
 SECONDS_BETWEEN = (10.0, 20.0)  # of a visitor's acts
 PICTURES = 12
+STEPS_OF_DRAG = 5
 ASSET = re.compile(r'(?:src|href)="(\./assets/[^"]+)"')
 
 
@@ -104,12 +105,14 @@ class Visitor:
     def open_blend(self) -> None:
         self.page.fire(self.page.tab("blend"), "select")
 
-    def slide(self) -> None:
+    def slide(self, moves: bool) -> None:
+        """One step of a drag; `moves`: not yet where the hand rests."""
         mixer = self.page.values[self.page.named("mixer")]
         picture = self.page.values[self.page.named("blend-picture")]
         query = re.search(r'data-query="([^"]+)"', picture)[1].replace("&amp;", "&")
         shares = np.random.dirichlet(np.ones(len(mixer["names"]))).round(4).tolist()
         asked = {"query": query, "of": mixer["of"], "shares": shares, "texture": [], "width": 1440}
+        asked["moves"] = moves
         body = {
             "data": asked,
             "component_id": self.page.named("blend-picture"),
@@ -139,8 +142,8 @@ class Visitor:
                 watch.time("sample", self.sample)
             elif kind == "slider":
                 watch.time("blend opens", self.open_blend)
-                for _ in range(5):
-                    watch.time("slider", self.slide)
+                for step in range(STEPS_OF_DRAG):
+                    watch.time("slider", self.slide, step < STEPS_OF_DRAG - 1)
             elif kind == "upload":
                 watch.time("upload", self.upload)
             else:
@@ -224,12 +227,15 @@ def load(server: Server, folder: Path, visitors: int, minutes: float) -> None:
         thread.start()
         time.sleep(0.3)
     before, began, counts = step_of(server), time.monotonic(), []
+    own = time.process_time()
     for minute in range(1, int(minutes) + 1):
         time.sleep(max(began + minute * MINUTE - time.monotonic(), 0))
         counts.append(process.count())
         rss, n_threads, files = counts[-1]
         print(f"minute {minute}: {rss:.0f} MB, {n_threads} threads, {files} open files", flush=True)
-    busy = (step_of(server) - before) / (time.monotonic() - began)
+    spent = time.monotonic() - began
+    busy = (step_of(server) - before) / spent
+    own = (time.process_time() - own) / spent
     watch.over.set()
     for thread in [*threads, *others]:
         thread.join()
@@ -238,6 +244,7 @@ def load(server: Server, folder: Path, visitors: int, minutes: float) -> None:
         p50, p95 = quantile(spent, 0.5), quantile(spent, 0.95)
         print(f"| {what} | {len(spent)} | {p50:.3f} s | {p95:.3f} s | {max(spent):.2f} s |")
     print(f"training: {busy:.1f} steps/s, {busy / alone:.0%} of its speed alone")
+    print(f"the visitors themselves, on the same machine: {own:.0%} of a core")
     print(f"memory: {counts[-1][0] / counts[0][0] - 1:+.1%} from minute 1 to {len(counts)}")
     print(f"errors: {len(watch.errors)}", *watch.errors[:20], sep="\n  ")
 

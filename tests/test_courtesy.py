@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from ganlab.courtesy import LONGEST, MOST_SAVED, Courtesy, going_first
+from ganlab import courtesy as courtesies
+from ganlab.courtesy import GRANTED, LITTLE, LONGEST, MOST_SAVED, Courtesy, going_first, is_short
 
 
 def test_with_nobody_in_front_nothing_waits() -> None:
@@ -39,14 +40,35 @@ def test_a_training_waits_for_no_more_than_its_share() -> None:
         began, waited = time.perf_counter(), 0.0
         while granted := courtesy.let_others_first():
             waited += granted
-        assert MOST_SAVED <= waited <= time.perf_counter() - began
+        assert MOST_SAVED - LITTLE - 1e-9 < waited <= time.perf_counter() - began
         left = courtesy._saved
-        courtesy.has_worked(0.07)
-        assert courtesy._saved - left == pytest.approx(0.03)
-        assert courtesy.let_others_first() < LONGEST
+        courtesy.has_worked(0.19)
+        assert courtesy._saved - left == pytest.approx(0.19 * GRANTED)
     for _ in range(3):
         courtesy.has_worked(10 * MOST_SAVED)  # more than that is not saved for later
     assert courtesy._saved == MOST_SAVED
+
+
+def test_a_training_leaves_half_of_the_cores_to_who_goes_first() -> None:
+    courtesy = Courtesy()
+    assert courtesy.threads(2) == 2
+    with going_first():
+        assert [courtesy.threads(n) for n in (1, 2, 3, 8)] == [1, 1, 1, 4]
+    assert courtesy.threads(2) == 2
+
+
+def test_a_training_that_has_granted_nearly_all_is_short_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(courtesies, "_had_little_at", -courtesies.RECENT)
+    courtesy = Courtesy()
+    courtesy.let_others_first()
+    assert not is_short()
+    courtesy._saved = 0.0
+    courtesy.let_others_first()
+    assert is_short()
+    monkeypatch.setattr(courtesies, "_had_little_at", time.monotonic() - courtesies.RECENT)
+    assert not is_short()  # it has ended, or has some again
 
 
 def test_whoever_fails_in_front_leaves_it() -> None:

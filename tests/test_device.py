@@ -328,6 +328,25 @@ def test_a_plan_sets_the_threads_of_whoever_computes():
     assert torch.get_num_threads() == 1
 
 
+def test_who_waits_is_drawn_for_on_each_core_or_on_half_of_them_if_a_training_is_short(
+    monkeypatch,
+):
+    monkeypatch.setattr(device, "plan", lambda: Plan("cpu", "fp32", 4))
+    z, seen = torch.arange(8.0)[:, None], []
+
+    def draw(part):
+        seen.append(len(part))
+        assert torch.get_num_threads() == 1
+        return part.numpy()
+
+    assert (device.side_by_side(draw, z) == z.numpy()).all()
+    assert sorted(seen) == [2] * 4
+    monkeypatch.setattr("ganlab.courtesy.is_short", lambda: True)
+    seen.clear()
+    assert (device.side_by_side(draw, z) == z.numpy()).all()
+    assert sorted(seen) == [4] * 2
+
+
 # Choosing threads while training ------------------------------------------------------------
 
 

@@ -22,6 +22,7 @@ from ganlab.checkpoints import restore_generator
 from ganlab.config import ModelConfig, TrainConfig
 from ganlab.courtesy import LONGEST, going_first
 from ganlab.data.dataset import Dataset
+from ganlab.device import Plan
 from ganlab.losses import LOSSES, squared_slope
 from ganlab.quality import Gauge
 from ganlab.runs import Run
@@ -266,6 +267,33 @@ def test_a_budget_in_time_ends_on_time(new_run, dataset):
     assert time.perf_counter() - start < 4  # saving and drawing come on top
     assert 1 <= run.status.seconds < 2
     assert run.status.step > 10
+
+
+def test_while_somebody_goes_first_a_training_goes_on_with_half_of_its_threads(
+    new_run, dataset, monkeypatch
+):
+    monkeypatch.setattr(device, "measure", lambda: Plan("cpu", "fp32", 2, 400.0))
+    monkeypatch.setattr("ganlab.courtesy.MOST_SAVED", 0.0)
+    seen = []
+
+    def step(*given, between, **options) -> dict[str, float]:
+        def note() -> None:
+            between()
+            seen.append(torch.get_num_threads())
+
+        seen.append(torch.get_num_threads())
+        return train_step(*given, between=note, **options)
+
+    monkeypatch.setattr(training, "train_step", step)
+    with going_first():
+        train(new_run(seconds=0.5), dataset)
+        assert len(seen) > 4 and set(seen) == {1}
+        seen.clear()
+        train(new_run(steps=3), dataset)
+        assert set(seen) == {2}  # another number of threads would round differently
+    seen.clear()
+    train(new_run(seconds=0.5), dataset)
+    assert 2 in seen
 
 
 @pytest.fixture

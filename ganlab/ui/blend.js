@@ -1,6 +1,7 @@
 // The picture: which cell is clicked, the address that shows it again, and requests of its own, by
 // which it follows the mixers in half the time of an event.
 const PATIENCE = 8000;  // ms until a question counts as lost
+const REST = 150;  // ms without a move until a hand rests
 const place = element.querySelector(".gl-live");
 const figure = () => place.querySelector("[data-columns]");
 let settled = 0, settledAt = 0, isWanted = false, isAsking = false;
@@ -27,8 +28,20 @@ const isBehind = () => {
   return !agrees("mixer", shares) || (texture !== "" && !agrees("texture-mixer", texture));
 };
 
+// All samples, or the first rows over what is shown, until a hand rests.
 function show(html) {
-  place.innerHTML = html;
+  const next = document.createElement("template");
+  next.innerHTML = html;
+  const shown = figure(), first = next.content.querySelector("[data-first]");
+  if (first && shown) {
+    const rows = first.querySelector("img");
+    rows.className = "gl-first-rows";
+    rows.alt = "";
+    shown.querySelector(".gl-first-rows")?.remove();
+    shown.querySelector(".gl-picture").append(rows);
+    shown.querySelector("figcaption").replaceWith(first.querySelector("figcaption"));
+    Object.assign(shown.dataset, first.dataset);
+  } else place.replaceChildren(next.content);
   clearTimeout(settled);  // not with each picture of a drag: browsers limit and charge for it
   settled = setTimeout(settle, Date.now() - settledAt > 1000 ? 0 : 300);
 }
@@ -47,18 +60,26 @@ async function follow() {
   isWanted = true;
   if (isAsking) return;
   isAsking = true;
+  let moves = true;
   try {
     while (isWanted) {
       isWanted = false;
       const before = query();
       const html = await Promise.race([
         server.follow({query: before, of: mixer("mixer").dataset.of, shares: mixOf("mixer"),
-          texture: mixOf("texture-mixer"), width: window.innerWidth}),
+          texture: mixOf("texture-mixer"), width: window.innerWidth, moves}),
         new Promise((go) => setTimeout(go, PATIENCE)),
       ]);
       if (before !== query()) isWanted = true;  // an event has changed something else meanwhile
-      else if (html) show(html);
-      else { isWanted = false; askByEvent(); }  // refused or, gradio tells of it by nothing, failed
+      else if (html) {
+        show(html);
+        moves = true;
+        if (figure().dataset.first && !isWanted) {  // the other rows are still to come
+          await new Promise((go) => setTimeout(go, REST));
+          moves = isWanted;
+          isWanted = true;
+        }
+      } else { isWanted = false; askByEvent(); }  // refused or, gradio tells of it by nothing, failed
     }
   } finally {
     isAsking = false;

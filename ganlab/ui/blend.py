@@ -14,13 +14,14 @@ from ganlab.mixing import Recipe
 from ganlab.ui import figures
 from ganlab.ui.blend_heads import Heads, build_heads, renewed_heads, wire_heads
 from ganlab.ui.blend_more import More, build_more, renewed, wire_more
-from ganlab.ui.blend_view import follows, key_of, look, open_both, read
+from ganlab.ui.blend_view import follows, key_of, look, once, open_both, read
 from ganlab.ui.browser_store import BrowserStore
 from ganlab.ui.link import Linked, from_query, recipe_of
 from ganlab.ui.mixer import (
     EMPTY,
     MOST_PARTS,
     build_mixer,
+    faces_of,
     first_shares,
     mixer_value,
     of_one,
@@ -196,7 +197,8 @@ def draw(jobs: Jobs, *values: Any) -> list[Any]:
             note = figures.notice(
                 f"Of {view.n_parts} heads, the first {len(view.parts)} are mixed."
             )
-        return [note, look(view)]
+        key = ("blend", view.query, view.columns)
+        return [note, once(view.opened, view.parts, key, lambda: look(view))]
     except ValueError as error:
         return [refused(error), gr.skip()]
 
@@ -226,9 +228,15 @@ def choose(jobs: Jobs, store: Any, *values: Any) -> tuple[list[Any] | None, list
     except ValueError as error:
         return None, [refused(error), gr.skip()]
     mixes = len(parts) > 1
-    with device.quick_threads():
-        z = sampling.latents(1, opened.config.z_dim, seed)
-        structure = mixer_value(of, parts, recipe.structure, z) if mixes else EMPTY
+    structure = EMPTY
+    if mixes:
+
+        def draw_faces() -> list[str]:
+            with device.quick_threads():
+                return faces_of(parts, sampling.latents(1, opened.config.z_dim, seed))
+
+        faces = once(opened, parts, ("faces", seed), draw_faces)
+        structure = mixer_value(of, parts, recipe.structure, faces)
     texture = {**structure, "shares": of_one(recipe.texture or recipe.structure)}
     blocks = parts[0].generator.n_blocks if mixes else 5
     at, is_apart = blocks / 2 if recipe.at is None else recipe.at, bool(recipe.texture)

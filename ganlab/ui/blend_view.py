@@ -1,15 +1,15 @@
 """What the Blend tab shows, read from what a page sends, and drawn."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab import device, sampling
+from ganlab import courtesy, device, sampling
 from ganlab.blending import PARAMETERS, Mix, Part
 from ganlab.jobs import Jobs
 from ganlab.mixing import Recipe
@@ -20,9 +20,10 @@ from ganlab.ui.mixer import DECIMALS, MOST_PARTS, is_number, read_mixer, shares_
 from ganlab.ui.picker import open_picked
 from ganlab.ui.viewer import as_seed, where_is
 
-SAMPLES = 36
+SAMPLES, LEAST_FIRST = 36, 9
 COLUMNS, COLUMNS_OF_NARROW = 9, 6
 NARROW = 744  # pixels of a page
+T = TypeVar("T")
 QUALITY = 86  # of a JPEG that lives for a moment
 
 
@@ -50,14 +51,14 @@ class View:
         """(n, z_dim)."""
         return sampling.latents(n, self.opened.config.z_dim, self.seed)
 
-    def draw(self) -> np.ndarray:
-        """The samples (36, H, W, C)."""
+    def draw(self, n: int = SAMPLES) -> np.ndarray:
+        """The first n samples (n, H, W, C)."""
         if self.parts:
             weights = self.recipe.weights(self.parts[0].generator.n_blocks)
             network, tasks = Mix(self.parts, weights, self.recipe.mode), weights
         else:  # a classic, which has no heads
             network, tasks = self.opened.generator, torch.ones(1)
-        return device.side_by_side(lambda z: sampling.sample(network, z, tasks), self.latents())
+        return device.side_by_side(lambda z: sampling.sample(network, z, tasks), self.latents(n))
 
 
 def open_both(jobs: Jobs, name: Any, other: Any) -> tuple[Opened, tuple[Part, ...]]:
@@ -124,9 +125,14 @@ def columns_of(width: Any) -> int:
     return COLUMNS_OF_NARROW if isinstance(width, int) and width < NARROW else COLUMNS
 
 
-def look(view: View) -> str:
-    """The samples of a seed, each drawn by the same mix."""
-    pixels = view.draw()
+def once(opened: Opened, parts: Sequence[Part], view: Hashable, make: Callable[[], T]) -> T:
+    """`Opened.once`, where no other's parts are mixed with its own."""
+    return opened.once(view, make) if tuple(parts) == opened.parts[:MOST_PARTS] else make()
+
+
+def look(view: View, n: int = SAMPLES) -> str:
+    """The samples of a seed, each drawn by the same mix; of less than all, the first rows."""
+    pixels = view.draw(n)
     jpeg = sampling.to_jpeg(sampling.grid(pixels, view.columns), QUALITY)
     words = view.recipe.in_words(view.names) if view.parts else view.opened.name
     more = " · Click a picture to see its family" if len(view.parts) > 1 else ""
@@ -139,6 +145,8 @@ def look(view: View) -> str:
         "shares": _in_figures(view.recipe.structure),
         "texture": _in_figures(view.recipe.texture),
     }
+    if n < SAMPLES:
+        data["first"] = n
     held = " ".join(f'data-{name}="{escape(str(value))}"' for name, value in data.items())
     return f"<div {held}>{figure}</div>"
 
@@ -156,7 +164,9 @@ def follows(jobs: Jobs) -> Callable[[Any], str | None]:
 
         Args:
             ask: the `query` of the figure that is shown, whose parts the mixers hold (`of`, see
-                `key_of`), the `shares` and those of `texture` to mix by, and the page's `width`.
+                `key_of`), the `shares` and those of `texture` to mix by, the page's `width`, and
+                whether the hand still `moves`: if a training would have to wait for all samples
+                again and again, the first rows have to do until it rests.
         """
         try:
             asked = ask if isinstance(ask, dict) else {}
@@ -177,6 +187,8 @@ def follows(jobs: Jobs) -> Callable[[Any], str | None]:
         query = to_query(linked.model, linked.other, names, recipe, seed)
         columns = columns_of(asked.get("width"))
         view = View(opened, parts, len(every), recipe, seed, columns, query)
+        if asked.get("moves") and courtesy.is_short():
+            return look(view, -(-LEAST_FIRST // columns) * columns)
         return look(view)
 
     return follow

@@ -156,6 +156,42 @@ def test_a_drag_asks_for_pictures_alone_and_takes_a_mistake_back(page: Page):
     expect(page).to_have_url(re.compile("seed=5"))
 
 
+def test_while_a_training_is_short_the_first_rows_follow_and_the_others_when_the_hand_rests(
+    page: Page,
+):
+    picture, moves = turn_to(page, "Blend"), []
+
+    def answer(route: Route) -> None:
+        """As a server does that is short."""
+        if "follow" not in route.request.post_data:
+            return route.fallback()
+        moves.append('"moves":true' in route.request.post_data)
+        answered = route.fetch()
+        text = answered.text()
+        if moves[-1]:
+            text = text.replace("data-columns=", 'data-first=\\"9\\" data-columns=')
+        route.fulfill(response=answered, body=text)
+
+    page.route("**/component_server/**", answer)
+    page.evaluate(
+        """() => new MutationObserver(() => document.querySelector("#blend-picture .gl-first-rows")
+          && (window.seen = true)).observe(document.querySelector("#blend-picture"),
+          {childList: true, subtree: true})"""
+    )
+    before = picture.bounding_box()
+    expect_another(picture, lambda: drag(page, 30, 70))
+    slider = page.locator("#mixer input[type=range]").first
+    for value in range(10, 90, 4):
+        slider.evaluate(SLIDE, value)
+        page.wait_for_timeout(40)
+    page.wait_for_function("window.seen")
+    expect(page.locator("#blend-picture .gl-first-rows")).to_have_count(0)
+    expect(page).to_have_url(re.compile("avataaars=0.86"))
+    expect(picture).to_have_attribute("alt", re.compile("avataaars 86 %"))
+    assert moves[0] is True and moves[-1] is False
+    assert picture.bounding_box() == before
+
+
 def test_a_link_shows_the_same_view_to_somebody_else(page: Page, visit: Visitors):
     picture = turn_to(page, "Blend")
     expect_another(picture, lambda: drag(page, 40, 60))

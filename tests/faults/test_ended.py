@@ -1,13 +1,18 @@
 """A server that is told to end: what is under way is saved, and nobody waits long for that."""
 
 import json
+import shutil
 import signal
 import threading
+import time
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from faults.acts import Visitor, wait_for
 from faults.forked import ForkedServer
+from ganlab.files import SCRATCH
 
 SECONDS_TO_END = 5.0
 
@@ -93,6 +98,39 @@ def test_a_race_ends_in_time_beside_all_else_that_is_under_way(server, visitor, 
     visitor.act("resume", race)
     on = lambda: json.loads((lap / "metrics.jsonl").read_text().splitlines()[-1])["step"]  # noqa: E731
     wait_for(lambda: on() > saved, "the lap goes on")
+
+
+def test_an_upload_a_search_and_a_file_that_somebody_waits_for_are_broken_off(
+    server, visitor, tmp_path
+):
+    learning = visitor.start()
+    wait_for(lambda: learns(server, learning), "the run learns")
+    photos = [tmp_path / f"{number}.png" for number in range(40)]
+    coarse = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(coarse).resize((3000, 2000)).save(photos[0], compress_level=1)
+    for photo in photos[1:]:
+        shutil.copy(photos[0], photo)
+
+    seeker = visitor.again()
+    seeker.press("find-file", "upload", **{"find-file": seeker.upload(photos[0])[0]})
+    seeker.press("find-it")
+    giver = visitor.again()
+    given = giver.upload(*photos)
+    is_read = in_the_background(giver.call, giver.find("pictures", "upload"), ["", given])
+    is_written = in_the_background(visitor.again().press, "take-onnx")
+    time.sleep(0.3)
+    assert is_read.is_alive() and is_written.is_alive()
+    step = last_logged(server, learning)
+    seconds, code = server.end(signal.SIGTERM)
+    assert seconds < SECONDS_TO_END
+    assert code == 0
+    assert server.status_of(learning)["state"] == "stopped"
+    assert server.status_of(learning)["step"] >= step
+    assert not any(server.temporary.iterdir())
+
+    server.start()
+    assert not [path for path in server.home.rglob("*") if SCRATCH.fullmatch(path.name)]
+    visitor.again().give(*photos[:12])
 
 
 def test_no_thread_of_a_page_that_is_open_keeps_the_server_from_ending(server, visitor):

@@ -17,7 +17,7 @@ from ganlab.blending import FEATURES, PARAMETERS, PIXELS
 from ganlab.mixing import Recipe
 from ganlab.ui import blend, blend_more, blend_view, sheets
 from ganlab.ui.link import from_query, recipe_of, to_query
-from ganlab.ui.mixer import mixer_value, read_mixer
+from ganlab.ui.mixer import faces_of, mixer_value, read_mixer
 from ganlab.ui.picker import model_choices, open_picked
 from ganlab.ui.visitor import with_token
 
@@ -152,6 +152,40 @@ def test_the_short_way_gives_what_an_event_would(jobs, changes):
     assert followed == blend_view.look(moved) != blend_view.look(seen)
 
 
+@pytest.mark.parametrize(("width", "n"), [(1440, 9), (390, 12)])
+def test_while_a_hand_moves_the_first_rows_do_if_a_training_is_short(jobs, monkeypatch, width, n):
+    seen, shares = view(jobs), [0.1, 0.9]
+
+    def followed(moves) -> str:
+        return follow(jobs, seen, shares=shares, width=width, moves=moves)
+
+    whole = followed(False)
+    assert followed(True) == whole and "data-first" not in whole
+    monkeypatch.setattr("ganlab.courtesy.is_short", lambda: True)
+    assert followed(False) == whole
+    first = followed(True)
+    assert f'data-first="{n}"' in first
+    some, every = pixels_of(first), pixels_of(whole)
+    assert some.shape[1] == every.shape[1] and some.shape[0] * 36 == every.shape[0] * n
+    assert np.abs(some - every[: len(some)]).max() <= 24  # a JPEG's, at the lower edge
+    query = re.compile(r'data-query="[^"]*"')
+    assert query.search(first)[0] == query.search(whole)[0]
+
+
+def test_the_same_view_is_drawn_once_and_one_with_anothers_parts_each_time(jobs, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(blend, "look", lambda view: drawn.append(view) or "a figure")
+    values = inputs(shown=shown_of(jobs), seed=77)
+    assert [blend.draw(jobs, *values) for _ in range(2)] == [["", "a figure"]] * 2
+    assert len(drawn) == 1
+    blend.draw(jobs, *inputs(shown=shown_of(jobs), seed=78))
+    assert len(drawn) == 2
+    seen, parts = drawn[0], drawn[0].parts
+    others = [*parts[:-1], parts[-1]._replace(name="another's")]
+    made = [blend_view.once(seen.opened, others, "key", lambda: object()) for _ in range(2)]
+    assert made[0] is not made[1]
+
+
 @pytest.mark.parametrize(
     "ask",
     [
@@ -188,7 +222,7 @@ def test_strangers_are_refused_with_the_reason_and_relatives_are_mixed(jobs):
 
 def test_a_mixer_shows_a_face_at_each_corner_and_shares_that_sum_to_one(jobs):
     parts = open_picked(jobs, "small").parts
-    value = mixer_value("small\n", parts, (3.0, 1.0), torch.zeros(1, 8))
+    value = mixer_value("small\n", parts, (3.0, 1.0), faces_of(parts, torch.zeros(1, 8)))
     assert value["names"] == ["a", "b"] and value["shares"] == [0.75, 0.25]
     assert len(value["faces"]) == 2 and value["faces"][0] != value["faces"][1]
     assert read_mixer(value["shares"], 2) == (0.75, 0.25)
