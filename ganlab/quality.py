@@ -52,6 +52,10 @@ def _originals(trained: Dataset, most: int) -> Originals:
     return Originals(choose(trained, most), mirrors=trained.mirrors)
 
 
+class BrokenOff(Exception):
+    """A look that was told to stop."""
+
+
 class Gauge:
     """Measures a run's generator now and then.
 
@@ -66,12 +70,15 @@ class Gauge:
         trained: Dataset,
         held_out: Dataset | None,
         planned: float | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         """`dataset` is what generated pictures are compared with: the two parts together.
 
         Args:
             planned: seconds that the run is going to take; None = unknown.
+            should_stop: breaks a look off.
         """
+        self._should_stop = should_stop
         self._dataset, self._trained, self._held_out = dataset, trained, held_out
         self._planned = float("inf") if planned is None else planned
         is_long = planned is not None and planned >= LONG_SECONDS
@@ -110,6 +117,9 @@ class Gauge:
                 where that is most beyond what is usual.
             usually_copied: the same of that task's held-out pictures; 0 if it has too few.
             samples_of_task: how many were drawn of that task.
+
+        Raises:
+            BrokenOff: it was told to stop.
         """
         began = time.perf_counter()
         if self._real is None:
@@ -121,7 +131,7 @@ class Gauge:
         counts = [times * n for n in pictures]  # the tasks mixed as the real ones are
         tasks = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
         images = draw(generator, tasks, LOOK_SEED)
-        fake = features.extract(images)
+        fake = features.extract(images, self._go_on)
         kid = metrics.kid(torch.cat(self._real), fake)
         kid_of = self._kid_of(fake.split(counts)) if len(counts) > 1 else {}
         diversity = [
@@ -166,9 +176,13 @@ class Gauge:
         left = SHARE_OF_TIME * self._planned - self._spent - self._last  # one is kept for the end
         return max(self._planned - seconds, 0.0) / (max(left, 0.0) // self._last + 1)
 
+    def _go_on(self) -> None:
+        if self._should_stop():
+            raise BrokenOff
+
     def _prepare(self) -> None:
-        self._real = [
-            features.extract(choose(self._dataset.subset([task]), self._each))
+        real = [
+            features.extract(choose(self._dataset.subset([task]), self._each), self._go_on)
             for task in self._dataset.tasks
         ]
         self._originals, self._usual = [], []
@@ -180,6 +194,8 @@ class Gauge:
                     usual = originals.share(newcomers)
             self._originals.append(originals)
             self._usual.append(usual)
+            self._go_on()
+        self._real = real
 
 
 def parts(task: str, dataset: Dataset) -> list[str]:

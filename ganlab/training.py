@@ -25,7 +25,7 @@ from ganlab.courtesy import Courtesy
 from ganlab.data.dataset import Dataset
 from ganlab.device import ThreadChooser
 from ganlab.models import HAS_HEADS
-from ganlab.quality import FIRST_LOOK_SECONDS, Gauge
+from ganlab.quality import FIRST_LOOK_SECONDS, BrokenOff, Gauge
 from ganlab.runs import Run
 from ganlab.state import State, fresh_state, set_learning_rate, tensors_of, unpack
 from ganlab.step import BOTH, train_step
@@ -157,7 +157,7 @@ def train(
     manifest = {**dataset.manifest(), "held_out": len(dataset) - len(trained)}
     _refuse_another(run, model, manifest)
     run.describe(model=asdict(model), data=manifest, plan=asdict(plan), exploded=False)
-    gauge = Gauge(dataset, trained, held_out, config.seconds)
+    gauge = Gauge(dataset, trained, held_out, config.seconds, should_stop)
 
     # Start, or take up where the newest snapshot ends.
     state = fresh_state(config, model, plan)
@@ -200,11 +200,16 @@ def train(
         run.note_progress(state.step, state.seconds)
         on_event(SnapshotSaved(state.step, state.seconds))
 
-    def look() -> None:
-        quality = gauge.look(state.ema, state.seconds - before)
+    def look() -> bool:
+        """Whether it was not broken off: then it is saved."""
+        try:
+            quality = gauge.look(state.ema, state.seconds - before)
+        except BrokenOff:
+            return False
         run.log_quality({"step": state.step, "seconds": state.seconds, **quality})
         save()
         on_event(Looked(state.step, state.seconds, quality))
+        return True
 
     def note_agreement() -> None:
         run.log_agreement({"step": state.step, "seconds": state.seconds, **agreed.line()})
@@ -294,8 +299,8 @@ def train(
         save()
     if state.step not in run.grid_steps():
         draw_grid()
-    if judged:
-        look()
+    if judged and not look():
+        save()
     return "finished" if progress >= 1 or ended_early else "stopped"
 
 

@@ -45,7 +45,7 @@ def test_a_training_waits_for_no_more_than_its_share() -> None:
         courtesy.has_worked(0.19)
         assert courtesy._saved - left == pytest.approx(0.19 * GRANTED)
     for _ in range(3):
-        courtesy.has_worked(10 * MOST_SAVED)  # more than that is not saved for later
+        courtesy.has_worked(100 * MOST_SAVED)  # more than that is not saved for later
     assert courtesy._saved == MOST_SAVED
 
 

@@ -254,7 +254,7 @@ def test_looks_take_their_share_of_the_time_and_no_more(
         return draw(*given)
 
     monkeypatch.setattr(quality, "draw", slow)
-    monkeypatch.setattr(features, "extract", features.thumbnails)
+    monkeypatch.setattr(features, "extract", lambda images, _: features.thumbnails(images))
     gauge, generator = Gauge(dataset, *dataset.split(), planned), untrained(dataset)
     looks = []
     for tenth in range(10 * (planned or 600)):

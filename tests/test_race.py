@@ -18,7 +18,7 @@ from ganlab.step import train_step
 TWO = ["default", "latent only at the start"]
 
 
-def thumbnails(images: Tensor) -> Tensor:
+def thumbnails(images: Tensor, *_: object) -> Tensor:
     return features.thumbnails(images) / 255
 
 

@@ -286,13 +286,13 @@ def test_while_somebody_goes_first_a_training_goes_on_with_half_of_its_threads(
 
     monkeypatch.setattr(training, "train_step", step)
     with going_first():
-        train(new_run(seconds=0.5), dataset)
+        train(new_run(seconds=1), dataset)
         assert len(seen) > 4 and set(seen) == {1}
         seen.clear()
         train(new_run(steps=3), dataset)
         assert set(seen) == {2}  # another number of threads would round differently
     seen.clear()
-    train(new_run(seconds=0.5), dataset)
+    train(new_run(seconds=1), dataset)
     assert 2 in seen
 
 
@@ -1083,6 +1083,30 @@ def test_a_look_is_written_down_saved_and_told(new_run, dataset, looks_at):
     assert events[-2:] == [SnapshotSaved(20, 20.0), looked[-1]]
 
 
+@pytest.mark.parametrize(("at", "outcome"), [(5, "stopped"), (20, "finished")])
+@pytest.mark.parametrize("batches", [0, 1])  # of pictures that are measured until then
+def test_a_look_that_is_under_way_does_not_keep_a_run_from_being_saved(
+    new_run, dataset, looks_at, monkeypatch, at, outcome, batches
+):
+    looks_at(*([5] if at == 5 else []))
+    seen, events, extract = [], [], quality.features.extract
+
+    def watched(images, before_batch):
+        def note() -> None:
+            seen.append(len(seen))
+            before_batch()
+
+        return extract(images, note)
+
+    monkeypatch.setattr(quality.features, "extract", watched)
+    run = new_run(seconds=20)
+    ended = train(run, dataset, on_event=events.append, should_stop=lambda: len(seen) > batches)
+    assert ended == outcome
+    assert len(seen) == batches + 1 and run.status.step == at == run.snapshot_steps()[-1]
+    assert run.can_train_on(at)
+    assert run.quality() == [] and not any(isinstance(event, Looked) for event in events)
+
+
 def test_what_was_measured_is_the_snapshot_of_that_step(new_run, dataset, looks_at):
     looks_at(5)
     run = new_run(seconds=20)
@@ -1137,10 +1161,11 @@ def test_two_pictures_are_too_few_to_measure_but_not_to_train(new_run, one_task,
     assert run.snapshot_steps() == [8]
 
 
-def test_looks_past_the_snapshot_are_forgotten_on_resume(new_run, dataset, looks_at):
+def test_looks_past_the_snapshot_are_forgotten_on_resume(new_run, dataset, clock, looks_at):
     looks_at(6)
     run = new_run(seconds=20)
-    train(run, dataset, should_stop=after(10))
+    end = clock.now + 10
+    train(run, dataset, should_stop=lambda: clock.now >= end)
     assert [line["step"] for line in run.quality()] == [6]  # told to stop, it does so at once
     first = run.quality()
     run.log_quality({"step": 15, "seconds": 15.0, "kid": -9.0})  # it was killed before it saved

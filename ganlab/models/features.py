@@ -9,7 +9,7 @@ less code than calling a library for it, and saves two seconds of imports in eve
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -121,7 +121,7 @@ def _prepared(images: Tensor) -> Tensor:
     return grained.contiguous(memory_format=torch.channels_last)
 
 
-def extract(images: Tensor) -> Tensor:
+def extract(images: Tensor, before_batch: Callable[[], None] = lambda: None) -> Tensor:
     """Features of pictures, in full precision.
 
     The same faint grain is laid over all pictures, real and generated. The network learnt from
@@ -130,6 +130,7 @@ def extract(images: Tensor) -> Tensor:
 
     Args:
         images: uint8 (N, 1 or 3, H, W), on the CPU; those smaller than 64 px are enlarged.
+        before_batch: is called before each few of them, and may break it off.
 
     Returns:
         float32 (N, 1280), values from 0 to 6.
@@ -139,6 +140,7 @@ def extract(images: Tensor) -> Tensor:
     features = torch.empty(len(images), DIM)
     with torch.inference_mode():
         for start in range(0, len(images), _BATCH):
+            before_batch()
             x = images[start : start + _BATCH].float().div_(127.5).sub_(1)
             features[start : start + _BATCH] = network(_prepared(x))
     return features

@@ -111,13 +111,13 @@ def test_an_upload_a_search_and_a_file_that_somebody_waits_for_are_broken_off(
     for photo in photos[1:]:
         shutil.copy(photos[0], photo)
 
-    seeker = visitor.again()
-    seeker.press("find-file", "upload", **{"find-file": seeker.upload(photos[0])[0]})
-    seeker.press("find-it")
+    seeker, model = visitor.again(), {"browse-model": "avatars64"}
+    seeker.press("find-file", "upload", **model, **{"find-file": seeker.upload(photos[0])[0]})
+    seeker.press("find-it", **model)
     giver = visitor.again()
     given = giver.upload(*photos)
     is_read = in_the_background(giver.call, giver.find("pictures", "upload"), ["", given])
-    is_written = in_the_background(visitor.again().press, "take-onnx")
+    is_written = in_the_background(lambda: visitor.again().press("take-onnx", **model))
     time.sleep(0.3)
     assert is_read.is_alive() and is_written.is_alive()
     step = last_logged(server, learning)
