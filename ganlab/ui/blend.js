@@ -77,7 +77,7 @@ async function follow() {
         if (figure().dataset.first && !isWanted) {  // the other rows are still to come
           await new Promise((go) => setTimeout(go, REST));
           moves = isWanted;
-          isWanted = true;
+          isWanted ||= figure()?.dataset.first !== undefined;
         }
       } else { isWanted = false; askByEvent(); }  // refused or, gradio tells of it by nothing, failed
     }

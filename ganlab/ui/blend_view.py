@@ -23,8 +23,9 @@ from ganlab.ui.viewer import as_seed, where_is
 SAMPLES, LEAST_FIRST = 36, 9
 COLUMNS, COLUMNS_OF_NARROW = 9, 6
 NARROW = 744  # pixels of a page
-T = TypeVar("T")
 QUALITY = 86  # of a JPEG that lives for a moment
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,8 @@ def draw_samples(opened: Opened, head: Any, seed: Any, truncation: Any, size: An
             rows=rows,
         )
 
-    return opened.once(("samples", str(head), as_seed(seed), float(truncation), size), draw)
+    shown = head if head in opened.config.tasks else ""
+    return opened.once(("samples", shown, as_seed(seed), float(truncation), size), draw)
 
 
 def _figure(opened: Opened, z: torch.Tensor, heads: Sequence[str], columns: int, **words) -> str:
