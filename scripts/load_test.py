@@ -30,6 +30,7 @@ MINUTE = 60.0
 SECONDS_BETWEEN = (10.0, 20.0)  # of a visitor's acts
 PICTURES = 12
 STEPS_OF_DRAG = 5
+LEAST_OF_SPEED, MOST_GROWN = 0.7, 0.1  # or it falls short
 ASSET = re.compile(r'(?:src|href)="(\./assets/[^"]+)"')
 
 
@@ -204,7 +205,8 @@ def quantile(values: list[float], share: float) -> float:
     return sorted(values)[min(int(share * len(values)), len(values) - 1)]
 
 
-def load(server: Server, folder: Path, visitors: int, minutes: float) -> None:
+def load(server: Server, folder: Path, visitors: int, minutes: float) -> list[str]:
+    """Gives what falls short."""
     process, watch, pictures = Process(server.pid), Watch(), drawings(folder)
     trainers = Trainers(server, watch, seconds=60.0)
     threads = [
@@ -247,9 +249,19 @@ def load(server: Server, folder: Path, visitors: int, minutes: float) -> None:
     print(f"the visitors themselves, on the same machine: {own:.0%} of a core")
     print(f"memory: {counts[-1][0] / counts[0][0] - 1:+.1%} from minute 1 to {len(counts)}")
     print(f"errors: {len(watch.errors)}", *watch.errors[:20], sep="\n  ")
+    return short_of(watch, counts[0][0], counts[-1][0]) + (
+        ["the training kept too little of its speed"] if busy < LEAST_OF_SPEED * alone else []
+    )
 
 
-def soak(server: Server, minutes: float) -> None:
+def short_of(watch: Watch, first: float, last: float) -> list[str]:
+    """Args: MB of memory, at first and at last."""
+    grew = abs(last / first - 1) > MOST_GROWN
+    return ["requests failed"] * bool(watch.errors) + ["memory is not flat"] * grew
+
+
+def soak(server: Server, minutes: float) -> list[str]:
+    """Gives what falls short."""
     process, watch = Process(server.pid), Watch()
     trainers = Trainers(server, watch, seconds=2.0)
     threads = [
@@ -276,9 +288,10 @@ def soak(server: Server, minutes: float) -> None:
     recent = statistics.median(rss for rss, _, _ in list(counts.values())[-5:])
     print(f"memory: {recent / first[0] - 1:+.1%} from minute 10 to the end")
     print(f"errors: {len(watch.errors)}", *watch.errors[:20], sep="\n  ")
+    return short_of(watch, first[0], recent)
 
 
-def main() -> None:
+def main() -> str | None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--visitors", type=int, default=20)
     parser.add_argument("--minutes", type=float, default=5)
@@ -292,11 +305,12 @@ def main() -> None:
         print(f"the page answers after {server.boot_seconds:.1f} s")
         try:
             if args.soak:
-                soak(server, args.soak)
+                short = soak(server, args.soak)
             else:
-                load(server, Path(folder), args.visitors, args.minutes)
+                short = load(server, Path(folder), args.visitors, args.minutes)
         finally:
             server.kill()
+    return "; ".join(short) or None
 
 
 if __name__ == "__main__":

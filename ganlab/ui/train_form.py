@@ -207,7 +207,7 @@ def _tasks_of(name: Any) -> Any:
     """The boxes to tick. By itself and quick, as gradio refuses whatever of another set's tasks is
     sent before."""
     if not isinstance(name, str) or name not in CATALOG:
-        raise gr.Error("Choose a data set from the list.")
+        raise gr.Error("Choose a data set from the list.", print_exception=False)
     entry = CATALOG[name]
     return gr.CheckboxGroup(
         choices=list(entry.tasks), value=list(entry.suggested), visible=len(entry.tasks) > 1
@@ -232,7 +232,7 @@ def _fetch(name: Any, progress: gr.Progress = PROGRESS) -> Any:
 
 def _choose_preset(name: Any) -> list[Any]:
     if not isinstance(name, str) or name not in PRESETS:
-        raise gr.Error("Choose a preset from the list.")
+        raise gr.Error("Choose a preset from the list.", print_exception=False)
     config = TrainConfig.from_preset(name)
     values = [getattr(config, spec.name) for spec in ADVANCED]
     return [_preset_note(name), config.seconds, "seconds", *values]

@@ -53,6 +53,8 @@ def test_the_server_answers_soon_and_its_empty_page_says_what_will_appear_and_on
     boot = server.boot_seconds
     measured("Command to a page that answers (first start, with the timing)", boot)
     assert boot < 20
+    measured("MB of memory before anybody trains", server.resources()["mb"])
+    assert server.resources()["mb"] < 2000
     empty = page.locator("#empty")
     expect(empty.get_by_role("heading", name="Pictures will appear here")).to_be_visible()
     expect(empty.get_by_role("button")).to_have_count(1)

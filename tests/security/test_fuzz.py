@@ -31,6 +31,7 @@ class Findings:
     slow: list[tuple[float, str]] = field(default_factory=list)
     tried: int = 0
     answered: int = 0
+    reached: set[str] = field(default_factory=set)  # endpoints and questions
 
 
 def try_some(victim: Victim, rubbish: Rubbish, end: float, found: Findings) -> None:
@@ -65,6 +66,7 @@ def try_some(victim: Victim, rubbish: Rubbish, end: float, found: Findings) -> N
             except httpx.HTTPError as error:
                 problem = repr(error)
             found.tried += 1
+            found.reached.add(str(endpoint["id"]))
             what = f"{endpoint['api_name']} {json.dumps(data)[:600]} {json.dumps(event)[:300]}"
             found.slow.append((time.monotonic() - began, what))
             if problem:
@@ -80,6 +82,7 @@ def ask_some(victim: Victim, page: Raw, rubbish: Rubbish, found: Findings) -> No
             what = f"{page.components[component]['props'].get('elem_id')}.{name}"
             began = time.monotonic()
             answer = page.ask(component, name, data)
+            found.reached.add(f"{component}.{name}")
             found.slow.append((time.monotonic() - began, what))
             is_fit = answer.status_code == 200
             said = answer.json()
@@ -132,6 +135,9 @@ def test_no_endpoint_fails_for_what_it_is_sent(victim, page):
         [f"seed {SEED}", *found.wrong[:20], server.log.read_text()[-5000:]]
     )
     assert content_of(victim.folder) == before
+    every = {str(each["id"]) for each in page.endpoints.values() if each["backend_fn"]}
+    every |= {f"{component}.{name}" for component, name in page.questions()}
+    assert found.reached == every
     assert found.answered > found.tried / 20  # it is not all refused at the door
     assert slowest[0] < LONGEST, slowest
     assert after["threads"] < resources["threads"] + 40  # gradio's, and those of searches

@@ -56,6 +56,22 @@ def test_a_wrong_token_is_refused_and_changes_nothing(jobs, method: str):
     assert content_of(jobs.folder) == before
 
 
+def test_nobody_is_told_of_a_run_whose_link_they_do_not_have(victim, page):
+    """Every endpoint with what the page sends by itself, and every question of its scripts."""
+    said = ""
+    for endpoint in page.endpoints.values():
+        if endpoint["backend_fn"]:
+            try:
+                said += json.dumps(page.call(endpoint, page.defaults(endpoint)))
+            except (Refused, httpx.HTTPStatusError) as error:
+                said += str(error)
+    for component, name in page.questions():
+        said += page.ask(component, name, {}).text
+    said += page.http.get("/config").text + page.http.get("/").text
+    assert len(said) > 100_000
+    assert victim.run_id not in said
+
+
 def forged(victim: Victim, rng: random.Random) -> dict:
     """A browser's store of somebody who knows the run's id."""
     token = rng.choice(["x" * len(victim.token), "", None, victim.run_id, {}, [victim.token[:5]]])
