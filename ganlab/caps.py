@@ -12,7 +12,7 @@ from typing import Any
 from ganlab.data.pictures import MAX_PIXELS
 from ganlab.settings import check
 
-PROFILES = ("local", "public")
+LOCAL, PUBLIC = PROFILES = ("local", "public")
 NO_LIMIT = "none"  # the text that takes a limit away
 HOME = (
     "On your own machine it is yours to choose: the foot of the page says how to run ganlab there."
@@ -84,7 +84,7 @@ class Caps:
     disk_mb: int | None = _cap(
         None, 10_000, "GANLAB_MAX_DISK_MB", "MB that all runs and uploads take together"
     )
-    profile: str = "local"
+    profile: str = LOCAL
 
     def __post_init__(self) -> None:
         for spec in limits():
@@ -96,7 +96,7 @@ class Caps:
         if profile not in PROFILES:
             raise ValueError(f"{profile!r} is no profile: choose one of {', '.join(PROFILES)}")
         public = {spec.name: spec.metadata["public"] for spec in limits()}
-        return cls(**{**(public if profile == "public" else {}), **changes}, profile=profile)
+        return cls(**{**(public if profile == PUBLIC else {}), **changes}, profile=profile)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Caps":
@@ -107,7 +107,7 @@ class Caps:
             ValueError: a variable is no whole number, out of bounds, or names no profile.
         """
         profile = environment.get("GANLAB_PROFILE")
-        profile = profile or ("public" if environment.get("SPACE_ID") else "local")
+        profile = profile or (PUBLIC if environment.get("SPACE_ID") else LOCAL)
         try:
             caps = cls.of(profile)
         except ValueError as error:
@@ -143,13 +143,17 @@ class Caps:
 
     def reached(self, name: str, sentence: str) -> CapReached:
         """The refusal that names a limit and says what else can be done."""
-        spec = next(spec for spec in limits() if spec.name == name)
-        return CapReached(f"{sentence} ({spec.metadata['variable']}). {HOME}")
+        return CapReached(f"{sentence} ({variable(name)}). {HOME}")
 
 
 def limits() -> list[Field]:
     """The fields of `Caps` that are limits."""
     return [spec for spec in fields(Caps) if "variable" in spec.metadata]
+
+
+def variable(name: str) -> str:
+    """Of the environment, in which a field of `Caps` is set."""
+    return next(spec for spec in limits() if spec.name == name).metadata["variable"]
 
 
 def _times(laps: int, asked: str) -> str:

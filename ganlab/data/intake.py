@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from ganlab.caps import Caps
+from ganlab.caps import HOME, PUBLIC, Caps, variable
 from ganlab.data.looks import ODD_NEEDS, Look, find_copies, find_odd, look_at
 from ganlab.data.pictures import (
     MAX_FILE_BYTES,
@@ -116,7 +116,7 @@ def _clean_all(
     looks: dict[int, Look] = {}
     room = caps.upload_mb * 1_000_000
     deadline = time.monotonic() + caps.intake_seconds
-    remark = ""
+    remark = cap = ""
     for file, read in _in_order(files, lambda file: _read(file, caps)):
         number = len(entries)
         entries.append(_entry(number, file, read))
@@ -131,15 +131,18 @@ def _clean_all(
         if not rest:
             break
         if len(looks) >= caps.pictures:
-            remark = f"{caps.pictures:,} pictures are the limit"
+            remark, cap = f"{caps.pictures:,} pictures are the limit", "pictures"
         elif room <= 0:
-            remark = f"{caps.upload_mb:,} MB are the limit of one upload"
+            remark, cap = f"{caps.upload_mb:,} MB are the limit of one upload", "upload_mb"
         elif time.monotonic() > deadline:
-            remark = f"Reading took longer than {caps.intake_seconds} seconds"
+            remark, cap = f"Reading took {caps.intake_seconds} seconds, the limit", "intake_seconds"
         elif should_stop and should_stop():
             remark = "Reading was stopped"
         if remark:
-            remark += f": of {len(files):,} files, the first {len(entries):,} by name were read."
+            named = f" ({variable(cap)})" if cap else ""
+            else_ = f" {HOME}" if cap and caps.profile == PUBLIC else ""
+            read_of = f"of {len(files):,} files, the first {len(entries):,} by name were read."
+            remark = f"{remark}{named}: {read_of}{else_}"
             break
     return entries, looks, remark
 

@@ -81,7 +81,7 @@ def open_picture(data: bytes, max_pixels: int = MAX_PIXELS) -> Opened:
     try:
         picture = Image.open(io.BytesIO(seen.data), formats=(seen.kind,))
     except Image.DecompressionBombError:
-        raise ValueError(f"has more than {max_pixels:,} pixels") from None
+        raise ValueError(f"has more than {max_pixels:,} pixels (GANLAB_MAX_PIXELS)") from None
     except Exception as error:  # decoders raise whatever comes to their mind
         raise _unreadable(error) from error
     if picture.width * picture.height > max_pixels:

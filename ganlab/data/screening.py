@@ -313,4 +313,4 @@ _SCREENS = {
 
 
 def too_many_pixels(width: int, height: int, max_pixels: int) -> ValueError:
-    return ValueError(f"{width}×{height} is more than {max_pixels:,} pixels")
+    return ValueError(f"{width}×{height} is more than {max_pixels:,} pixels (GANLAB_MAX_PIXELS)")

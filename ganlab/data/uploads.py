@@ -95,7 +95,8 @@ def open_sources(
                 findings.files += _by_task(files, safe_text(Path(name).stem))
             if room < 0:
                 findings.remarks.append(
-                    f"More than {max_entries:,} files were given; the rest was not looked at."
+                    f"More than {max_entries:,} files were given (GANLAB_MAX_ENTRIES); the rest "
+                    "was not looked at."
                 )
                 break
         findings.files += _by_task(loose, loose_task)

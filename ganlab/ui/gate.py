@@ -19,6 +19,7 @@ from typing import Any
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
+from ganlab.caps import HOME, variable
 from ganlab.room import FULL, is_nearly_full
 from ganlab.ui.checked import MISFIT, check
 
@@ -70,6 +71,7 @@ POLICY = {
     # A Space is shown within Hugging Face's page.
     "frame-ancestors": "'self' https://huggingface.co https://*.hf.space",
 }
+OF_UPLOADS = f" at once ({variable('upload_mb')}). {HOME}"
 _POLICY = "; ".join(f"{name} {value}" for name, value in POLICY.items())
 ALWAYS: Headers = [
     (b"x-content-type-options", b"nosniff"),
@@ -109,7 +111,7 @@ class Gate:
             return await answer.say(404, "Not found.")
         try:
             if path == UPLOAD:
-                _check_length(scope, self.upload_bytes)
+                _check_length(scope, self.upload_bytes, else_=OF_UPLOADS)
                 self._need_room()
             elif method == "POST":
                 _check_length(scope, MAX_EVENT_BYTES, may_be_unknown=True)
@@ -148,18 +150,20 @@ def _path_of(scope: dict[str, Any]) -> str:
     return path.removeprefix(root) if path == root or path.startswith(f"{root}/") else path
 
 
-def _check_length(scope: dict[str, Any], limit: int, may_be_unknown: bool = False) -> None:
+def _check_length(
+    scope: dict[str, Any], limit: int, may_be_unknown: bool = False, else_: str = "."
+) -> None:
     length = dict(scope["headers"]).get(b"content-length")
     if length is None:
         if may_be_unknown:
             return
         raise Refused(411, "Say how long it is.")
     if not length.isdigit() or int(length) > limit:
-        raise _too_much(limit)
+        raise _too_much(limit, else_)
 
 
-def _too_much(limit: int) -> Refused:
-    return Refused(413, f"Too large: send at most {limit // 1_000_000} MB.")
+def _too_much(limit: int, else_: str = ".") -> Refused:
+    return Refused(413, f"Too large: send at most {limit // 1_000_000:,} MB{else_}")
 
 
 async def _body(receive: Receive, limit: int) -> bytes:

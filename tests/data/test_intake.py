@@ -13,7 +13,7 @@ from conftest import drawn
 from PIL import Image
 from uploading import encoded, photo, write_folder, write_zip
 
-from ganlab.caps import Caps
+from ganlab.caps import HOME, Caps
 from ganlab.data.intake import take_in
 from ganlab.data.report import Entry, Report, load_report, picture_file
 from ganlab.data.staged import see, to_dataset
@@ -247,7 +247,7 @@ def test_a_gigantic_picture_is_not_decoded(tmp_path):
     large = encoded(Image.new("1", (300, 300)))
     caps = Caps(pixels=80_000)
     entry, _ = take_one(tmp_path, large, caps=caps)
-    assert entry.notes == ("300×300 is more than 80,000 pixels",)
+    assert entry.notes == ("300×300 is more than 80,000 pixels (GANLAB_MAX_PIXELS)",)
 
 
 def test_nearly_blank_pictures_are_left_out_but_can_be_put_back(tmp_path, staged):
@@ -289,10 +289,11 @@ def test_names_that_differ_only_in_case_and_bad_encodings_are_all_taken(tmp_path
 
 def test_more_pictures_than_the_limit_are_not_read(tmp_path, staged):
     folder = write_folder(tmp_path / "a", {f"{i}.png": encoded(photo(i)) for i in range(9)})
-    report = take_in([folder], staged, caps=Caps(pictures=4))
+    report = take_in([folder], staged, caps=Caps.of("public", pictures=4))
     assert [entry.name for entry in report.entries] == ["0.png", "1.png", "2.png", "3.png"]
     assert report.remarks == (
-        "4 pictures are the limit: of 9 files, the first 4 by name were read.",
+        "4 pictures are the limit (GANLAB_MAX_PICTURES): of 9 files, the first 4 by name were "
+        f"read. {HOME}",
     )
 
 
@@ -301,17 +302,19 @@ def test_when_the_time_is_up_what_was_read_counts(tmp_path, staged, monkeypatch)
     asked = iter(range(100))
     report = take_in([folder], staged, should_stop=lambda: next(asked) == 2)
     assert len(report.entries) == 3 and "stopped" in report.remarks[0]
-    slow = Caps(intake_seconds=1)
+    slow = Caps.of("public", intake_seconds=1)
     report = take_in([folder], staged, caps=slow, on_progress=lambda *_: time.sleep(0.4))
-    assert 2 <= len(report.entries) < 9 and "longer than 1 seconds" in report.remarks[0]
+    assert 2 <= len(report.entries) < 9 and "took 1 seconds" in report.remarks[0]
+    assert "(GANLAB_INTAKE_SECONDS)" in report.remarks[0] and HOME in report.remarks[0]
 
 
 def test_more_bytes_than_the_limit_are_not_read(tmp_path, staged):
     photos = [photo(i, size=(500, 500)) for i in range(4)]
     files = {f"{i}.bmp": encoded(picture, "BMP") for i, picture in enumerate(photos)}
     folder = write_folder(tmp_path / "a", files)
-    report = take_in([folder], staged, caps=Caps(upload_mb=1))
+    report = take_in([folder], staged, caps=Caps.of("public", upload_mb=1))
     assert len(report.entries) == 2 and "1 MB are the limit" in report.remarks[0]
+    assert "(GANLAB_MAX_UPLOAD_MB)" in report.remarks[0] and HOME in report.remarks[0]
 
 
 def test_the_default_limits_allow_five_hundred_photos_of_a_phone():

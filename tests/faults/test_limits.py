@@ -1,0 +1,74 @@
+"""A page for strangers: whoever asks for more than a limit hears which one it is, and how to have
+none at home."""
+
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from conftest import make_known
+from PIL import Image
+from raw_http import Raw
+
+from faults.acts import Visitor, refusal
+from faults.forked import ForkedServer, Nursery
+from ganlab.caps import HOME
+
+
+@pytest.fixture
+def visitor(nursery: Nursery, tmp_path: Path) -> Iterator[Visitor]:
+    small = {"PICTURES": "4", "UPLOAD_MB": "1", "PIXELS": "250000"}
+    settings = {f"GANLAB_MAX_{name}": value for name, value in small.items()}
+    server = ForkedServer(nursery, tmp_path / "server", GANLAB_PROFILE="public", **settings)
+    make_known(server.home)
+    server.start()
+    visitor = Visitor(server.url)
+    yield visitor
+    visitor.close()
+    server.kill()
+
+
+def noise(path: Path, side: int, seed: int = 0) -> Path:
+    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def said_of(visitor: Visitor, *pictures: Path) -> str:
+    """All that a page shows after an upload."""
+    page = Raw(visitor.url)
+    place = page.named("pictures")
+    page.values[place] = page.upload(*pictures)
+    page.fire(place, "upload")
+    page.close()
+    return unescape(str(page.values))
+
+
+def test_a_run_that_is_too_long_and_one_too_many(visitor):
+    told = refusal(visitor.start, 601)
+    assert "at most 600 (GANLAB_MAX_RUN_SECONDS)" in told and HOME in told
+    visitor.start(), visitor.start()  # one trains, one waits
+    told = refusal(visitor.start)
+    assert "(GANLAB_MAX_WAITING_EACH)" in told and HOME in told
+
+
+def test_pictures_that_are_too_many_or_too_large(visitor, tmp_path):
+    pictures = [noise(tmp_path / f"{i}.png", 64, i) for i in range(9)]
+    told = said_of(visitor, *pictures)
+    assert "4 pictures are the limit (GANLAB_MAX_PICTURES)" in told and HOME in told
+    told = said_of(visitor, *pictures[:3], noise(tmp_path / "large.png", 501))
+    assert "501×501 is more than 250,000 pixels (GANLAB_MAX_PIXELS)" in told
+
+
+def test_more_than_may_be_sent_and_more_than_is_read(visitor, tmp_path):
+    pictures = [noise(tmp_path / f"{i}.png", 450, i) for i in range(4)]  # 0.6 MB each
+    told = said_of(visitor, *pictures[:3])
+    assert "1 MB are the limit of one upload (GANLAB_MAX_UPLOAD_MB)" in told and HOME in told
+
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        visitor.upload(*pictures)
+    assert refused.value.response.status_code == 413
+    told = refused.value.response.text
+    assert "at most 2 MB at once (GANLAB_MAX_UPLOAD_MB)" in told and HOME in told
