@@ -11,6 +11,8 @@ from ganlab.expiry import GRACE_SECONDS, Expiry
 from ganlab.jobs import Jobs
 from ganlab.known import UnknownRun
 from ganlab.owned import UNASKED_SECONDS
+from ganlab.ui import figures
+from ganlab.ui.history import choices, going_soon
 
 
 @pytest.fixture
@@ -121,3 +123,27 @@ def test_a_damaged_run_hinders_no_other(jobs, new_run):
     age(old, 3)
     jobs.tidy()
     assert damaged.path.exists() and not old.path.exists()
+
+
+def test_what_will_be_removed_is_announced_before(jobs, new_run):
+    run = new_run()
+    run.move("stopped")
+    until = figures.moment(jobs.kept_until(run.id))
+    assert choices(jobs, [run.id])[0][0].endswith(f"stopped · kept until {until}")
+    assert going_soon(jobs, []) == ""
+    one = going_soon(jobs, [run.id, "0" * len(run.id)])  # with two hours left
+    assert one == f"One of your runs is removed from {until} on: download what you want to keep."
+    other = new_run()
+    other.move("stopped")
+    assert going_soon(jobs, [run.id, other.id]).startswith("2 of your runs are removed from")
+    for is_owner, told in ((True, f"Kept until {until}: download"), (False, f"until {until}.")):
+        view, kept = jobs.view(run.id), jobs.kept_until(run.id)
+        assert told in figures.state_line(view, is_owner=is_owner, kept_until=kept)
+
+
+def test_what_stays_for_long_needs_no_announcement(tmp_path, new_run):
+    jobs = Jobs(tmp_path / "runs", workers=0, caps=Caps(run_hours=48))
+    run = new_run()
+    run.move("stopped")
+    assert jobs.kept_until(run.id) and going_soon(jobs, [run.id]) == ""
+    jobs.close()

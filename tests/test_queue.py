@@ -115,6 +115,20 @@ def test_with_two_workers_the_second_in_line_waits_for_whichever_is_free_first(o
     jobs._threads = []
 
 
+def test_where_the_last_runs_took_twice_their_time_the_next_are_expected_to(open_jobs, short):
+    jobs = open_jobs(workers=0)
+    jobs._threads = [threading.current_thread()]
+    minute = replace(short, steps=None, seconds=60)
+    jobs.submit(minute)
+    waits = jobs.submit(minute)[0]
+    before = jobs.view(waits).seconds_to_start
+    jobs._pace.note(expected=10, took=20)
+    jobs.submit(minute)
+    after = jobs.view(waits).seconds_to_start
+    jobs._threads = []
+    assert before > 60 and after == pytest.approx(2 * before, rel=0.05)
+
+
 def test_a_transfer_that_finds_no_place_leaves_nothing(open_jobs, one_task):
     jobs = open_jobs(workers=0, caps=Caps(waiting_each=1))
     jobs.submit_transfer(tiny_transfer(), one_task, small_source(), visitor=ANN)
