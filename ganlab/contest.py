@@ -96,6 +96,8 @@ def run_race(
             lap.move("failed", "The race broke off in this lap.")
             raise
         else:
+            if should_stop():  # perhaps before it was measured: it is when the race goes on
+                outcome = "stopped"
             lap.move(outcome, transfer.why_early(lap) if outcome == "finished" else "")
         if outcome == "stopped":
             return outcome

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 LONGEST = 0.25  # seconds that a step waits for what is drawn
 MOST_SAVED = 1.0  # seconds of waiting: while a hand drags, but no longer
-GRANTED = 1 / 49  # seconds of waiting for each of work
+# Seconds of waiting for each of work: of a training that has threads to share, and of others.
+GRANTED, GRANTED_WHOLE = 1 / 49, 3 / 7
 LITTLE = MOST_SAVED / 4  # seconds of waiting
 RECENT = 1.0  # seconds
 
@@ -34,8 +35,13 @@ def going_first() -> Iterator[None]:
             _changed.notify_all()
 
 
+def somebody_waits() -> bool:
+    return _in_front > 0
+
+
 def is_short() -> bool:
-    """Whether a training has little left to grant, so that who draws much takes it from that."""
+    """Whether a training has little left to grant, and goes on beside what is drawn: then that is
+    to use half of the cores."""
     return time.monotonic() - _had_little_at < RECENT
 
 
@@ -43,22 +49,23 @@ class Courtesy:
     """What one training grants: in the long run a fiftieth of the time, so that it goes on however
     many draw, and beyond that half of the cores."""
 
-    def __init__(self) -> None:
-        self._saved = MOST_SAVED
+    def __init__(self, *, shares: bool):
+        """`shares`: it can go on with half of its threads. If not, it grants three tenths of the
+        time."""
+        self._shares, self._saved = shares, MOST_SAVED
 
     def has_worked(self, seconds: float) -> None:
-        self._saved = min(self._saved + GRANTED * seconds, MOST_SAVED)
+        granted = GRANTED if self._shares else GRANTED_WHOLE
+        self._saved = min(self._saved + granted * seconds, MOST_SAVED)
 
     def let_others_first(self) -> float:
         """Waits while somebody goes first, if there is time to grant; how many seconds it was."""
-        global _had_little_at
-        if self._saved < LITTLE:
-            _had_little_at = time.monotonic()
+        self._tell()
         with _changed:
             if not _in_front or self._saved < LITTLE:
                 return 0.0
             began = time.perf_counter()
-            _changed.wait_for(lambda: not _in_front, min(LONGEST, self._saved))
+            _changed.wait_for(lambda: not _in_front, LONGEST)
         waited = time.perf_counter() - began
         self._saved -= waited
         return waited
@@ -70,7 +77,13 @@ class Courtesy:
         thread that has no core: under load, with two of two, 35 % of the speed was left instead of
         54 %.
         """
-        return half(most) if _in_front else most
+        self._tell()
+        return half(most) if self._shares and _in_front else most
+
+    def _tell(self) -> None:
+        global _had_little_at
+        if self._shares and self._saved < LITTLE:
+            _had_little_at = time.monotonic()
 
 
 def half(threads: int) -> int:

@@ -103,6 +103,12 @@ class ThreadChooser:
         self._usual = speed
         return self._other
 
+    def after_sharing(self) -> int:
+        """The same after a stretch whose speed says nothing: a trial is put off."""
+        if self._usual is not None:
+            self._left, self._usual = 1, None
+        return self.threads
+
 
 def available_cores() -> int:
     """Cores that this process may use, which can be fewer than the machine has."""
@@ -277,7 +283,8 @@ def _hands(number: int, *, are_last: bool = False) -> ThreadPoolExecutor:
     def begin() -> None:
         torch.set_num_threads(1)
         if are_last and sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+            me = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, me, max(NICE, os.getpriority(os.PRIO_PROCESS, me)))
 
     return ThreadPoolExecutor(number, "ganlab-draws", begin)
 
@@ -303,8 +310,8 @@ def side_by_side(draw: Callable[[Tensor], np.ndarray], z: Tensor) -> np.ndarray:
 @contextmanager
 def quick_threads() -> Iterator[None]:
     """For what somebody waits for, within this thread: as many as the machine has to offer."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(plan().threads)
+    before, threads = torch.get_num_threads(), plan().threads
+    torch.set_num_threads(courtesy.half(threads) if courtesy.is_short() else threads)
     try:
         with going_first():
             yield

@@ -41,10 +41,18 @@ def choose(dataset: Dataset, n: int) -> Tensor:
     return dataset.images[torch.randperm(len(dataset), generator=rng)[:n]]
 
 
-def draw(generator: nn.Module, tasks: Tensor, seed: int = LATENT_SEED) -> Tensor:
+def draw(
+    generator: nn.Module,
+    tasks: Tensor,
+    seed: int = LATENT_SEED,
+    before_batch: Callable[[], None] = lambda: None,
+) -> Tensor:
     """Samples as uint8 (N, C, H, W), in full precision: bf16 leaves a grain in flat colours."""
-    z = sampling.latents(len(tasks), generator.z_dim, seed)
-    return torch.from_numpy(sampling.sample(generator, z, tasks)).permute(0, 3, 1, 2).contiguous()
+    z, pixels = sampling.latents(len(tasks), generator.z_dim, seed), []
+    for rows in torch.arange(len(tasks)).split(sampling.BATCH):
+        before_batch()
+        pixels.append(torch.from_numpy(sampling.sample(generator, z[rows], tasks[rows])))
+    return torch.cat(pixels).permute(0, 3, 1, 2).contiguous()
 
 
 def _originals(trained: Dataset, most: int) -> Originals:
@@ -130,7 +138,7 @@ class Gauge:
         times = max(1, SAMPLES_OF_FEW // sum(pictures))
         counts = [times * n for n in pictures]  # the tasks mixed as the real ones are
         tasks = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-        images = draw(generator, tasks, LOOK_SEED)
+        images = draw(generator, tasks, LOOK_SEED, self._go_on)
         fake = features.extract(images, self._go_on)
         kid = metrics.kid(torch.cat(self._real), fake)
         kid_of = self._kid_of(fake.split(counts)) if len(counts) > 1 else {}

@@ -21,7 +21,7 @@ from ganlab import agreement, device, sampling, transfer
 from ganlab.agreement import Agreement
 from ganlab.checkpoints import brief, state_bytes
 from ganlab.config import ModelConfig, TrainConfig
-from ganlab.courtesy import Courtesy
+from ganlab.courtesy import Courtesy, somebody_waits
 from ganlab.data.dataset import Dataset
 from ganlab.device import ThreadChooser
 from ganlab.models import HAS_HEADS
@@ -157,7 +157,6 @@ def train(
     manifest = {**dataset.manifest(), "held_out": len(dataset) - len(trained)}
     _refuse_another(run, model, manifest)
     run.describe(model=asdict(model), data=manifest, plan=asdict(plan), exploded=False)
-    gauge = Gauge(dataset, trained, held_out, config.seconds, should_stop)
 
     # Start, or take up where the newest snapshot ends.
     state = fresh_state(config, model, plan)
@@ -177,14 +176,19 @@ def train(
     )
     agreed = Agreement.of_lines(run.agreement(), len(model.tasks))
     usual = float("inf")  # seconds of the fastest step so far
-    courtesy = Courtesy()
+    courtesy = Courtesy(shares=may_choose and plan.threads > 1)
 
     def share_cores() -> None:
         nonlocal has_shared
         if may_choose:
-            now = courtesy.threads(threads)
-            has_shared |= now < threads
-            torch.set_num_threads(now)
+            has_shared |= somebody_waits()
+            torch.set_num_threads(courtesy.threads(threads))
+
+    def breaks_look_off() -> bool:
+        share_cores()
+        return should_stop()
+
+    gauge = Gauge(dataset, trained, held_out, config.seconds, breaks_look_off)
 
     def draw_grid() -> None:
         pixels = sampling.sample(state.ema, grid_z, grid_tasks, autocast=plan.autocast)
@@ -270,8 +274,9 @@ def train(
                     metrics,
                 )
             )
-            if chooser and not has_shared:  # or else its speed says nothing of the threads
-                threads = chooser.after(metrics["images_per_second"])
+            if chooser:
+                speed = metrics["images_per_second"]
+                threads = chooser.after_sharing() if has_shared else chooser.after(speed)
             has_shared = False
         if agreed.moments > moments:  # a frozen trunk has nothing to agree on
             note_agreement()
@@ -294,13 +299,14 @@ def train(
     looked = run.quality()
     is_new = not looked or looked[-1]["step"] != state.step
     is_long = state.seconds - before >= FIRST_LOOK_SECONDS
-    judged = progress >= 1 and is_new and is_long and gauge.is_possible
+    judged = progress >= 1 and is_new and is_long and gauge.is_possible and not should_stop()
     if not judged:  # a visitor who stops a run wants it stopped now, a server that ends, saved
         save()
     if state.step not in run.grid_steps():
         draw_grid()
     if judged and not look():
         save()
+    plan.apply_threads()
     return "finished" if progress >= 1 or ended_early else "stopped"
 
 

@@ -47,6 +47,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GANLAB_DEVICE", "GANLAB_PRECISION", "GANLAB_THREADS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(device, "measure", lambda: PLAN)
+    monkeypatch.setattr("ganlab.courtesy._had_little_at", float("-inf"))  # by another's training
     torch.set_num_threads(1)
 
 

@@ -10,12 +10,12 @@ from ganlab.courtesy import GRANTED, LITTLE, LONGEST, MOST_SAVED, Courtesy, goin
 
 
 def test_with_nobody_in_front_nothing_waits() -> None:
-    assert Courtesy().let_others_first() == 0
+    assert Courtesy(shares=True).let_others_first() == 0
 
 
 def test_a_step_waits_until_the_last_one_has_gone_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ganlab.courtesy.LONGEST", 60)
-    courtesy, second = Courtesy(), going_first()
+    courtesy, second = Courtesy(shares=True), going_first()
     courtesy.has_worked(60)
     monkeypatch.setattr(courtesy, "_saved", 60.0)
     with going_first():
@@ -31,11 +31,11 @@ def test_a_step_waits_until_the_last_one_has_gone_first(monkeypatch: pytest.Monk
 
 def test_a_step_waits_no_longer_than_it_has_to() -> None:
     with going_first():
-        assert LONGEST <= Courtesy().let_others_first() < 10 * LONGEST
+        assert LONGEST <= Courtesy(shares=True).let_others_first() < 10 * LONGEST
 
 
 def test_a_training_waits_for_no_more_than_its_share() -> None:
-    courtesy = Courtesy()
+    courtesy = Courtesy(shares=True)
     with going_first():
         began, waited = time.perf_counter(), 0.0
         while granted := courtesy.let_others_first():
@@ -49,8 +49,22 @@ def test_a_training_waits_for_no_more_than_its_share() -> None:
     assert courtesy._saved == MOST_SAVED
 
 
+def test_a_training_that_cannot_share_its_threads_grants_more_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(courtesies, "_had_little_at", -courtesies.RECENT)
+    courtesy = Courtesy(shares=False)
+    courtesy._saved = 0.0
+    with going_first():
+        assert courtesy.threads(2) == 2
+        assert courtesy.let_others_first() == 0
+    assert not is_short()  # what is drawn has to have all hands
+    courtesy.has_worked(0.7)
+    assert courtesy._saved == pytest.approx(0.3)
+
+
 def test_a_training_leaves_half_of_the_cores_to_who_goes_first() -> None:
-    courtesy = Courtesy()
+    courtesy = Courtesy(shares=True)
     assert courtesy.threads(2) == 2
     with going_first():
         assert [courtesy.threads(n) for n in (1, 2, 3, 8)] == [1, 1, 1, 4]
@@ -61,7 +75,7 @@ def test_a_training_that_has_granted_nearly_all_is_short_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(courtesies, "_had_little_at", -courtesies.RECENT)
-    courtesy = Courtesy()
+    courtesy = Courtesy(shares=True)
     courtesy.let_others_first()
     assert not is_short()
     courtesy._saved = 0.0
@@ -74,4 +88,4 @@ def test_a_training_that_has_granted_nearly_all_is_short_for_a_while(
 def test_whoever_fails_in_front_leaves_it() -> None:
     with pytest.raises(KeyError), going_first():
         raise KeyError
-    assert Courtesy().let_others_first() == 0
+    assert Courtesy(shares=True).let_others_first() == 0

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -332,19 +333,22 @@ def test_who_waits_is_drawn_for_on_each_core_or_on_half_of_them_if_a_training_is
     monkeypatch,
 ):
     monkeypatch.setattr(device, "plan", lambda: Plan("cpu", "fp32", 4))
-    z, seen = torch.arange(8.0)[:, None], []
+    z, seen, behind = torch.arange(8.0)[:, None], [], set()
 
     def draw(part):
         seen.append(len(part))
+        behind.add(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
         assert torch.get_num_threads() == 1
         return part.numpy()
 
     assert (device.side_by_side(draw, z) == z.numpy()).all()
-    assert sorted(seen) == [2] * 4
+    assert sorted(seen) == [2] * 4 and behind == {os.getpriority(os.PRIO_PROCESS, 0)}
     monkeypatch.setattr("ganlab.courtesy.is_short", lambda: True)
-    seen.clear()
+    seen.clear(), behind.clear()
     assert (device.side_by_side(draw, z) == z.numpy()).all()
-    assert sorted(seen) == [4] * 2
+    assert sorted(seen) == [4] * 2 and (sys.platform != "linux" or min(behind) >= device.NICE)
+    with device.quick_threads():
+        assert torch.get_num_threads() == 2
 
 
 # Choosing threads while training ------------------------------------------------------------
@@ -386,6 +390,14 @@ def test_all_threads_come_back_when_the_other_core_is_free_again():
     assert chooser.threads == 1
     used = stretches(chooser, {2: 900.0, 1: 600.0}, 60)
     assert used[-1] == 2
+
+
+def test_a_stretch_that_says_nothing_puts_a_trial_off():
+    chooser = ThreadChooser(2)
+    assert [chooser.after(200.0) for _ in range(3)] == [2, 2, 1]
+    assert chooser.after_sharing() == 2  # with all threads again
+    assert chooser.after_sharing() == 2
+    assert chooser.after(200.0) == 1 and chooser.after(600.0) == 1  # tried, and kept
 
 
 def test_one_thread_stays_one():

@@ -79,7 +79,11 @@ async function follow() {
           moves = isWanted;
           isWanted ||= figure()?.dataset.first !== undefined;
         }
-      } else { isWanted = false; askByEvent(); }  // refused or, gradio tells of it by nothing, failed
+      } else {  // refused or, gradio tells of it by nothing, failed
+        place.querySelector(".gl-first-rows")?.remove();
+        isWanted = false;
+        askByEvent();
+      }
     }
   } finally {
     isAsking = false;
