@@ -12,7 +12,9 @@ from ganlab.jobs import Jobs
 from ganlab.known import UnknownRun
 from ganlab.ui import figures
 from ganlab.ui.picker import when_begun
+from ganlab.ui.visitor import MAX_TOKENS
 
+NEARLY_ALL = MAX_TOKENS - 2  # of the runs whose keys a browser keeps
 SOON_SECONDS = 3 * 3600.0
 NO_RUN = "This is not a run that can be opened"
 CONFIRM = """(run) => {
@@ -84,6 +86,8 @@ def list_runs(jobs: Jobs, run_ids: list[str], current: str | None = None) -> Any
     known = [run_id for _, run_id in lines]
     chosen = {} if current is None else {"value": current if current in known else None}
     info = "Choose one to see it again." if lines else "None yet: press Start."
+    if len(run_ids) >= NEARLY_ALL:
+        info += f" This browser keeps the keys to its last {MAX_TOKENS} runs: download older ones."
     return gr.Radio(choices=lines, info=info, **chosen)
 
 

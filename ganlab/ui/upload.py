@@ -101,7 +101,8 @@ def build_upload() -> Upload:
         problem = gr.HTML(elem_id="intake-problem", elem_classes="gl-html")
         gr.HTML(
             '<p class="gl-note">In a zip, every subfolder becomes a task with a head of its own. '
-            "Or try with sixty of ours:</p>",
+            "What you upload is removed after a day; a run keeps its own copy. Or try with sixty "
+            "of ours:</p>",
             elem_classes="gl-html",
         )
         with gr.Row(elem_classes="gl-examples"):
