@@ -34,9 +34,10 @@ function show(html) {
   next.innerHTML = html;
   const shown = figure(), first = next.content.querySelector("[data-first]");
   if (first && shown) {
-    const rows = first.querySelector("img");
+    const image = first.querySelector("img"), rows = document.createElement("div");
     rows.className = "gl-first-rows";
-    rows.alt = "";
+    rows.style.aspectRatio = `${image.getAttribute("width")} / ${image.getAttribute("height")}`;
+    rows.style.backgroundImage = `url(${image.src})`;
     shown.querySelector(".gl-first-rows")?.remove();
     shown.querySelector(".gl-picture").append(rows);
     shown.querySelector("figcaption").replaceWith(first.querySelector("figcaption"));
