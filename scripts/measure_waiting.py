@@ -1,6 +1,6 @@
 """Measures what the README says of the queue: how far the time that visitors are told is off.
 
-    python -m scripts.measure_waiting          # about five minutes
+    python -m scripts.measure_waiting          # about seven minutes
 
 Queues mixed runs (data sets, presets, budgets in seconds and in steps, transfers, a race) of
 several visitors, some of them again while others train, and sets what each was told when it was
