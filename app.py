@@ -66,7 +66,7 @@ def main() -> None:
             state_session_capacity=200,
             max_file_size=f"{caps.file_mb}mb",
             blocked_paths=[str(each) for each in PRIVATE],
-            app_kwargs=gated(2 * caps.upload_mb),  # what is too much is told with what was read
+            app_kwargs=gated(caps),
             prevent_thread_lock=True,
         )
         gc.freeze()  # and is never looked through again

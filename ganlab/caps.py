@@ -82,7 +82,10 @@ class Caps:
     )
     # Of the machine.
     disk_mb: int | None = _cap(
-        None, 10_000, "GANLAB_MAX_DISK_MB", "MB that all runs and uploads take together"
+        None,
+        10_000,
+        "GANLAB_MAX_DISK_MB",
+        "MB that all runs and uploads take together, those on their way too",
     )
     profile: str = LOCAL
 

@@ -14,8 +14,8 @@ from filelock import FileLock, Timeout
 
 from ganlab.files import SCRATCH, remove_scratch
 from ganlab.paths import cache_dir, uploads_dir
+from ganlab.room import TRASH
 from ganlab.runs import Run, RunIsHeld
-from ganlab.trash import FOLDER as TRASH
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from ganlab.expiry import Expiry
 from ganlab.heads import REMOVE, RENAME, Edit
 from ganlab.kept import Named
 from ganlab.known import NOT_YOURS, Job, KnownRuns, NotOwner, UnknownRun
-from ganlab.room import is_nearly_full, size_of
+from ganlab.room import excess, size_of
 from ganlab.runs import UNDER_WAY, IllegalMove, Run, all_runs
 from ganlab.source import read_source
 from ganlab.titles import checked_name
@@ -108,7 +108,7 @@ class OwnedRuns(KnownRuns):
                 raise IllegalMove("its heads are just being edited: try again in a second")
             del self._known[run_id]
             trash.throw_away(job.run)
-        trash.purge(self.folder, at_once=is_nearly_full(self.folder))
+        trash.purge(self.folder, excess=excess(self.folder.parent, self.caps))
 
     def undelete(self, run_id: str, token: object) -> None:
         """Brings a deleted run back as it was.
@@ -151,7 +151,7 @@ class OwnedRuns(KnownRuns):
                 job = self._known[run_id]
                 if time.monotonic() - job.asked > UNASKED_SECONDS and not self._is_busy(job):
                     del self._known[run_id]
-        trash.purge(self.folder, at_once=is_nearly_full(self.folder))
+        trash.purge(self.folder, excess=excess(self.folder.parent, self.caps))
 
     def _remove(self, run: Run) -> None:
         with self._changed:

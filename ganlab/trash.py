@@ -9,17 +9,17 @@ import shutil
 import time
 from pathlib import Path
 
+from ganlab.room import TRASH, size_of
 from ganlab.runs import RUN_ID, Run
 
 log = logging.getLogger(__name__)
 
-FOLDER = ".trash"  # within that of the runs; no id of a run has a dot
 TRASH_SECONDS = 3600.0  # that a deleted run can be brought back
 
 
 def throw_away(run: Run) -> None:
     """Deletes a run."""
-    place = run.path.parent / FOLDER / run.id
+    place = run.path.parent / TRASH / run.id
     place.parent.mkdir(exist_ok=True)
     os.utime(run.path)  # from now on its time is counted
     os.rename(run.path, place)
@@ -29,7 +29,7 @@ def find(runs: Path, run_id: object) -> Run | None:
     """A run that was deleted and can still be brought back."""
     if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id):
         return None
-    run = Run(runs / FOLDER / run_id)
+    run = Run(runs / TRASH / run_id)
     return run if (run.path / "status.json").exists() else None
 
 
@@ -41,14 +41,23 @@ def take_back(run: Run) -> Run:
     return Run(place)
 
 
-def purge(runs: Path, *, at_once: bool = False) -> None:
-    """Destroys what was deleted long enough ago, or all of it, where there is no room."""
-    for path in (runs / FOLDER).glob("*"):
+def purge(runs: Path, *, excess: int = 0) -> None:
+    """Destroys what was deleted long enough ago, and beyond that, the oldest first, until so many
+    bytes are free that were too many."""
+    for since, path in sorted((_since(path), path) for path in (runs / TRASH).glob("*")):
+        if excess <= 0 and time.time() - since <= TRASH_SECONDS:
+            return
+        size = size_of(path) if excess > 0 else 0
         try:
-            if at_once or time.time() - path.stat().st_mtime > TRASH_SECONDS:
-                (path / "status.json").unlink(missing_ok=True)  # half of a run is none
-                shutil.rmtree(path, ignore_errors=True)
-        except FileNotFoundError:  # brought back, or destroyed by another server
-            continue
+            (path / "status.json").unlink(missing_ok=True)  # half of a run is none
+            shutil.rmtree(path, ignore_errors=True)
+            excess -= size
         except OSError as error:  # as of a file that somebody has put there
             log.warning("%s stays in the trash: %s", path, error)
+
+
+def _since(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # brought back, or destroyed by another server
+        return 0.0

@@ -94,8 +94,8 @@ class Raw:
         }
         if not endpoint["queue"]:
             answer = self.post("run/predict", body)
-            if answer.status_code == 500:
-                raise Refused(answer.json().get("error") or "")
+            if answer.status_code in (400, 500) and "error" in answer.json():
+                raise Refused(answer.json()["error"] or "")
             return answer.raise_for_status().json()["data"]
         return self._queued(body)
 

@@ -9,10 +9,12 @@ from conftest import tiny
 from sources import own_run
 
 from ganlab import kinship, room, trash
+from ganlab.caps import Caps
 from ganlab.export import export
 from ganlab.jobs import Jobs, wait_until_ended
 from ganlab.known import NotOwner, UnknownRun
 from ganlab.opened import open_run, together
+from ganlab.room import TRASH, size_of
 from ganlab.runs import IllegalMove, Run, all_runs
 from ganlab.titles import LONGEST_NAME
 
@@ -155,10 +157,10 @@ def test_strangers_bring_nothing_back_and_rename_nothing(jobs, stranger):
     for each in (stranger, of_another):
         with pytest.raises(NotOwner):
             jobs.undelete(run_id, each)
-    assert (jobs.folder / trash.FOLDER / run_id).exists()
+    assert (jobs.folder / TRASH / run_id).exists()
 
 
-@pytest.mark.parametrize("run_id", [None, "", "..", "../x", "a" * 16, 7, ["x"], trash.FOLDER])
+@pytest.mark.parametrize("run_id", [None, "", "..", "../x", "a" * 16, 7, ["x"], TRASH])
 def test_what_was_not_deleted_cannot_be_brought_back(jobs, run_id):
     with pytest.raises(UnknownRun, match="cannot be brought back"):
         jobs.undelete(run_id, "token")
@@ -166,7 +168,7 @@ def test_what_was_not_deleted_cannot_be_brought_back(jobs, run_id):
 
 def test_what_lies_in_the_trash_is_destroyed_after_its_time(jobs):
     (old, token), (fresh, its_token), (third, last) = (ended_run(jobs) for _ in range(3))
-    bin_ = jobs.folder / trash.FOLDER
+    bin_ = jobs.folder / TRASH
     jobs.delete(old, token)
     hours_ago = time.time() - trash.TRASH_SECONDS - 1
     os.utime(bin_ / old, (hours_ago, hours_ago))
@@ -177,6 +179,22 @@ def test_what_lies_in_the_trash_is_destroyed_after_its_time(jobs):
     assert list(bin_.iterdir()) == []
     jobs.delete(third, last)  # however old its folder was, its time begins now
     assert [path.name for path in bin_.iterdir()] == [third]
+
+
+def test_what_lies_in_the_trash_goes_before_its_time_where_it_is_too_much(jobs):
+    few = [ended_run(jobs) for _ in range(3)]
+    size = size_of(jobs.folder) / 3
+    filler = jobs.folder.parent / "uploads" / "x"
+    filler.parent.mkdir()
+    filler.write_bytes(bytes(int(1e6 - 2.5 * size)))
+    for age, (run_id, token) in zip((20, 40, 30), few, strict=True):
+        jobs.delete(run_id, token)
+        then = time.time() - age
+        os.utime(jobs.folder / TRASH / run_id, (then, then))
+    jobs.caps = Caps(disk_mb=1)
+    jobs.tidy()
+    assert {path.name for path in (jobs.folder / TRASH).iterdir()} == {few[0][0], few[2][0]}
+    jobs.undelete(*few[2])
 
 
 def test_a_run_under_way_is_not_deleted(jobs):
@@ -194,7 +212,7 @@ def test_ids_of_runs_stay_out_of_what_a_copy_gives_away(jobs, tmp_path):
 
 
 def test_what_does_not_belong_in_the_trash_stops_nobody(jobs, caplog):
-    odd = jobs.folder / trash.FOLDER / ".DS_Store"
+    odd = jobs.folder / TRASH / ".DS_Store"
     odd.parent.mkdir(exist_ok=True)
     odd.write_bytes(b"x")
     hours_ago = time.time() - trash.TRASH_SECONDS - 1

@@ -81,7 +81,10 @@ def given_to_a_visitor(caps: Caps) -> list[str]:
         lines.append(f"{figures.duration(caps.run_seconds)}{steps} of training per run")
     if caps.running_each is not None and caps.waiting_each is not None:
         lines.append(f"{caps.running_each} run that trains and {caps.waiting_each} that waits")
-    lines.append(f"{caps.pictures:,} pictures per upload, {caps.upload_mb:,} MB in all")
+    lines.append(
+        f"{caps.pictures:,} pictures per upload, {caps.upload_mb:,} MB in all, "
+        f"{caps.file_mb:,} MB per file"
+    )
     if caps.run_hours is not None:
         lines.append(f"{caps.run_hours} hours, after its last change, for which a run is kept")
     return lines

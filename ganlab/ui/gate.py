@@ -7,34 +7,35 @@ do, and turns what gradio raises of a malformed request into an answer and one l
 """
 
 import errno
-import gzip
 import json
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from anyio.to_thread import run_sync
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
-from ganlab.caps import HOME, variable
-from ganlab.room import FULL, is_nearly_full
+from ganlab.caps import Caps
+from ganlab.paths import home
+from ganlab.room import FULL, is_nearly_full, need_room
+from ganlab.ui.answers import Answer, Change, Message, Page, RefusedEvent, Send, TooLarge
 from ganlab.ui.checked import MISFIT, check
 
-Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
 
 log = logging.getLogger(__name__)
 
 MAX_EVENT_BYTES = 8_000_000  # of a page's event: one that names 5,000 files has most
+TOO_MUCH = f"Too large: send at most {MAX_EVENT_BYTES // 1_000_000} MB."
 OUR_TROUBLES = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO)
 
 API = "/gradio_api"
 UPLOAD, INFO, FILE = f"{API}/upload", f"{API}/info", f"{API}/file="
+EVENT = f"{API}/run/"  # one that is answered at once, without the queue
 ASK = f"{API}/component_server"  # what the scripts of the page ask beside its events
 _NAME = r"[\w.\-]+"
 OPEN = {
@@ -53,68 +54,42 @@ OPEN = {
 OPEN["HEAD"] = OPEN["GET"]
 OPEN["OPTIONS"] = re.compile(r".*", re.DOTALL)  # which only CORS answers
 
-# `eval`: gradio makes functions of the scripts of events, the explorer compiles its runtime. Styles
-# are inline throughout. What is left keeps a script that got into the page (none should) from being
-# run out of an attribute or another host, and from sending what the browser keeps elsewhere.
-POLICY = {
-    "default-src": "'none'",
-    "script-src": "'self' 'nonce-{nonce}' 'unsafe-eval' blob:",
-    "style-src": "'self' 'unsafe-inline'",
-    "img-src": "'self' data: blob:",
-    "media-src": "'self' data: blob:",
-    "font-src": "'self' data:",
-    "connect-src": "'self' data: blob:",
-    "worker-src": "'self' blob:",
-    "manifest-src": "'self'",
-    "base-uri": "'self'",
-    "form-action": "'self'",
-    # A Space is shown within Hugging Face's page.
-    "frame-ancestors": "'self' https://huggingface.co https://*.hf.space",
-}
-OF_UPLOADS = f" at once ({variable('upload_mb')}). {HOME}"
-_POLICY = "; ".join(f"{name} {value}" for name, value in POLICY.items())
-ALWAYS: Headers = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),  # a link says which run is looked at
-    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
-]
 # What of a request for a file gradio gets: it sends those for a part of one back as they came.
 _FILE_NEEDS = {b"host", b"range", b"if-range", b"origin", b"accept-encoding"}
 
 
-def gated(upload_mb: int) -> dict[str, Any]:
-    """The `app_kwargs` of a launch behind the gate.
-
-    Args:
-        upload_mb: of all files that one request sends.
-    """
-    uploads = Path(get_upload_folder())
-    return {"middleware": [Middleware(Gate, uploads=uploads, upload_bytes=upload_mb * 1_000_000)]}
+def gated(caps: Caps) -> dict[str, Any]:
+    """The `app_kwargs` of a launch behind the gate."""
+    return {"middleware": [Middleware(Gate, uploads=Path(get_upload_folder()), caps=caps)]}
 
 
 class Gate:
     """The middleware. `uploads` is the folder that gradio puts uploads into."""
 
-    def __init__(self, app: Any, uploads: Path, upload_bytes: int):
-        self.app, self.uploads, self.upload_bytes = app, uploads, upload_bytes
+    def __init__(self, app: Any, uploads: Path, caps: Caps):
+        self.app, self.uploads, self.caps = app, uploads, caps
+        at_once = 2 * caps.upload_mb  # what is a little too much is told with what was read of it
+        self.upload_bytes = at_once * 1_000_000
+        sentence = f"Too large: send at most {at_once:,} MB at once"
+        self.too_much = str(caps.reached("upload_mb", sentence))
+        sentence = f"Too large: send files of at most {caps.file_mb:,} MB"
+        self.too_large = TooLarge(str(caps.reached("file_mb", sentence)))
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
         if scope["type"] != "http":
             return await send({"type": "websocket.close"})
-        accepted = dict(scope["headers"]).get(b"accept-encoding", b"")
         path, method = _path_of(scope), scope["method"]
-        nonce, zips = secrets.token_urlsafe(16), b"gzip" in accepted
-        answer = _Answer(send, nonce, is_page=path == "/", zips=zips)
+        answer = self._answer(scope, path, send)
         if method not in OPEN or not OPEN[method].fullmatch(path):
             return await answer.say(404, "Not found.")
         try:
             if path == UPLOAD:
-                _check_length(scope, self.upload_bytes, else_=OF_UPLOADS)
-                self._need_room()
+                size = _check_length(scope, self.upload_bytes, self.too_much)
+                await run_sync(self._need_room, size)
             elif method == "POST":
-                _check_length(scope, MAX_EVENT_BYTES, may_be_unknown=True)
+                _check_length(scope, MAX_EVENT_BYTES, TOO_MUCH, may_be_unknown=True)
                 body = await _body(receive, MAX_EVENT_BYTES)
                 if path.rstrip("/") == ASK:
                     _check_question(body)
@@ -134,10 +109,27 @@ class Gate:
             said = (503, "Not now: try again.") if is_ours else (400, "This makes no sense here.")
             await answer.say(*said, is_plain=path == UPLOAD)
 
-    def _need_room(self) -> None:
+    def _answer(self, scope: dict[str, Any], path: str, send: Send) -> Answer:
+        if path == "/":
+            nonce = secrets.token_urlsafe(16)
+            zips = b"gzip" in dict(scope["headers"]).get(b"accept-encoding", b"")
+            return Answer(send, Page(nonce, zips=zips), nonce)
+        change: Change | None = None
+        if path == UPLOAD:
+            change = self.too_large
+        elif path.startswith(EVENT):
+            change = RefusedEvent()
+        return Answer(send, change)
+
+    def _need_room(self, size: int) -> None:
+        """Of an upload that begins: on the disk that it goes to, and beside what is kept."""
         folder = next(each for each in (self.uploads, *self.uploads.parents) if each.is_dir())
-        if is_nearly_full(folder):
+        if is_nearly_full(folder, size):
             raise Refused(503, FULL)
+        try:
+            need_room(home(), self.caps, size)
+        except ValueError as error:
+            raise Refused(503, str(error)) from None
 
 
 class Refused(Exception):
@@ -151,19 +143,17 @@ def _path_of(scope: dict[str, Any]) -> str:
 
 
 def _check_length(
-    scope: dict[str, Any], limit: int, may_be_unknown: bool = False, else_: str = "."
-) -> None:
+    scope: dict[str, Any], limit: int, too_much: str, may_be_unknown: bool = False
+) -> int:
+    """How many bytes a request says that it has; 0 = it does not say."""
     length = dict(scope["headers"]).get(b"content-length")
     if length is None:
         if may_be_unknown:
-            return
+            return 0
         raise Refused(411, "Say how long it is.")
     if not length.isdigit() or int(length) > limit:
-        raise _too_much(limit, else_)
-
-
-def _too_much(limit: int, else_: str = ".") -> Refused:
-    return Refused(413, f"Too large: send at most {limit // 1_000_000:,} MB{else_}")
+        raise Refused(413, too_much)
+    return int(length)
 
 
 async def _body(receive: Receive, limit: int) -> bytes:
@@ -174,7 +164,7 @@ async def _body(receive: Receive, limit: int) -> bytes:
             raise Refused(400, "Broken off.")
         body += message.get("body", b"")
         if len(body) > limit:
-            raise _too_much(limit)
+            raise Refused(413, TOO_MUCH)
         if not message.get("more_body"):
             return body
 
@@ -194,70 +184,3 @@ def _replaying(body: bytes, receive: Receive) -> Receive:
         return left.pop() if left else await receive()
 
     return replay
-
-
-class _Answer:
-    """What is sent back, with the headers that everything has."""
-
-    def __init__(self, send: Send, nonce: str, *, is_page: bool, zips: bool):
-        """
-        Args:
-            is_page: whether this is our page, whose scripts may run: no other answer's may.
-            zips: whether the browser takes a page that is compressed.
-        """
-        self._send, self._nonce, self._zips = send, nonce.encode(), zips
-        self._is_page = is_page
-        self._start: Message | None = None  # that of a page, whose length changes
-        self._body = b""
-        self.has_begun = self.has_ended = False
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.has_begun = True
-            message["headers"] = [*message.get("headers", ()), *self._headers()]
-            kind = dict(message["headers"]).get(b"content-type", b"")
-            if self._is_page and kind.startswith(b"text/html"):
-                self._start = message
-                return
-        elif self._start:
-            self._body += message.get("body", b"")
-            if message.get("more_body"):
-                return
-            message = await self._page()
-        self.has_ended = message["type"] == "http.response.body" and not message.get("more_body")
-        await self._send(message)
-
-    async def _page(self) -> Message:
-        """The page's own scripts may run, and no others; a page shrinks to a fifth."""
-        start, self._start = self._start, None
-        body = self._body.replace(b"<script", b'<script nonce="' + self._nonce + b'"')
-        if body:  # none of an answer to HEAD
-            others = [each for each in start["headers"] if each[0] != b"content-length"]
-            if self._zips:
-                body = gzip.compress(body, compresslevel=1)
-                others.append((b"content-encoding", b"gzip"))
-            others += [(b"vary", b"accept-encoding"), (b"content-length", b"%d" % len(body))]
-            start["headers"] = others
-        await self._send(start)
-        return {"type": "http.response.body", "body": body, "more_body": False}
-
-    def _headers(self) -> Headers:
-        policy = _POLICY.replace("{nonce}", self._nonce.decode())
-        return [*ALWAYS, (b"content-security-policy", policy.encode())]
-
-    async def say(self, status: int, text: str, *, is_plain: bool = False) -> None:
-        """Answers in words; ends what has begun without them.
-
-        Args:
-            is_plain: without JSON around them, as the page shows what an upload is answered.
-        """
-        if not self.has_begun:
-            body = (text if is_plain else json.dumps({"detail": text})).encode()
-            headers = [
-                (b"content-type", b"text/plain" if is_plain else b"application/json"),
-                (b"content-length", str(len(body)).encode()),
-            ]
-            await self.send({"type": "http.response.start", "status": status, "headers": headers})
-            await self.send({"type": "http.response.body", "body": body})
-        elif not self.has_ended:
-            await self.send({"type": "http.response.body", "body": b""})

@@ -120,8 +120,10 @@ def test_a_full_disk_is_said_to_everybody_and_everything_goes_on_with_room(
         assert FULL in refusal(visitor.press, "favourites-json")
         assert FULL in visitor.call(visitor.find("pictures", "upload"), ["", sent])[2]
         assert FULL in refusal(visitor.press, "download-avatars64")
-        with pytest.raises(httpx.HTTPError):  # gradio has no words for it
+        with pytest.raises(httpx.HTTPStatusError) as refused:
             visitor.again().upload(picture)
+        assert refused.value.response.status_code == 503
+        assert FULL in refused.value.response.text
         assert visitor.http.get("/config").status_code == 200
     goes_on(server, visitor, run_id)
     assert visitor.download(run_id).exists()

@@ -19,7 +19,7 @@ from ganlab.caps import HOME
 
 @pytest.fixture
 def visitor(nursery: Nursery, tmp_path: Path) -> Iterator[Visitor]:
-    small = {"PICTURES": "4", "UPLOAD_MB": "1", "PIXELS": "250000"}
+    small = {"PICTURES": "4", "UPLOAD_MB": "1", "PIXELS": "250000", "FILE_MB": "1", "DISK_MB": "6"}
     settings = {f"GANLAB_MAX_{name}": value for name, value in small.items()}
     server = ForkedServer(nursery, tmp_path / "server", GANLAB_PROFILE="public", **settings)
     make_known(server.home)
@@ -34,6 +34,13 @@ def noise(path: Path, side: int, seed: int = 0) -> Path:
     pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
     return path
+
+
+def not_sent(visitor: Visitor, *files: Path) -> tuple[int, str]:
+    """With which status and words files are refused on their way."""
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        visitor.upload(*files)
+    return refused.value.response.status_code, refused.value.response.text
 
 
 def said_of(visitor: Visitor, *pictures: Path) -> str:
@@ -67,8 +74,22 @@ def test_more_than_may_be_sent_and_more_than_is_read(visitor, tmp_path):
     told = said_of(visitor, *pictures[:3])
     assert "1 MB are the limit of one upload (GANLAB_MAX_UPLOAD_MB)" in told and HOME in told
 
-    with pytest.raises(httpx.HTTPStatusError) as refused:
-        visitor.upload(*pictures)
-    assert refused.value.response.status_code == 413
-    told = refused.value.response.text
+    status, told = not_sent(visitor, *pictures)
+    assert status == 413
     assert "at most 2 MB at once (GANLAB_MAX_UPLOAD_MB)" in told and HOME in told
+    status, told = not_sent(visitor, noise(tmp_path / "large.png", 700))
+    assert status == 413
+    assert "files of at most 1 MB (GANLAB_MAX_FILE_MB)" in told and HOME in told
+
+
+def test_what_is_sent_again_and_again_does_not_fill_the_disk(visitor, tmp_path):
+    """Whatever becomes of it: nothing is taken in here."""
+    picture = lambda number: noise(tmp_path / "x.png", 550, number)  # noqa: E731  # of 0.9 MB
+    for number in range(4):
+        visitor.upload(picture(number))
+    with pytest.raises(httpx.HTTPStatusError):
+        for number in range(4, 8):
+            visitor.upload(picture(number))
+    status, told = not_sent(visitor, picture(9))
+    assert status == 503
+    assert "all of the 6 MB that they may" in told and "(GANLAB_MAX_DISK_MB)" in told

@@ -98,7 +98,7 @@ def page() -> Iterator[gr.Blocks]:
         quiet=True,
         ssr_mode=False,
         blocked_paths=[str(ROOT)],
-        app_kwargs=gated(1),
+        app_kwargs=gated(Caps()),
     )
     yield page
     page.close()
@@ -125,5 +125,5 @@ def test_a_value_that_does_not_fit_is_refused_in_words_and_without_a_trace(url, 
     assert call(url, "says", 1, "a").json()["data"] == ["1a"]
     for data in ((1,), (), (1, "c"), (1, ["c"]), (1e305, "a")):
         answer = call(url, "says", *data)
-        assert answer.status_code == 500 and answer.json()["error"] == MISFIT, data
+        assert answer.status_code == 400 and answer.json()["error"] == MISFIT, data
     assert "Traceback" not in "".join(capfd.readouterr())
