@@ -169,7 +169,7 @@ def train(
     first_step, before, began = state.step, state.seconds, time.perf_counter()
     speed_from, images_from, logged = began, state.images, state.step
     logging, drawing = Pace(0.5, 0.005, state.seconds), Pace(1.0, 0.02, state.seconds)
-    saving = Pace(SECONDS_BETWEEN_SNAPSHOTS, 0, state.seconds + SECONDS_BETWEEN_SNAPSHOTS)
+    saved_at = time.perf_counter()
     saving_slow = Pace(0.0, 0, state.seconds)
     agreeing = Pace(
         agreement.LEAST_SECONDS, agreement.RARER, state.seconds, largest=agreement.SHARE_OF_TIME
@@ -186,6 +186,7 @@ def train(
 
     def breaks_look_off() -> bool:
         share_cores()
+        save_if_due()  # a look may take as long as what it looks at
         return should_stop()
 
     gauge = Gauge(dataset, trained, held_out, config.seconds, breaks_look_off)
@@ -197,12 +198,18 @@ def train(
         on_event(GridSaved(state.step, jpeg))
 
     def save() -> None:
+        nonlocal saved_at
         tensors = tensors_of(state)
         if not all(tensor.isfinite().all() for tensor in tensors.values()):
             raise Diverged(f"the networks are no longer finite at step {state.step}")
         run.save_snapshot(state.step, state_bytes(state.ema), tensors_to_bytes(tensors))
         run.note_progress(state.step, state.seconds)
+        saved_at = time.perf_counter()
         on_event(SnapshotSaved(state.step, state.seconds))
+
+    def save_if_due() -> None:
+        if time.perf_counter() - saved_at >= SECONDS_BETWEEN_SNAPSHOTS:
+            save()
 
     def look() -> bool:
         """Whether it was not broken off: then it is saved."""
@@ -289,11 +296,10 @@ def train(
             # By what was seen since it went on: who asks for more of a run gets more.
             looks = [line for line in run.quality() if line["step"] > first_step]
             ended_early = schedule is not None and bool(transfer.loses_variety(looks))
-        elif saving.is_due(state.seconds):
-            save()
         elif is_slow and saving_slow.is_due(state.seconds):
             save()
             saving_slow.took(time.perf_counter() - paused)
+        save_if_due()
         speed_from += time.perf_counter() - paused  # nor is that
 
     looked = run.quality()

@@ -27,7 +27,7 @@ from ganlab.sums import need_intact
 
 KILLS = int(os.environ.get("GANLAB_KILLS", "6"))
 SEED = int(os.environ.get("GANLAB_KILL_SEED", secrets.randbelow(1_000_000)))
-MOST_LOST = 20.0  # seconds of training
+MOST_LOST = 20.0  # seconds
 LARGER = {"set-width": 48, "set-batch_size": 4}  # so that a snapshot takes a while to write
 
 
@@ -54,6 +54,7 @@ class Story:
         self.learning = visitor.start(600, **LARGER)
         self.while_saving, self.lost = 0, 0.0
         self.wait_until_it_learns(0)
+        self.learns_since = time.time()
         self.zip = folder / "pictures.zip"
         rng = np.random.default_rng(SEED)
         with zipfile.ZipFile(self.zip, "w") as archive:
@@ -72,7 +73,10 @@ class Story:
     # What is under way when the server is killed.
 
     def training(self) -> None:
-        time.sleep(self.random.uniform(0.1, 2.0))
+        """Long enough to be saved meanwhile, without anybody asking for it."""
+        before = self.run.snapshot_steps()
+        time.sleep(self.random.uniform(18, 32))
+        assert self.run.snapshot_steps() != before
 
     def saving(self) -> None:
         """A stop saves at once; the kill falls within the writing of the snapshot."""
@@ -108,21 +112,21 @@ class Story:
     def kill(self, act: Callable[[], None]) -> None:
         act()
         self.server.kill()
+        saved = [path.stat().st_mtime for path in self.run.path.glob("snapshots/[0-9]*/sums.json")]
+        lost = time.time() - max([self.learns_since, *saved])
+        assert lost <= MOST_LOST
+        self.lost = max(self.lost, lost)
         self.while_saving += bool(self._half_snapshots())
 
     def start_again(self) -> None:
-        lines = self.run.metrics()
         self.server.start()
         self.visitor = self.visitor.again()
         self.check_files()
         saved = max(self.run.snapshot_steps(), default=0)
-        until = max((line["seconds"] for line in lines if line["step"] <= saved), default=0.0)
-        lost = max((line["seconds"] for line in lines), default=0.0) - until
-        assert lost <= MOST_LOST
-        self.lost = max(self.lost, lost)
         assert self.run.status.state not in UNDER_WAY
         self.visitor.act("resume", self.learning)
         self.wait_until_it_learns(saved)
+        self.learns_since = time.time()
         steps = self.server.curve_of(self.learning)
         assert steps == sorted(set(steps))
         assert self.run.status.state == "running"
@@ -164,5 +168,32 @@ def test_a_server_that_is_killed_at_any_moment_loses_next_to_nothing(server, vis
         story.start_again()
         print(f"{time.monotonic() - began:5.1f} s: killed while {act.__name__}")
     print(f"{story.while_saving} kills while a snapshot was written")
-    print(f"{story.lost:.1f} s of training lost at most")
+    print(f"{story.lost:.1f} s lost at most")
     assert story.while_saving >= KILLS // len(acts)
+
+
+@pytest.mark.parametrize("racers", [None, ("finetune", "head")], ids=["alone", "race"])
+def test_a_transfer_that_is_killed_goes_on_from_where_it_was_saved(server, visitor, racers):
+    chosen = {"races": True, "racers": list(racers)} if racers else {}
+    run_id = visitor.start_transfer("example:robots", 60, **chosen)
+    folder = server.path_of(run_id)
+
+    def curves() -> dict[Path, list[int]]:
+        """The steps that were logged, of each lap."""
+        logs = sorted(folder.glob("**/metrics.jsonl"))
+        return {log.parent: [line["step"] for line in Run(log.parent).metrics()] for log in logs}
+
+    wait_for(lambda: any(len(steps) > 3 for steps in curves().values()), "it learns")
+    server.kill()
+    lap = next(path for path, steps in curves().items() if steps)
+    saved = max(Run(lap).snapshot_steps(), default=0)
+
+    server.start()
+    visitor = visitor.again()
+    assert server.status_of(run_id)["state"] == "interrupted"
+    visitor.act("resume", run_id)
+    wait_for(lambda: (curves()[lap] or [0])[-1] > saved, "it goes on")
+    steps = curves()[lap]
+    assert steps == sorted(set(steps))
+    visitor.act("stop", run_id)
+    wait_for(lambda: server.status_of(run_id)["state"] not in UNDER_WAY, "it stops")

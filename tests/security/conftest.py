@@ -1,8 +1,9 @@
-"""One server for all tests of what strangers may try, with somebody's run on it whose names are
-markup. It trains nothing."""
+"""One server for nearly all tests of what strangers may try, with somebody's run on it whose names
+are markup. It trains nothing."""
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,9 +43,10 @@ def content_of(folder: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-@pytest.fixture(scope="session")
-def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
-    server = Server(tmp_path_factory.mktemp("public"), GANLAB_WORKERS="0", GANLAB_PROFILE="public")
+@contextmanager
+def somebodys_run(folder: Path, workers: int) -> Iterator[Victim]:
+    """On a public server of its own."""
+    server = Server(folder, GANLAB_WORKERS=str(workers), GANLAB_PROFILE="public")
     make_known(server.home)
     jobs = Jobs(server.home / "runs", workers=0)
     run_id, token = own_run(jobs, source=small_source(NAMES), name=MARKUP)
@@ -55,6 +57,12 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
     server.start()
     yield Victim(server, run_id, token)
     server.kill()
+
+
+@pytest.fixture(scope="session")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
+    with somebodys_run(tmp_path_factory.mktemp("public"), workers=0) as victim:
+        yield victim
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
+from faults.acts import Visitor, wait_for
 from fuzz import Rubbish
 from raw_http import Raw, Refused
 
-from .conftest import Victim, content_of
+from ganlab.runs import Run
+
+from .conftest import Victim, content_of, somebodys_run
 
 SEED = int(os.environ.get("GANLAB_FUZZ_SEED") or random.randrange(10**6))
 SECONDS = float(os.environ.get("GANLAB_FUZZ_SECONDS", "20"))
@@ -105,16 +108,15 @@ def unfit(victim: Victim, answer: str, shown: str) -> str:
     return ""
 
 
-@pytest.mark.timeout(900)
-def test_no_endpoint_fails_for_what_it_is_sent(victim, page):
+def hunt(victim: Victim, page: Raw, seconds: float) -> Findings:
+    """Sends rubbish for so long; nothing of somebody's run changes by it."""
     server, run_id = victim.server, victim.run_id
     print(f"seed {SEED}")
     picture = server.home / "x.png"
     picture.write_bytes(b"\x89PNG\r\n")
     uploads = page.upload(picture)
     before = content_of(victim.folder)
-    resources = server.resources()
-    found, end = Findings(), time.monotonic() + SECONDS
+    found, end = Findings(), time.monotonic() + seconds
     threads = [
         threading.Thread(
             target=try_some,
@@ -129,18 +131,44 @@ def test_no_endpoint_fails_for_what_it_is_sent(victim, page):
     slowest = max(found.slow)
     print(f"{found.tried} tries, {found.answered} answered")
     print(f"slowest {slowest[0]:.1f} s: {slowest[1]}")
-    after = server.resources()
-    print(f"resources {resources} -> {after}")
     assert not found.wrong, "\n".join(
         [f"seed {SEED}", *found.wrong[:20], server.log.read_text()[-5000:]]
     )
     assert content_of(victim.folder) == before
+    assert slowest[0] < LONGEST, slowest
+    return found
+
+
+@pytest.mark.timeout(900)
+def test_no_endpoint_fails_for_what_it_is_sent(victim, page):
+    resources = victim.server.resources()
+    found = hunt(victim, page, SECONDS)
+    after = victim.server.resources()
+    print(f"resources {resources} -> {after}")
     every = {str(each["id"]) for each in page.endpoints.values() if each["backend_fn"]}
     every |= {f"{component}.{name}" for component, name in page.questions()}
     assert found.reached == every
     assert found.answered > found.tried / 20  # it is not all refused at the door
-    assert slowest[0] < LONGEST, slowest
     assert after["threads"] < resources["threads"] + 40  # gradio's, and those of searches
     assert after["files"] < resources["files"] + 30
     assert after["mb"] < resources["mb"] + 1500  # data sets and generators are kept when read
     assert page.http.get("/config").json()["title"] == "ganlab"
+
+
+@pytest.mark.timeout(900)
+def test_nor_where_runs_are_trained_meanwhile(tmp_path):
+    """Somebody's first, then those that the rubbish has started."""
+    with somebodys_run(tmp_path, workers=1) as victim:
+        owner = Visitor(victim.server.url)
+        learning = owner.start(SECONDS / 3)
+        hunt(victim, owner, SECONDS)
+        seconds = 60 + 2 * SECONDS
+        state = lambda: victim.server.state_of(learning)  # noqa: E731
+        wait_for(lambda: state() == "finished", "somebody's run ends", seconds)
+        runs = [Run(victim.server.home / "runs" / name) for name in victim.server.run_ids()]
+        started = [run for run in runs if run.path.name not in (learning, victim.run_id)]
+        print(f"started by rubbish: {[run.status.state for run in started]}")
+        assert all(run.status.message for run in started if run.status.state == "failed")
+        log = victim.server.log.read_text()
+        assert "Traceback" not in log, log[-4000:]
+        owner.close()
