@@ -1,5 +1,6 @@
 """Snapshots damaged on the disk: no bit goes unnoticed, and the one before takes its place."""
 
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -10,12 +11,14 @@ import pytest
 import torch
 from conftest import tiny
 
+from faults.acts import UNDER_WAY, refusal, wait_for
 from ganlab import opened
 from ganlab.export import export, open_model
 from ganlab.jobs import Jobs
 from ganlab.perform import perform
 from ganlab.runs import DamagedSnapshot, Run, new_owner
 from ganlab.source import source_of_run
+from ganlab.sums import Damaged, need_intact
 
 OLD, NEW = 20, 40
 FILES = ("generator.safetensors", "training.safetensors", "sums.json")
@@ -93,6 +96,28 @@ def test_no_damage_goes_unnoticed_and_the_snapshot_before_takes_its_place(run, n
     assert f"step {OLD} is taken instead: try again" in str(told.value)
     assert [folder.name for folder in run.snapshots_to_train_on()] == [f"{OLD:06d}"]
     assert run.snapshot().name == f"{OLD:06d}"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nor_does_one_bit_of_any_of_thousands_of_bytes(run, name):
+    """All of the header, and as many from all over."""
+    folder, chance = run.path / "snapshots" / f"{NEW:06d}", random.Random(SEED)
+    content = (folder / name).read_bytes()
+    last = len(content) - 1 if name == "sums.json" else len(content)  # an end of line says nothing
+    begin = min(last, 1500)
+    places = [*range(begin), *chance.sample(range(begin, last), min(last - begin, 1500))]
+    unnoticed = []
+    with open(folder / name, "r+b", buffering=0) as file:
+        for place in places:
+            os.pwrite(file.fileno(), bytes([content[place] ^ 1 << chance.randrange(8)]), place)
+            try:
+                need_intact(folder, afresh=True)
+                unnoticed.append(place)
+            except Damaged:
+                pass
+            os.pwrite(file.fileno(), content[place : place + 1], place)
+    assert unnoticed == []
+    need_intact(folder, afresh=True)
 
 
 @pytest.mark.parametrize("look", [
@@ -190,3 +215,30 @@ def test_a_visitor_resumes_a_run_whose_newest_snapshot_is_damaged(run, tmp_path)
         assert "is damaged, so it goes on from" in view.message
     finally:
         jobs.close()
+
+
+def test_a_page_tells_of_damage_takes_the_snapshot_before_and_goes_on(server, visitor):
+    run_id = visitor.start()
+    run = Run(server.path_of(run_id))
+    (best,) = wait_for(run.snapshot_steps, "it is looked at, and saved")
+
+    def train_on_and_stop() -> int:
+        wait_for(lambda: server.curve_of(run_id)[-1] > best, "it goes on")
+        visitor.act("stop", run_id)
+        wait_for(lambda: server.status_of(run_id)["state"] not in UNDER_WAY, "it stops")
+        return run.snapshot_steps()[-1]
+
+    newest = train_on_and_stop()
+    server.kill()
+    spoil(run, "training.safetensors", flipped(0.5, 0), newest)
+    server.start()
+    visitor = visitor.again()
+    visitor.act("resume", run_id)
+    on = f"step {newest:,} is damaged, so it goes on from the one at step {best:,}."
+    wait_for(lambda: on in visitor.told(run_id), "it says so")
+
+    newest = train_on_and_stop()
+    spoil(run, "generator.safetensors", flipped(0.5, 0), best)
+    told = refusal(visitor.look_at, run_id)
+    assert f"step {best:,} is damaged" in told and f"step {newest:,} is taken instead" in told
+    visitor.look_at(run_id)
