@@ -37,9 +37,10 @@ class Findings:
     reached: set[str] = field(default_factory=set)  # endpoints and questions
 
 
-def try_some(victim: Victim, rubbish: Rubbish, end: float, found: Findings) -> None:
+def try_some(victim: Victim, rubbish: Rubbish, end: float, found: Findings, starts: int) -> None:
     page = Raw(victim.server.url)
     endpoints = [each for each in page.endpoints.values() if each["backend_fn"]]
+    endpoints += starts * [page.find(button, "click") for button in ("start", "start-transfer")]
     html = {id for id, each in page.components.items() if each["type"] == "html"}
     rubbish.rng.shuffle(endpoints)
     while time.monotonic() < end:
@@ -108,8 +109,12 @@ def unfit(victim: Victim, answer: str, shown: str) -> str:
     return ""
 
 
-def hunt(victim: Victim, page: Raw, seconds: float) -> Findings:
-    """Sends rubbish for so long; nothing of somebody's run changes by it."""
+def hunt(victim: Victim, page: Raw, seconds: float, *, starts: int = 0) -> Findings:
+    """Sends rubbish for so long; nothing of somebody's run changes by it.
+
+    Args:
+        starts: how often, beyond once in each round, a run is asked for.
+    """
     server, run_id = victim.server, victim.run_id
     print(f"seed {SEED}")
     picture = server.home / "x.png"
@@ -120,9 +125,11 @@ def hunt(victim: Victim, page: Raw, seconds: float) -> Findings:
     threads = [
         threading.Thread(
             target=try_some,
-            args=(victim, Rubbish(SEED + i, [run_id, "f" * len(run_id)], uploads), end, found),
+            args=(victim, rubbish, end, found, starts),
         )
-        for i in range(AT_ONCE)
+        for rubbish in (
+            Rubbish(SEED + i, [run_id, "f" * len(run_id)], uploads) for i in range(AT_ONCE)
+        )
     ]
     for thread in threads:
         thread.start()
@@ -161,13 +168,14 @@ def test_nor_where_runs_are_trained_meanwhile(tmp_path):
     with somebodys_run(tmp_path, workers=1) as victim:
         owner = Visitor(victim.server.url)
         learning = owner.start(SECONDS / 3)
-        hunt(victim, owner, SECONDS)
+        hunt(victim, owner, SECONDS, starts=10)
         seconds = 60 + 2 * SECONDS
         state = lambda: victim.server.state_of(learning)  # noqa: E731
         wait_for(lambda: state() == "finished", "somebody's run ends", seconds)
         runs = [Run(victim.server.home / "runs" / name) for name in victim.server.run_ids()]
         started = [run for run in runs if run.path.name not in (learning, victim.run_id)]
         print(f"started by rubbish: {[run.status.state for run in started]}")
+        assert started
         assert all(run.status.message for run in started if run.status.state == "failed")
         log = victim.server.log.read_text()
         assert "Traceback" not in log, log[-4000:]
