@@ -17,7 +17,8 @@ from sources import own_run, small_source
 from ganlab import kept, vectors
 from ganlab.jobs import Jobs
 
-NAMES = (MARKUP, f"{MARKUP} 2")
+FORMAT = "{0.__class__} %s"
+NAMES = (MARKUP, f"{MARKUP} {FORMAT}")
 
 
 @dataclass

@@ -10,7 +10,7 @@ from conftest import drawn
 from fuzz import MARKUP, latent
 from raw_http import Raw, Refused
 
-from .conftest import NAMES, Victim
+from .conftest import FORMAT, NAMES, Victim
 
 ROUNDS = 4  # with other combinations
 DANGER = re.compile(r"<img src=x|<script>alert|onerror=alert\(1\)>", re.IGNORECASE)
@@ -68,7 +68,7 @@ def markup_in(page: Raw, endpoint: dict, values: list) -> list[str]:
 
 
 def test_a_name_never_becomes_markup(victim, page):
-    rng, found, seen = random.Random(11), [], set()
+    rng, found, seen, as_it_is = random.Random(11), [], set(), set()
     page.toasts.clear()
     showing = [
         endpoint
@@ -86,10 +86,13 @@ def test_a_name_never_becomes_markup(victim, page):
             continue
         if "&lt;img src=x" in json.dumps(values):
             seen.add(endpoint["api_name"])
+        if FORMAT in json.dumps(values):
+            as_it_is.add(endpoint["api_name"])
         found += markup_in(page, endpoint, values)
     found += [told for told in page.toasts if DANGER.search(told)]
     assert not found, "\n".join(found)
     assert len(seen) > 5, seen  # the names were shown: as text
+    assert len(as_it_is) > 2, as_it_is  # and nothing was filled into them
 
 
 def test_names_within_an_upload_never_become_markup(page, tmp_path):
