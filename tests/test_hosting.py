@@ -59,6 +59,54 @@ def test_a_space_is_sent_what_is_in_the_repository():
     assert sent == [name for name in tracked() if not name.startswith(".git")]
 
 
+# As the hub does: no file may have a NUL in it. (Pointers to large files have none.)
+REFUSES_BINARIES = """#!/bin/sh
+while read old new ref; do
+    git ls-tree -r "$new" | while read mode kind id path; do
+        if git cat-file blob "$id" | LC_ALL=C grep -qaP '\\x00'; then
+            echo "$path is binary" >&2
+            exit 1
+        fi
+    done || exit 1
+done
+"""
+
+
+@needs_git
+@pytest.mark.skipif(shutil.which("git-lfs") is None, reason="there is no git-lfs")
+def test_a_space_takes_the_branch_that_is_made_for_it_and_has_every_file(tmp_path):
+    hub, clone, back = (tmp_path / name for name in ("hub.git", "clone", "back"))
+
+    def git(*words: str, at: Path, may_fail: bool = False) -> subprocess.CompletedProcess:
+        done = subprocess.run(["git", *words], cwd=at, capture_output=True, text=True)
+        assert may_fail or done.returncode == 0, done.stderr
+        return done
+
+    git("init", "--bare", "--initial-branch", "main", str(hub), at=tmp_path)
+    hook = hub / "hooks" / "pre-receive"
+    hook.write_text(REFUSES_BINARIES)
+    hook.chmod(0o755)
+    git("clone", ROOT.as_uri(), str(clone), at=tmp_path)
+    git("switch", "-C", "main", at=clone)
+    for name, value in (("user.name", "somebody"), ("user.email", "somebody@example.com")):
+        git("config", name, value, at=clone)
+    refused = git("push", hub.as_uri(), "main", at=clone, may_fail=True)
+    assert "is binary" in refused.stderr
+
+    block = re.search(r"```sh\n( *git lfs install.*?)```", TEXT, re.DOTALL)[1]
+    block = block.replace("https://huggingface.co/spaces/YOU/ganlab", hub.as_uri())
+    for _ in range(2):  # a later version, too
+        subprocess.run(["sh", "-ec", block], cwd=clone, check=True, capture_output=True)
+        assert git("status", "--porcelain", at=clone).stdout == ""
+    git("lfs", "install", "--local", at=clone)
+    git("clone", hub.as_uri(), str(back), at=tmp_path)
+    git("lfs", "install", "--local", at=back)
+    git("lfs", "pull", at=back)
+    for name in git("ls-files", "-z", at=clone).stdout.split("\0"):
+        if name and name != ".gitattributes":
+            assert (back / name).read_bytes() == (clone / name).read_bytes(), name
+
+
 @needs_git
 def test_a_clone_needs_no_large_file_storage():
     large = [name for name in tracked() if (ROOT / name).stat().st_size > 1_000_000]
