@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -36,6 +36,13 @@ T = TypeVar("T")
 _keeping = threading.Lock()
 
 
+class _View:
+    """What was made of a generator, once it is in `made`."""
+
+    def __init__(self) -> None:
+        self.lock, self.made = threading.Lock(), []
+
+
 @dataclass(frozen=True)
 class Opened:
     """A generator in eval mode.
@@ -51,7 +58,7 @@ class Opened:
     generator: nn.Module
     kin: frozenset[str]
     parts: tuple[Part, ...] = ()
-    _views: OrderedDict[Hashable, Any] = field(
+    _views: OrderedDict[Hashable, _View] = field(
         default_factory=OrderedDict, compare=False, repr=False
     )
 
@@ -62,15 +69,14 @@ class Opened:
             view: what is shown, and how.
         """
         with _keeping:
-            if view in self._views:
-                self._views.move_to_end(view)
-                return self._views[view]
-        made = make()
-        with _keeping:
-            self._views[view] = made
+            kept = self._views.setdefault(view, _View())
+            self._views.move_to_end(view)
             while len(self._views) > KEPT_VIEWS:
                 self._views.popitem(last=False)
-        return made
+        with kept.lock:  # who comes while it is made waits for that
+            if not kept.made:
+                kept.made.append(make())
+        return kept.made[0]
 
     def draw(self, z: Tensor, tasks: Tensor) -> np.ndarray:
         """Pictures (N, H, W, C) uint8 of latents (N, z_dim) and task ids (N,)."""

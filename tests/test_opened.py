@@ -1,6 +1,9 @@
 """Generators opened to be looked at: what of them can be mixed, and what the mix draws."""
 
 import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +165,25 @@ def test_a_view_is_made_once_until_others_have_taken_its_place(shelf: None) -> N
     assert opened.once("first", make) == 0
     assert opened.once(0, make) == KEPT_VIEWS + 1
     assert len(opened._views) == KEPT_VIEWS
+
+
+def test_who_comes_while_a_view_is_made_waits_for_it_and_a_failure_is_not_kept(shelf: None) -> None:
+    opened, begun, made = open_shipped("small"), threading.Event(), []
+
+    def make() -> str:
+        begun.set()
+        time.sleep(0.2)
+        made.append("view")
+        return made[-1]
+
+    with pytest.raises(ValueError):
+        opened.once("view", lambda: int("none"))
+    with ThreadPoolExecutor(4) as pool:
+        seen = [pool.submit(opened.once, "view", make) for _ in range(4)]
+        assert begun.wait(10)
+        assert opened.once("another", lambda: "at once") == "at once" and not made
+        assert [each.result(10) for each in seen] == ["view"] * 4
+    assert made == ["view"]
 
 
 def test_parts_of_two_relatives_are_mixed_together(

@@ -1,5 +1,8 @@
 """What an event answers, and what gradio does for it."""
 
+import importlib.util
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import gradio as gr
@@ -90,3 +93,10 @@ def test_an_update_builds_on_the_one_before(page):
 
 def labels(blocks: dict[int, gr.blocks.Block]) -> list[str | None]:
     return [block.label for block in blocks.values() if isinstance(block, gr.Textbox)]
+
+
+def test_gradio_does_not_search_all_folders_for_what_is_not_installed_at_every_event():
+    """It asks for matplotlib each time; a program that has it finds it as ever."""
+    code = "import sys; from ganlab.ui import lean; print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(importlib.util.find_spec("matplotlib") is None)
