@@ -85,7 +85,7 @@ class Caps:
         None,
         10_000,
         "GANLAB_MAX_DISK_MB",
-        "MB that all runs and uploads take together, those on their way too",
+        "MB that all runs and uploads take together; as much again on its way in",
     )
     profile: str = LOCAL
 

@@ -37,7 +37,7 @@ def is_nearly_full(folder: Path, size: int = 0) -> bool:
 
 def need_room(home: Path, caps: Caps, size: int = 0) -> None:
     """Raises ValueError if something new, of so many bytes at least, does not fit under `home`:
-    what visitors keep there or have sent takes all that it may, or the disk is nearly full."""
+    visitors' runs and uploads take all that they may, or the disk is nearly full."""
     # What is deleted makes room at once, though it can be brought back for a while.
     if caps.disk_mb is not None and _kept(home) + size > caps.disk_mb * 1_000_000:
         raise caps.reached(
@@ -47,6 +47,19 @@ def need_room(home: Path, caps: Caps, size: int = 0) -> None:
         )
     home.mkdir(parents=True, exist_ok=True)
     if is_nearly_full(home, size):
+        raise ValueError(FULL)
+
+
+def need_room_to_send(folder: Path, caps: Caps, size: int) -> None:
+    """The same for so many bytes on their way in, which lie in `folder` until they are taken in.
+    They are counted by themselves: whoever sends without end is in the way of uploads alone."""
+    if caps.disk_mb is not None and size_of(folder) + size > caps.disk_mb * 1_000_000:
+        raise caps.reached(
+            "disk_mb",
+            f"The files that were sent here lately take all of the {caps.disk_mb:,} MB that they "
+            "may: try again later",
+        )
+    if is_nearly_full(next(each for each in (folder, *folder.parents) if each.is_dir()), size):
         raise ValueError(FULL)
 
 
@@ -61,7 +74,4 @@ def excess(home: Path, caps: Caps) -> int:
 
 
 def _kept(home: Path) -> int:
-    """Bytes of the runs, of the pictures taken in, and of what was sent but not taken in yet."""
-    total = size_of(home / "runs", without=TRASH) + size_of(home / "uploads")
-    sent = os.environ.get("GRADIO_TEMP_DIR")
-    return total + (size_of(Path(sent)) if sent else 0)
+    return size_of(home / "runs", without=TRASH) + size_of(home / "uploads")

@@ -20,8 +20,7 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from ganlab.caps import Caps
-from ganlab.paths import home
-from ganlab.room import FULL, is_nearly_full, need_room
+from ganlab.room import need_room_to_send
 from ganlab.ui.answers import Answer, Change, Message, Page, RefusedEvent, Send, TooLarge
 from ganlab.ui.checked import MISFIT, check
 
@@ -122,12 +121,8 @@ class Gate:
         return Answer(send, change)
 
     def _need_room(self, size: int) -> None:
-        """Of an upload that begins: on the disk that it goes to, and beside what is kept."""
-        folder = next(each for each in (self.uploads, *self.uploads.parents) if each.is_dir())
-        if is_nearly_full(folder, size):
-            raise Refused(503, FULL)
         try:
-            need_room(home(), self.caps, size)
+            need_room_to_send(self.uploads, self.caps, size)
         except ValueError as error:
             raise Refused(503, str(error)) from None
 
