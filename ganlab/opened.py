@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -36,13 +37,6 @@ T = TypeVar("T")
 _keeping = threading.Lock()
 
 
-class _View:
-    """What was made of a generator, once it is in `made`."""
-
-    def __init__(self) -> None:
-        self.lock, self.made = threading.Lock(), []
-
-
 @dataclass(frozen=True)
 class Opened:
     """A generator in eval mode.
@@ -58,7 +52,7 @@ class Opened:
     generator: nn.Module
     kin: frozenset[str]
     parts: tuple[Part, ...] = ()
-    _views: OrderedDict[Hashable, _View] = field(
+    _views: OrderedDict[Hashable, Future] = field(
         default_factory=OrderedDict, compare=False, repr=False
     )
 
@@ -69,14 +63,19 @@ class Opened:
             view: what is shown, and how.
         """
         with _keeping:
-            kept = self._views.setdefault(view, _View())
+            is_new = view not in self._views
+            kept = self._views.setdefault(view, Future())
             self._views.move_to_end(view)
             while len(self._views) > KEPT_VIEWS:
                 self._views.popitem(last=False)
-        with kept.lock:  # who comes while it is made waits for that
-            if not kept.made:
-                kept.made.append(make())
-        return kept.made[0]
+        if is_new:
+            try:
+                kept.set_result(make())
+            except BaseException as error:
+                kept.set_exception(error)
+                with _keeping:
+                    self._views.pop(view, None)
+        return kept.result()  # who comes while it is made waits for that
 
     def draw(self, z: Tensor, tasks: Tensor) -> np.ndarray:
         """Pictures (N, H, W, C) uint8 of latents (N, z_dim) and task ids (N,)."""

@@ -2,6 +2,7 @@
 and directions, delete it and bring it back."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -30,6 +31,7 @@ class OwnedRuns(KnownRuns):
     def __init__(self, folder: Path, caps: Caps | None = None):
         super().__init__(folder, caps)
         self._expiry = Expiry(self.caps.run_hours)
+        self._purging = threading.Lock()  # what one destroys, another counts no more
 
     def own(self, run_id: str, token: object) -> Run:
         """A run, for its owner alone."""
@@ -108,7 +110,7 @@ class OwnedRuns(KnownRuns):
                 raise IllegalMove("its heads are just being edited: try again in a second")
             del self._known[run_id]
             trash.throw_away(job.run)
-        trash.purge(self.folder, excess=excess(self.folder.parent, self.caps))
+        self._purge()
 
     def undelete(self, run_id: str, token: object) -> None:
         """Brings a deleted run back as it was.
@@ -119,10 +121,19 @@ class OwnedRuns(KnownRuns):
         with self._changed:
             run = trash.find(self.folder, run_id)
             if run is None:
-                raise UnknownRun("this run cannot be brought back: it was deleted too long ago")
+                raise UnknownRun(
+                    "this run cannot be brought back: it was deleted too long ago, or its room was "
+                    "needed"
+                )
             if not run.is_owned_by(token):
                 raise NotOwner(NOT_YOURS)
             trash.take_back(run)
+
+    def _purge(self) -> None:
+        """Destroys what has lain in the trash for long, or is too much there."""
+        with self._purging:
+            if not trash.is_empty(self.folder):
+                trash.purge(self.folder, excess=excess(self.folder.parent, self.caps))
 
     def kept_until(self, run_id: str) -> float | None:
         """When an ended run is removed, in seconds since 1970, unless it is changed before; None =
@@ -151,7 +162,7 @@ class OwnedRuns(KnownRuns):
                 job = self._known[run_id]
                 if time.monotonic() - job.asked > UNASKED_SECONDS and not self._is_busy(job):
                     del self._known[run_id]
-        trash.purge(self.folder, excess=excess(self.folder.parent, self.caps))
+        self._purge()
 
     def _remove(self, run: Run) -> None:
         with self._changed:

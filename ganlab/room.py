@@ -50,19 +50,6 @@ def need_room(home: Path, caps: Caps, size: int = 0) -> None:
         raise ValueError(FULL)
 
 
-def need_room_to_send(folder: Path, caps: Caps, size: int) -> None:
-    """The same for so many bytes on their way in, which lie in `folder` until they are taken in.
-    They are counted by themselves: whoever sends without end is in the way of uploads alone."""
-    if caps.disk_mb is not None and size_of(folder) + size > caps.disk_mb * 1_000_000:
-        raise caps.reached(
-            "disk_mb",
-            f"The files that were sent here lately take all of the {caps.disk_mb:,} MB that they "
-            "may: try again later",
-        )
-    if is_nearly_full(next(each for each in (folder, *folder.parents) if each.is_dir()), size):
-        raise ValueError(FULL)
-
-
 def excess(home: Path, caps: Caps) -> int:
     """How many bytes under `home` are too many, with the trash: over what visitors may take, or
     missing on the disk; 0 = none."""

@@ -41,6 +41,10 @@ def take_back(run: Run) -> Run:
     return Run(place)
 
 
+def is_empty(runs: Path) -> bool:
+    return not any((runs / TRASH).glob("*"))
+
+
 def purge(runs: Path, *, excess: int = 0) -> None:
     """Destroys what was deleted long enough ago, and beyond that, the oldest first, until so many
     bytes are free that were too many."""
@@ -51,7 +55,7 @@ def purge(runs: Path, *, excess: int = 0) -> None:
         try:
             (path / "status.json").unlink(missing_ok=True)  # half of a run is none
             shutil.rmtree(path, ignore_errors=True)
-            excess -= size
+            excess -= size - size_of(path)
         except OSError as error:  # as of a file that somebody has put there
             log.warning("%s stays in the trash: %s", path, error)
 

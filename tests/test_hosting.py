@@ -1,5 +1,6 @@
 """What docs/hosting.md tells to do, done."""
 
+import os
 import re
 import shlex
 import shutil
@@ -88,17 +89,18 @@ def test_a_space_takes_the_branch_that_is_made_for_it_and_has_every_file(tmp_pat
     hook.chmod(0o755)
     git("clone", ROOT.as_uri(), str(clone), at=tmp_path)
     git("switch", "-C", "main", at=clone)
-    for name, value in (("user.name", "somebody"), ("user.email", "somebody@example.com")):
-        git("config", name, value, at=clone)
     refused = git("push", hub.as_uri(), "main", at=clone, may_fail=True)
     assert "is binary" in refused.stderr
 
-    block = re.search(r"```sh\n( *git lfs install.*?)```", TEXT, re.DOTALL)[1]
+    (clone / "app.py").write_text("of my own, not committed")
+    block = re.search(r"```sh\n( *git clone \. .*?)```", TEXT, re.DOTALL)[1]
     block = block.replace("https://huggingface.co/spaces/YOU/ganlab", hub.as_uri())
-    for _ in range(2):  # a later version, too
-        subprocess.run(["sh", "-ec", block], cwd=clone, check=True, capture_output=True)
-        assert git("status", "--porcelain", at=clone).stdout == ""
-    git("lfs", "install", "--local", at=clone)
+    person = {
+        f"GIT_{who}_{what}": "me" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+    subprocess.run(["sh", "-c", block], cwd=clone, check=True, env={**os.environ, **person})
+    assert git("status", "--porcelain", at=clone).stdout == " M app.py\n"
+    git("checkout", "app.py", at=clone)
     git("clone", hub.as_uri(), str(back), at=tmp_path)
     git("lfs", "install", "--local", at=back)
     git("lfs", "pull", at=back)

@@ -6,7 +6,7 @@ import pytest
 
 from ganlab import room
 from ganlab.caps import CapReached, Caps
-from ganlab.room import excess, need_room, need_room_to_send, size_of
+from ganlab.room import excess, need_room, size_of
 
 
 def test_the_size_of_a_folder_is_that_of_its_files_at_any_depth(tmp_path):
@@ -29,17 +29,6 @@ def test_runs_and_uploads_share_what_they_may_take(tmp_path):
         need_room(tmp_path, caps, size=300_000)
 
 
-def test_what_is_sent_has_as_much_again(tmp_path):
-    caps = Caps(disk_mb=3)
-    need_room_to_send(tmp_path / "not" / "yet", caps, 3_000_000)
-    (tmp_path / "sent").mkdir()
-    (tmp_path / "sent" / "file").write_bytes(b"x" * 1_000_000)
-    need_room_to_send(tmp_path / "sent", caps, 2_000_000)
-    need_room_to_send(tmp_path / "sent", Caps(), 10_000_000)
-    with pytest.raises(CapReached, match=r"sent here lately.*all of the 3 MB.*GANLAB_MAX_DISK_MB"):
-        need_room_to_send(tmp_path / "sent", caps, 2_000_001)
-
-
 def test_what_is_deleted_makes_room_at_once(tmp_path):
     (tmp_path / "runs" / ".trash" / "x").mkdir(parents=True)
     (tmp_path / "runs" / ".trash" / "x" / "file").write_bytes(b"x" * 3_000_000)
@@ -53,6 +42,4 @@ def test_others_need_room_on_the_disk_too(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "SPARE_BYTES", 10**18)
     with pytest.raises(ValueError, match="disk is full: try again later"):
         need_room(tmp_path, Caps())
-    with pytest.raises(ValueError, match="disk is full: try again later"):
-        need_room_to_send(tmp_path, Caps(), 1)
     assert excess(tmp_path, Caps()) > 10**17

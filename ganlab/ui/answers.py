@@ -1,8 +1,7 @@
 """What is sent back to a browser, with the headers that say what it may do with it.
 
-What gradio answers is changed in three places: the page gets the word that lets its scripts run, an
-event that was refused in words is no failure of the server's, and a file that is too large is told
-in our words.
+What gradio answers is changed in two places: the page gets the word that lets its scripts run, and
+an event that was refused in words is told from one that broke.
 """
 
 import gzip
@@ -84,19 +83,6 @@ class RefusedEvent:
         if json.loads(body).get("error"):  # None = it keeps to itself what broke
             start["status"] = 400
         return body
-
-
-class TooLarge:
-    """A file that gradio has refused for its size."""
-
-    def __init__(self, text: str):
-        self._text = text.encode()
-
-    def concerns(self, start: Message) -> bool:
-        return start["status"] == 413
-
-    def change(self, start: Message, body: bytes) -> bytes:
-        return self._text
 
 
 class Answer:

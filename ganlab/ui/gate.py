@@ -12,17 +12,14 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
-from anyio.to_thread import run_sync
-from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from ganlab.caps import Caps
-from ganlab.room import need_room_to_send
-from ganlab.ui.answers import Answer, Change, Message, Page, RefusedEvent, Send, TooLarge
+from ganlab.ui.answers import Answer, Message, Page, RefusedEvent, Send
 from ganlab.ui.checked import MISFIT, check
+from ganlab.ui.receiving import Receipt, Refused, put_in_place
 
 Receive = Callable[[], Awaitable[Message]]
 
@@ -59,20 +56,15 @@ _FILE_NEEDS = {b"host", b"range", b"if-range", b"origin", b"accept-encoding"}
 
 def gated(caps: Caps) -> dict[str, Any]:
     """The `app_kwargs` of a launch behind the gate."""
-    return {"middleware": [Middleware(Gate, uploads=Path(get_upload_folder()), caps=caps)]}
+    put_in_place()
+    return {"middleware": [Middleware(Gate, caps=caps)]}
 
 
 class Gate:
-    """The middleware. `uploads` is the folder that gradio puts uploads into."""
+    """The middleware."""
 
-    def __init__(self, app: Any, uploads: Path, caps: Caps):
-        self.app, self.uploads, self.caps = app, uploads, caps
-        at_once = 2 * caps.upload_mb  # what is a little too much is told with what was read of it
-        self.upload_bytes = at_once * 1_000_000
-        sentence = f"Too large: send at most {at_once:,} MB at once"
-        self.too_much = str(caps.reached("upload_mb", sentence))
-        sentence = f"Too large: send files of at most {caps.file_mb:,} MB"
-        self.too_large = TooLarge(str(caps.reached("file_mb", sentence)))
+    def __init__(self, app: Any, caps: Caps):
+        self.app, self.caps = app, caps
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -80,55 +72,44 @@ class Gate:
         if scope["type"] != "http":
             return await send({"type": "websocket.close"})
         path, method = _path_of(scope), scope["method"]
-        answer = self._answer(scope, path, send)
+        answer = _answer(scope, path, send)
         if method not in OPEN or not OPEN[method].fullmatch(path):
             return await answer.say(404, "Not found.")
+        upload = Receipt(self.caps) if path == UPLOAD else None
+        said: tuple[int, str] | None = None
         try:
-            if path == UPLOAD:
-                size = _check_length(scope, self.upload_bytes, self.too_much)
-                await run_sync(self._need_room, size)
+            if upload:
+                upload.expect(_length(scope))
             elif method == "POST":
-                _check_length(scope, MAX_EVENT_BYTES, TOO_MUCH, may_be_unknown=True)
                 body = await _body(receive, MAX_EVENT_BYTES)
                 if path.rstrip("/") == ASK:
                     _check_question(body)
                 receive = _replaying(body, receive)
-        except Refused as refusal:
-            return await answer.say(*refusal.args, is_plain=path == UPLOAD)
-        if path.startswith(FILE):
-            scope["headers"] = [each for each in scope["headers"] if each[0] in _FILE_NEEDS]
-        if path.rstrip("/") == INFO:
-            scope["query_string"] = b""  # of the named endpoint alone, whoever asks for all
-        try:
+            if path.startswith(FILE):
+                scope["headers"] = [each for each in scope["headers"] if each[0] in _FILE_NEEDS]
+            if path.rstrip("/") == INFO:
+                scope["query_string"] = b""  # of the named endpoint alone, whoever asks for all
             await self.app(scope, receive, answer.send)
+        except Refused as refusal:
+            said = refusal.args
         except Exception as error:  # of gradio: a handler's are caught where its event runs
             log.warning("%s %.200r was not understood: %s", method, path, type(error).__name__)
             log.debug("It broke here", exc_info=error)
             is_ours = getattr(error, "errno", None) in OUR_TROUBLES
             said = (503, "Not now: try again.") if is_ours else (400, "This makes no sense here.")
-            await answer.say(*said, is_plain=path == UPLOAD)
-
-    def _answer(self, scope: dict[str, Any], path: str, send: Send) -> Answer:
-        if path == "/":
-            nonce = secrets.token_urlsafe(16)
-            zips = b"gzip" in dict(scope["headers"]).get(b"accept-encoding", b"")
-            return Answer(send, Page(nonce, zips=zips), nonce)
-        change: Change | None = None
-        if path == UPLOAD:
-            change = self.too_large
-        elif path.startswith(EVENT):
-            change = RefusedEvent()
-        return Answer(send, change)
-
-    def _need_room(self, size: int) -> None:
-        try:
-            need_room_to_send(self.uploads, self.caps, size)
-        except ValueError as error:
-            raise Refused(503, str(error)) from None
+        finally:
+            if upload:
+                upload.close()
+        if said:
+            await answer.say(*said, is_plain=bool(upload))
 
 
-class Refused(Exception):
-    """A status and a sentence."""
+def _answer(scope: dict[str, Any], path: str, send: Send) -> Answer:
+    if path == "/":
+        nonce = secrets.token_urlsafe(16)
+        zips = b"gzip" in dict(scope["headers"]).get(b"accept-encoding", b"")
+        return Answer(send, Page(nonce, zips=zips), nonce)
+    return Answer(send, RefusedEvent() if path.startswith(EVENT) else None)
 
 
 def _path_of(scope: dict[str, Any]) -> str:
@@ -137,18 +118,13 @@ def _path_of(scope: dict[str, Any]) -> str:
     return path.removeprefix(root) if path == root or path.startswith(f"{root}/") else path
 
 
-def _check_length(
-    scope: dict[str, Any], limit: int, too_much: str, may_be_unknown: bool = False
-) -> int:
-    """How many bytes a request says that it has; 0 = it does not say."""
-    length = dict(scope["headers"]).get(b"content-length")
-    if length is None:
-        if may_be_unknown:
-            return 0
+def _length(scope: dict[str, Any]) -> int:
+    """How many bytes a request has. One in chunks has no length, whatever it says besides."""
+    headers = dict(scope["headers"])
+    length = headers.get(b"content-length", b"")
+    if not length.isdigit() or b"transfer-encoding" in headers:
         raise Refused(411, "Say how long it is.")
-    if not length.isdigit() or int(length) > limit:
-        raise Refused(413, too_much)
-    return int(length)
+    return int(length[:20])
 
 
 async def _body(receive: Receive, limit: int) -> bytes:

@@ -58,7 +58,7 @@ def deleted_notice(title: str, run_id: str) -> str:
     """After a delete."""
     return (
         f'<p class="gl-models-notice" role="status"><span><b>{escape(title)}</b> is deleted. '
-        "For an hour it can be brought back.</span>"
+        "For an hour, or until its room is needed, it can be brought back.</span>"
         f'<button type="button" data-act="undelete" data-name="{escape(run_id)}">Undo</button></p>'
     )
 

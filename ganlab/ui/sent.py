@@ -6,18 +6,70 @@ gradio would keep them until it ends. Nothing needs them once they were taken in
 import errno
 import logging
 import os
+import threading
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from gradio.utils import get_upload_folder
 
-LEFT_SECONDS = 7200  # what an upload that broke off has left is removed after
+LEFT_SECONDS = 1800.0  # what nobody has taken in is removed after
 DONE_SECONDS = 600.0  # and what was taken in: whoever has sent the same has been served by then
+HURRIED_SECONDS = 60.0  # the same where the room is needed
+LEAST = 100_000  # bytes that a file counts for: it has a folder, and several tables know it
 
 log = logging.getLogger(__name__)
 
-_done: dict[Path, tuple[float, tuple[int, int] | None]] = {}  # since when, and what lay there
+
+@dataclass
+class _File:
+    size: int
+    since: float
+    is_done: bool  # it was taken in
+    state: tuple[int, int] | None  # which file lies there since when
+
+
+class _Files:
+    """What lies there, and how many bytes that are together."""
+
+    def __init__(self) -> None:
+        self._lock, self._files = threading.Lock(), dict[Path, _File]()
+        self.size = 0
+
+    def note(self, path: Path, *, is_done: bool) -> None:
+        file = _File(_size(path), time.monotonic(), is_done, _state(path))
+        with self._lock:
+            self._forget(path)
+            self._files[path] = file
+            self.size += file.size
+
+    def take_old(self, done_seconds: float) -> list[tuple[Path, _File]]:
+        """Those whose time is over; they are forgotten."""
+        now = time.monotonic()
+        with self._lock:
+            old = [
+                (path, file)
+                for path, file in self._files.items()
+                if now - file.since > (done_seconds if file.is_done else LEFT_SECONDS)
+            ]
+            for path, _ in old:
+                self._forget(path)
+        return old
+
+    def _forget(self, path: Path) -> None:
+        if file := self._files.pop(path, None):
+            self.size -= file.size
+
+
+_files = _Files()
+under_way = 0  # bytes that are being received
+
+
+def came_in(folder: Path) -> None:
+    """Notes what gradio has put into a folder; all of it is new again, if it was there before."""
+    for path in folder.resolve().glob("*"):
+        _files.note(path, is_done=False)
 
 
 def taken_in(paths: Iterable[str]) -> None:
@@ -26,17 +78,22 @@ def taken_in(paths: Iterable[str]) -> None:
     folder = Path(get_upload_folder()).resolve()
     for path in (Path(each).resolve() for each in paths):
         if folder in path.parents:
-            _done[path] = time.monotonic(), _state(path)
+            _files.note(path, is_done=True)
 
 
-def _remove_done(folder: Path) -> None:
-    """Those that nobody has sent again."""
-    for path, (since, state) in list(_done.items()):
-        if time.monotonic() - since <= DONE_SECONDS:
-            continue
-        del _done[path]
+def has_room(size: int, most: int) -> bool:
+    """Whether so many bytes more fit into what all that was sent may take."""
+    if _files.size + under_way + size > most:
+        _remove_old(HURRIED_SECONDS)
+    return _files.size + under_way + size <= most
+
+
+def _remove_old(done_seconds: float) -> None:
+    """What was taken in so long ago, or not taken in at all, unless somebody has sent it again."""
+    folder = Path(get_upload_folder()).resolve()
+    for path, file in _files.take_old(done_seconds):
         try:
-            if _state(path) == state:
+            if _state(path) == file.state:
                 path.unlink(missing_ok=True)
                 if path.parent != folder:
                     _remove_if_empty(path.parent)
@@ -45,14 +102,14 @@ def _remove_done(folder: Path) -> None:
 
 
 def sweep_uploads(folder: Path | None = None) -> None:
-    """Removes what was taken in, what uploads that broke off have left, and folders that are empty:
-    gradio forgets them. To be called now and then.
+    """Removes what was taken in or has been left, and folders that are empty: gradio forgets them.
+    To be called now and then.
 
     Args:
         folder: that of uploads; None = gradio's.
     """
     folder = folder or Path(get_upload_folder()).resolve()
-    _remove_done(folder)
+    _remove_old(DONE_SECONDS)
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -81,6 +138,13 @@ def _remove_if_empty(folder: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
             raise
+
+
+def _size(path: Path) -> int:
+    try:
+        return max(path.stat().st_size, LEAST)
+    except FileNotFoundError:
+        return 0
 
 
 def _state(path: Path) -> tuple[int, int] | None:

@@ -48,7 +48,7 @@ from ganlab.ui.visitor import (
 )
 from ganlab.ui.watch import Seen, Watch, components, grid_at, show, show_empty
 
-DELETED = "The run is deleted. For an hour it can be brought back."
+DELETED = "The run is deleted. For an hour, or until its room is needed, it can be brought back."
 SECONDS_TO_STOP = 1.0
 # With a change of these the lists of runs change; a tick that was asked before a run had begun
 # knows nothing of it, and the next one makes its visitor the owner.

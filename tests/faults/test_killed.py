@@ -111,11 +111,13 @@ class Story:
 
     def kill(self, act: Callable[[], None]) -> None:
         act()
+        trains = self.run.status.state in UNDER_WAY
         self.server.kill()
         saved = [path.stat().st_mtime for path in self.run.path.glob("snapshots/[0-9]*/sums.json")]
-        lost = time.time() - max([self.learns_since, *saved])
-        assert lost <= MOST_LOST
-        self.lost = max(self.lost, lost)
+        if trains:
+            lost = time.time() - max([self.learns_since, *saved])
+            assert lost <= MOST_LOST
+            self.lost = max(self.lost, lost)
         self.while_saving += bool(self._half_snapshots())
 
     def start_again(self) -> None:
@@ -183,17 +185,23 @@ def test_a_transfer_that_is_killed_goes_on_from_where_it_was_saved(server, visit
         logs = sorted(folder.glob("**/metrics.jsonl"))
         return {log.parent: [line["step"] for line in Run(log.parent).metrics()] for log in logs}
 
-    wait_for(lambda: any(len(steps) > 3 for steps in curves().values()), "it learns")
+    def snapshots() -> list[Path]:
+        return sorted(folder.glob("**/snapshots/[0-9]*/sums.json"))
+
+    wait_for(snapshots, "it is saved")
+    lap, saved = snapshots()[0].parents[2], int(snapshots()[-1].parent.name)
+    wait_for(lambda: curves()[lap][-1] > saved, "it learns on")
     server.kill()
-    lap = next(path for path, steps in curves().items() if steps)
-    saved = max(Run(lap).snapshot_steps(), default=0)
+    last = curves()[lap][-1]
 
     server.start()
     visitor = visitor.again()
     assert server.status_of(run_id)["state"] == "interrupted"
     visitor.act("resume", run_id)
-    wait_for(lambda: (curves()[lap] or [0])[-1] > saved, "it goes on")
+    wait_for(lambda: last not in curves()[lap], "what was not saved is done again")
+    wait_for(lambda: (curves()[lap] or [0])[-1] > last, "it goes on")
     steps = curves()[lap]
-    assert steps == sorted(set(steps))
+    assert steps == sorted(set(steps)) and steps[0] < saved
     visitor.act("stop", run_id)
     wait_for(lambda: server.status_of(run_id)["state"] not in UNDER_WAY, "it stops")
+    assert server.status_of(run_id)["state"] == "stopped"

@@ -1,15 +1,20 @@
 """Which files can be fetched, and as what."""
 
 import os
+import re
+import socket
 import time
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from faults.acts import wait_for
 from raw_http import Raw, Refused
 from served import REPOSITORY
 
 from ganlab.ui.sent import LEFT_SECONDS, sweep_uploads
+
+from .conftest import Victim
 
 ROUTES = ("/gradio_api/file=", "/file=", "/static/", "/assets/", "/svelte/")
 
@@ -120,6 +125,57 @@ def test_an_upload_that_is_none_is_refused(page, body: bytes):
             )
             nothing = answer.status_code == 200 and answer.json() == []
             assert nothing or 400 <= answer.status_code < 500, (kind, answer.status_code)
+
+
+def part(name: str, content: bytes, filename: str = "") -> bytes:
+    file = f'; filename="{filename}"' if filename else ""
+    head = f'--x\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'
+    return head.encode() + content + b"\r\n"
+
+
+FORM = {"content-type": "multipart/form-data; boundary=x"}
+PICTURE = part("files", b"x" * 10_000, "a.png")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [part("note", b"x" * 30_000_000), part("other", b"x", "b.png"), part("files", b"x")],
+    ids=["no file", "of another name", "only named so"],
+)
+def test_parts_that_no_page_sends_are_refused_and_leave_nothing(page, victim, odd: bytes):
+    before, memory = stray(victim), victim.server.resources()["mb"]
+    for body in (odd + PICTURE + b"--x--\r\n", PICTURE + odd + b"--x--\r\n"):
+        answer = page.http.post("/gradio_api/upload", content=body, headers=FORM)
+        assert (answer.status_code, answer.text) == (400, "Send files.")
+    assert stray(victim) == before
+    assert victim.server.resources()["mb"] < memory + 20
+
+
+def stray(victim: Victim) -> list[str]:
+    """What lies among the uploads and is none."""
+    return [path.name for path in victim.server.uploads.glob("*") if path.is_file()]
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(page, victim):
+    assert stray(victim) == []
+    for _ in range(3):
+        with socket.create_connection((page.http.base_url.host, page.http.base_url.port)) as raw:
+            raw.sendall(
+                b"POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n"
+            )
+            raw.sendall(f"Content-Type: {FORM['content-type']}\r\n\r\n".encode() + PICTURE)
+            wait_for(lambda: stray(victim), "it is being received")
+        wait_for(lambda: not stray(victim), "it is removed")
+
+
+def test_an_upload_that_hides_how_long_it_is_is_refused(page):
+    """The length is that of its chunks then, whatever else it says."""
+    with socket.create_connection((page.http.base_url.host, page.http.base_url.port)) as raw:
+        raw.sendall(
+            b"POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+            b"Transfer-Encoding: chunked\r\nContent-Type: multipart/form-data; boundary=x\r\n\r\n"
+        )
+        assert re.match(rb"HTTP/1.1 4(11|00)", raw.recv(100))
 
 
 def test_too_many_files_are_refused(page):

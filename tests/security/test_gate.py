@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -82,7 +81,7 @@ def answered(path: str, root: str = "") -> tuple[list[str], dict[bytes, bytes], 
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": path, "root_path": root, "headers": []}
-    run(Gate(app, Path("/none"), Caps())(scope, None, send))
+    run(Gate(app, Caps())(scope, None, send))
     return asked, dict(sent[0]["headers"]), sent[1]["body"]
 
 
@@ -211,7 +210,8 @@ def test_what_a_request_may_weigh_is_bounded(page):
 
 def test_a_full_disk_takes_no_upload(monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1))
-    gate = Gate(None, tmp_path / "not" / "yet", Caps())
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "not" / "yet"))
+    gate = Gate(None, Caps())
     sent = []
 
     async def send(message: Any) -> None:

@@ -23,7 +23,7 @@ from PIL import Image
 from ganlab.data import catalog, intake
 from ganlab.data.report import KEPT, LEFT_OUT, MENDED, Entry, Report, load_report
 from ganlab.ui import upload as step
-from ganlab.ui.sent import sweep_uploads
+from ganlab.ui.sent import _Files, sweep_uploads
 from ganlab.ui.upload import (
     BACKGROUNDS,
     EXAMPLE,
@@ -635,7 +635,7 @@ def test_pictures_can_train_if_two_are_chosen(five):
 
 def test_what_was_sent_goes_some_time_after_it_was_taken_in(tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
-    monkeypatch.setattr("ganlab.ui.sent._done", {})
+    monkeypatch.setattr("ganlab.ui.sent._files", _Files())
     sent, ours = tmp_path / "gradio" / ("a" * 64), tmp_path / "ours"
     for folder in (sent, ours):
         folder.mkdir(parents=True)

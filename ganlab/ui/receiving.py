@@ -1,0 +1,109 @@
+"""What an upload sends, part by part: files alone, each bounded, and none is left behind.
+
+gradio's reader keeps a part that is no file in memory, however long it is, and leaves on the disk
+what was broken off or is no upload after all. `put_in_place` gives it this one instead.
+"""
+
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from gradio import route_utils
+from gradio.route_utils import GradioMultiPartParser
+from gradio.utils import get_upload_folder
+
+from ganlab.caps import Caps
+from ganlab.room import FULL, is_nearly_full
+from ganlab.ui import sent
+
+FIELD = "files"  # as the page and `gradio_client` call each part
+
+_receipt: ContextVar["Receipt"] = ContextVar("_receipt")
+
+
+class Refused(Exception):
+    """A status and a sentence."""
+
+
+class Receipt:
+    """One upload on its way in, from `expect` to `close`."""
+
+    def __init__(self, caps: Caps):
+        self.caps, self.readers = caps, []
+        self.received = 0  # bytes
+
+    def expect(self, size: int) -> None:
+        """Begins an upload of so many bytes.
+
+        Raises:
+            Refused: they are too many, or there is no room for them.
+        """
+        at_once = 2 * self.caps.upload_mb  # what is a little too much is told with what was read
+        if size > at_once * 1_000_000:
+            raise self._too_large("upload_mb", f"send at most {at_once:,} MB at once")
+        folder = Path(get_upload_folder())
+        if is_nearly_full(next(each for each in (folder, *folder.parents) if each.is_dir()), size):
+            raise Refused(503, FULL)
+        self._need_room(size)
+        _receipt.set(self)
+
+    def took(self, size: int, of_file: int) -> None:
+        """Counts bytes that came in, of a file that has so many by now.
+
+        Raises:
+            Refused: the file is too large, or others have taken the room meanwhile.
+        """
+        self.received += size
+        sent.under_way += size
+        if of_file > self.caps.file_mb * 1_000_000:
+            mb = f"{self.caps.file_mb:,} MB"
+            raise self._too_large("file_mb", f"send files of at most {mb}")
+        self._need_room(0)
+
+    def close(self) -> None:
+        """What has come in is noted, and what was broken off, removed."""
+        sent.under_way -= self.received
+        for reader in self.readers:
+            reader.clear_up()
+
+    def _need_room(self, size: int) -> None:
+        if self.caps.disk_mb is not None and not sent.has_room(size, self.caps.disk_mb * 1_000_000):
+            taken = f"all of the {self.caps.disk_mb:,} MB that they may"
+            told = f"The files that were sent here lately take {taken}: try again later"
+            raise Refused(503, str(self.caps.reached("disk_mb", told)))
+
+    def _too_large(self, cap: str, advice: str) -> Refused:
+        return Refused(413, str(self.caps.reached(cap, f"Too large: {advice}")))
+
+
+class FilesOnly(GradioMultiPartParser):
+    """gradio's reader of one upload, on behalf of that request's `Receipt`."""
+
+    def __init__(self, *args: Any, **settings: Any):
+        super().__init__(*args, **settings)
+        self._receipt = _receipt.get()
+        self._receipt.readers.append(self)
+        self._of_file = 0  # bytes of the current one
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        if self._current_part.file is None or self._current_part.field_name != FIELD:
+            raise Refused(400, "Send files.")
+        self._of_file = 0
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        self._of_file += end - start
+        self._receipt.took(end - start, self._of_file)
+        super().on_part_data(data, start, end)
+
+    def clear_up(self) -> None:
+        for file in self._files_to_close_on_error:
+            file.close()
+            Path(file.name).unlink(missing_ok=True)  # unless it is where it belongs by now
+        for _, file in self.items:
+            sent.came_in(Path(self.upload_dir) / file.sha.hexdigest())
+
+
+def put_in_place() -> None:
+    """Has gradio read uploads so."""
+    route_utils.GradioMultiPartParser = FilesOnly

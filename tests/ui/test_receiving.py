@@ -1,0 +1,109 @@
+"""What visitors send, counted while it comes in and for as long as it lies there."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ganlab.caps import Caps
+from ganlab.ui import sent
+from ganlab.ui.receiving import Receipt, Refused
+
+CAPS = Caps(disk_mb=3, upload_mb=2, file_mb=2)
+MB = 1_000_000
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    """Where uploads go, with nothing in it yet."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    monkeypatch.setattr(sent, "_files", sent._Files())
+    monkeypatch.setattr(sent, "under_way", 0)
+    return tmp_path / "gradio"
+
+
+def put(folder: Path, name: str, size: int) -> Path:
+    """What gradio has taken: a file in a folder of its own."""
+    path = folder / name / "x.png"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(bytes(size))
+    sent.came_in(path.parent)
+    return path
+
+
+def begun(size: int = 0, caps: Caps = CAPS) -> Receipt:
+    receipt = Receipt(caps)
+    receipt.expect(size)
+    return receipt
+
+
+def refused(status: int, words: str, act, *args) -> None:
+    with pytest.raises(Refused) as told:
+        act(*args)
+    assert told.value.args[0] == status
+    assert words in told.value.args[1] and "On your own machine" in told.value.args[1]
+
+
+def test_two_at_once_share_the_room_by_what_has_come_in():
+    first, second = begun(2 * MB), begun(2 * MB)
+    first.took(2 * MB, 1)
+    second.took(MB, 1)
+    refused(503, "(GANLAB_MAX_DISK_MB)", second.took, 1, 1)
+    refused(503, "(GANLAB_MAX_DISK_MB)", begun, 1)
+    first.close()  # nothing of it was put anywhere
+    second.took(MB, 1)
+    second.close()
+    assert sent.under_way == 0
+
+
+def test_what_lies_there_takes_room_until_it_is_old(folder, monkeypatch):
+    path = put(folder, "a", 2 * MB)
+    refused(503, "(GANLAB_MAX_DISK_MB)", begun, MB + 1)
+    begun(MB + 1, Caps())  # at home there is no such limit
+    monkeypatch.setattr(sent, "LEFT_SECONDS", -1.0)
+    begun(MB + 1)
+    assert not path.parent.exists()
+
+
+def test_what_was_taken_in_makes_room_sooner_where_it_is_needed(folder, monkeypatch):
+    done, other = put(folder, "a", MB), put(folder, "b", MB)
+    sent.taken_in([str(done)])
+    refused(503, "(GANLAB_MAX_DISK_MB)", begun, MB + 1)
+    monkeypatch.setattr(sent, "HURRIED_SECONDS", -1.0)
+    begun(MB)
+    assert done.exists() and other.exists()  # there is room for that
+    begun(MB + 1)
+    assert not done.exists() and other.exists()
+
+
+def test_what_is_sent_again_is_counted_once_and_stays(folder, monkeypatch):
+    path = put(folder, "a", 2 * MB)
+    sent.taken_in([str(path)])
+    sent.came_in(path.parent)
+    begun(MB)
+    monkeypatch.setattr(sent, "DONE_SECONDS", -1.0)
+    sent.sweep_uploads()
+    assert path.exists()
+
+
+def test_many_small_files_take_more_room_than_they_say(folder):
+    for number in range(25):
+        put(folder, str(number), 1)
+    begun(MB // 2)
+    refused(503, "(GANLAB_MAX_DISK_MB)", begun, MB)
+
+
+def test_too_much_at_once_and_too_large_a_file():
+    refused(413, "send at most 4 MB at once (GANLAB_MAX_UPLOAD_MB)", begun, 4 * MB + 1)
+    receipt = begun(3 * MB)
+    receipt.took(100, 2 * MB)
+    refused(413, "files of at most 2 MB (GANLAB_MAX_FILE_MB)", receipt.took, 100, 2 * MB + 1)
+
+
+def test_a_full_disk_takes_none(monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=200 * MB + 5))
+    begun(5)
+    with pytest.raises(Refused) as told:
+        begun(6)
+    assert told.value.args == (503, "The server's disk is full: try again later.")
