@@ -43,6 +43,7 @@ from ganlab.data import catalog, intake, staged
 from ganlab.data.dataset import Dataset
 from ganlab.data.pictures import FITS, background_colour
 from ganlab.data.report import Report
+from ganlab.events import Logged
 from ganlab.export import open_model
 from ganlab.models import features
 from ganlab.models.inception import EXTRACTORS
@@ -52,7 +53,7 @@ from ganlab.portable import open_run
 from ganlab.runs import TRAINS_NO_MORE, Run
 from ganlab.source import open_source
 from ganlab.strategies import STRATEGIES
-from ganlab.training import Diverged, Logged
+from ganlab.training import Diverged
 from ganlab.transfer_config import TransferConfig, is_race, of_network_names
 
 # The same as the environment variables GANLAB_DEVICE, GANLAB_THREADS and GANLAB_LAYOUT.

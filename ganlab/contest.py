@@ -16,11 +16,12 @@ from ganlab import quality, source, transfer
 from ganlab.checkpoints import restore_generator
 from ganlab.config import ModelConfig
 from ganlab.data import saved
+from ganlab.events import Event
 from ganlab.files import folder_written_atomically
 from ganlab.health import COPIED
 from ganlab.runs import Run
 from ganlab.strategies import STRATEGIES
-from ganlab.training import Diverged, Event, train
+from ganlab.training import Diverged, train
 from ganlab.transfer_config import TransferConfig
 
 LAPS = "laps"

@@ -18,6 +18,7 @@ from ganlab.caps import CapReached, Caps
 from ganlab.config import TrainConfig
 from ganlab.contest import LapBegan, LapEnded, LapEvent
 from ganlab.data.dataset import Dataset
+from ganlab.events import Agreed, GridSaved, Logged, Looked
 from ganlab.files import DiskRefused, told_if_refused
 from ganlab.health import diagnose
 from ganlab.known import UNREADABLE, Job
@@ -27,7 +28,6 @@ from ganlab.pace import Pace
 from ganlab.perform import Happening, perform, reason
 from ganlab.runs import TRAINS_NO_MORE, UNDER_WAY, IllegalMove, Run, RunIsHeld
 from ganlab.source import Source
-from ganlab.training import Agreed, GridSaved, Logged, Looked
 from ganlab.transfer_config import TransferConfig, is_race
 from ganlab.turns import NOBODY, Turns, Visitor, need_place
 from ganlab.views import JobView

@@ -10,9 +10,10 @@ from ganlab.config import TrainConfig
 from ganlab.contest import LapBegan, LapEnded, LapEvent
 from ganlab.data import catalog, saved
 from ganlab.data.dataset import Dataset
+from ganlab.events import Event
 from ganlab.files import DiskRefused
 from ganlab.runs import Run
-from ganlab.training import Diverged, Event, train
+from ganlab.training import Diverged, train
 from ganlab.transfer import why_early
 from ganlab.transfer_config import is_race
 

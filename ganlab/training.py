@@ -10,7 +10,6 @@ of the training's.
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -24,6 +23,7 @@ from ganlab.config import ModelConfig, TrainConfig
 from ganlab.courtesy import Courtesy, somebody_waits
 from ganlab.data.dataset import Dataset
 from ganlab.device import ThreadChooser
+from ganlab.events import Agreed, Event, GridSaved, Logged, Looked, SnapshotSaved
 from ganlab.models import HAS_HEADS
 from ganlab.quality import FIRST_LOOK_SECONDS, BrokenOff, Gauge
 from ganlab.runs import Run
@@ -39,55 +39,6 @@ SECONDS_BETWEEN_SNAPSHOTS = 15.0
 SLOW_STEP_SECONDS = 1.5  # of these, each may be the last that ends before the server does
 LARGEST_SHARE = 0.1  # of a run's time that drawing its grids may take
 LEAST_STEPS_PER_LOG = 4  # a mean of fewer is a blip in the curves
-
-
-@dataclass(frozen=True)
-class Logged:
-    """A line of the curves. `progress` is the share of the budget that is used up."""
-
-    step: int
-    seconds: float
-    progress: float
-    metrics: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class GridSaved:
-    """A new grid of samples, as JPEG."""
-
-    step: int
-    jpeg: bytes
-
-
-@dataclass(frozen=True)
-class SnapshotSaved:
-    """From here the run can resume."""
-
-    step: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Looked:
-    """The quality of the snapshot that was just saved."""
-
-    step: int
-    seconds: float
-    quality: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Agreed:
-    """How far the tasks agree on G's trunk, on the average so far."""
-
-    step: int
-    seconds: float
-    moments: int
-    seen: list[list[int]]
-    cosines: list[list[float]]
-
-
-Event = Logged | GridSaved | SnapshotSaved | Looked | Agreed
 
 
 class Diverged(RuntimeError):

@@ -4,6 +4,7 @@ gradio's reader keeps a part that is no file in memory, however long it is, and 
 what was broken off or is no upload after all. `put_in_place` gives it this one instead.
 """
 
+import logging
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from gradio.utils import get_upload_folder
 from ganlab.caps import Caps
 from ganlab.room import FULL, is_nearly_full
 from ganlab.ui import sent
+
+log = logging.getLogger(__name__)
 
 FIELD = "files"  # as the page and `gradio_client` call each part
 
@@ -99,7 +102,10 @@ class FilesOnly(GradioMultiPartParser):
     def clear_up(self) -> None:
         for file in self._files_to_close_on_error:
             file.close()
-            Path(file.name).unlink(missing_ok=True)  # unless it is where it belongs by now
+            try:
+                Path(file.name).unlink(missing_ok=True)  # unless it is where it belongs by now
+            except OSError as error:
+                log.warning("%s stays: %s", file.name, error)
         for _, file in self.items:
             sent.came_in(Path(self.upload_dir) / file.sha.hexdigest())
 
