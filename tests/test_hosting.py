@@ -77,9 +77,11 @@ done
 @pytest.mark.skipif(shutil.which("git-lfs") is None, reason="there is no git-lfs")
 def test_a_space_takes_the_branch_that_is_made_for_it_and_has_every_file(tmp_path):
     hub, clone, back = (tmp_path / name for name in ("hub.git", "clone", "back"))
+    whos = ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL")
+    person = {**os.environ, **{f"GIT_{who}": "me" for who in whos}}
 
     def git(*words: str, at: Path, may_fail: bool = False) -> subprocess.CompletedProcess:
-        done = subprocess.run(["git", *words], cwd=at, capture_output=True, text=True)
+        done = subprocess.run(["git", *words], cwd=at, capture_output=True, text=True, env=person)
         assert may_fail or done.returncode == 0, done.stderr
         return done
 
@@ -89,16 +91,14 @@ def test_a_space_takes_the_branch_that_is_made_for_it_and_has_every_file(tmp_pat
     hook.chmod(0o755)
     git("clone", ROOT.as_uri(), str(clone), at=tmp_path)
     git("switch", "-C", "main", at=clone)
-    refused = git("push", hub.as_uri(), "main", at=clone, may_fail=True)
-    assert "is binary" in refused.stderr
+    as_it_is = git("commit-tree", "HEAD^{tree}", "-m", "all", at=clone).stdout.strip()
+    refused = git("push", hub.as_uri(), f"{as_it_is}:refs/heads/main", at=clone, may_fail=True)
+    assert refused.returncode != 0 and "is binary" in refused.stderr
 
     (clone / "app.py").write_text("of my own, not committed")
     block = re.search(r"```sh\n( *git clone \. .*?)```", TEXT, re.DOTALL)[1]
     block = block.replace("https://huggingface.co/spaces/YOU/ganlab", hub.as_uri())
-    person = {
-        f"GIT_{who}_{what}": "me" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
-    }
-    subprocess.run(["sh", "-c", block], cwd=clone, check=True, env={**os.environ, **person})
+    subprocess.run(["sh", "-c", block], cwd=clone, check=True, env=person)
     assert git("status", "--porcelain", at=clone).stdout == " M app.py\n"
     git("checkout", "app.py", at=clone)
     git("clone", hub.as_uri(), str(back), at=tmp_path)
