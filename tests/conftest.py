@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import SMALL, ganlab
 from PIL import Image, ImageDraw
 
 from ganlab import checkpoints, device
@@ -157,6 +158,26 @@ def made_once(
         return tmp_path / place
 
     return get
+
+
+@pytest.fixture
+def trained(made_once, picture_folder, tmp_path, capfd) -> Path:
+    """The folder of a run of 20 steps with two tasks."""
+
+    def train() -> Path:
+        ganlab("train", "--data", picture_folder, "--steps", 20, "--out", tmp_path / "run", *SMALL)
+        capfd.readouterr()
+        return tmp_path / "run"
+
+    return made_once("trained by the command", train)
+
+
+@pytest.fixture
+def checkpoint(tmp_path) -> Path:
+    """The folder of a generator of 32 px with the heads a and b."""
+    from sources import write_small_checkpoint  # which imports from here
+
+    return write_small_checkpoint(tmp_path / "checkpoint")
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import av
 import numpy as np
 import pytest
 import torch
+from commands import ganlab
 from PIL import Image
 from sources import small_source, tiny_transfer, write_small_checkpoint
-from test_main import ganlab
 
 from ganlab import checkpoints, films, sampling, transfer
 from ganlab.config import ModelConfig

@@ -5,9 +5,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from commands import ganlab
 from conftest import tiny
 from sources import small_source, tiny_transfer, write_small_checkpoint
-from test_main import ganlab
 
 from ganlab import checkpoints, contest, kinship, transfer
 from ganlab.data.dataset import Dataset

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from commands import ganlab
 from conftest import drawings
 from PIL import Image, ImageDraw, ImageFilter
 from sources import write_small_checkpoint
 from test_blending import heads, three_heads
-from test_main import ganlab
 
 from ganlab import blend_bench, metrics, mixing, quality, sampling, way_quality
 from ganlab.blending import FEATURES, MODES, PARAMETERS, PIXELS
