@@ -1,5 +1,5 @@
 """Files made to do harm, wherever a stranger's file comes in: refused in a sentence, soon, and
-without much memory. (What else of a zip is refused, `test_portable` knows.)"""
+without much memory. (What else of a zip is refused, `tests/portable` knows.)"""
 
 import json
 import struct

@@ -1,0 +1,150 @@
+"""Zips that are refused for what they are, before what they hold is looked at."""
+
+import random
+import stat
+import struct
+import warnings
+import zipfile
+
+import pytest
+
+from ganlab import zips
+from ganlab.checkpoints import CheckpointError
+from ganlab.portable import open_run
+from portable.packed import files, refused, zipped
+
+
+def test_the_parts_make_a_run(damaged, tmp_path):
+    run, _ = open_run(damaged(), runs=tmp_path / "there")
+    assert run.status.state == "stopped"
+    assert [path.name for path in (tmp_path / "there").iterdir()] == [run.id]
+
+
+def test_a_model_without_a_run_says_what_it_is_good_for(parts, tmp_path):
+    model = {name: data for name, data in parts.items() if not name.startswith("run/")}
+    path = zipped(tmp_path / "a.zip", model)
+    refused(path, tmp_path / "there", "holds a model but no run", "python -m ganlab sample")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"no zip" * 100, b"PK\x05\x06" + b"\0" * 18])
+def test_what_is_no_zip_of_a_run_is_refused(tmp_path, content):
+    path = tmp_path / "a.zip"
+    path.write_bytes(content)
+    refused(path, tmp_path / "there")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["model.json", "generator.safetensors", "run/status.json", "run/run.json",
+     "run/snapshots/000003/training.safetensors"],
+)  # fmt: skip
+def test_what_a_run_needs_is_missed(damaged, tmp_path, name):
+    refused(damaged({name: None}), tmp_path / "there")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/etc/evil.json", "../run/run.json", "run/../../evil.json", "run/samples/../../x.jpg",
+     "run/owner.json", "run/.lock", "run/evil.pkl", "run\\run.json", "run/data/../x.png",
+     "run/data/.hidden.png", "run/data/a/b/c.png", "run/samples/1.jpg", "run/source/evil.py"],
+)  # fmt: skip
+def test_members_that_no_run_has_are_left_where_they_are(damaged, tmp_path, name):
+    before = files(tmp_path)
+    run, token = open_run(damaged({name: b"evil"}), runs=tmp_path / "there")
+    assert b"evil" not in files(run.path).values()
+    assert run.is_owned_by(token)
+    outside = {k: v for k, v in files(tmp_path).items() if not k.startswith("there/")}
+    del outside["a.zip"]
+    assert outside == before
+
+
+def test_a_link_is_refused(parts, tmp_path):
+    path = zipped(tmp_path / "a.zip", {k: v for k, v in parts.items() if k != "run/metrics.jsonl"})
+    link = zipfile.ZipInfo("run/metrics.jsonl")
+    link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(link, "/etc/passwd")
+    refused(path, tmp_path / "there", "holds a link")
+
+
+def test_a_member_that_is_there_twice_is_refused(damaged, tmp_path):
+    path = damaged()
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "a") as archive:
+        warnings.simplefilter("ignore")
+        archive.writestr("run/run.json", "{}")
+    refused(path, tmp_path / "there", "run/run.json twice")
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_rare_packings_are_refused(parts, tmp_path, packing):
+    path = zipped(tmp_path / "a.zip", parts, packing)
+    refused(path, tmp_path / "there", "in an unusual way")
+
+
+def test_an_encrypted_zip_is_refused(damaged, tmp_path):
+    data = bytearray(damaged().read_bytes())
+    at = -1
+    while (at := data.find(b"PK\x01\x02", at + 1)) >= 0:
+        data[at + 8] |= 1
+    (tmp_path / "b.zip").write_bytes(data)
+    refused(tmp_path / "b.zip", tmp_path / "there", "is encrypted")
+
+
+def test_a_member_that_unpacks_to_too_much_is_refused(parts, tmp_path):
+    lines = {"run/metrics.jsonl": b"\n" * 21_000_000}
+    path = zipped(tmp_path / "a.zip", {**parts, **lines}, zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 5_000_000
+    refused(path, tmp_path / "there", "unpacks to more than can be taken, at run/metrics.jsonl")
+
+
+def test_a_zip_that_lies_about_its_sizes_is_refused(parts, tmp_path):
+    lines = {"run/metrics.jsonl": b"\n" * 21_000_000}
+    data = zipped(tmp_path / "a.zip", {**parts, **lines}, zipfile.ZIP_DEFLATED).read_bytes()
+    (tmp_path / "b.zip").write_bytes(data.replace(struct.pack("<L", 21_000_000), b"\x10\0\0\0"))
+    refused(tmp_path / "b.zip", tmp_path / "there")
+
+
+def test_more_than_all_together_may_be_is_refused(damaged, tmp_path, monkeypatch):
+    monkeypatch.setattr(zips, "MAX_BYTES", 50_000)
+    refused(damaged(), tmp_path / "there", "unpacks to more than can be taken")
+
+
+def test_a_disk_that_is_nearly_full_is_left_with_room_for_others(damaged, tmp_path, monkeypatch):
+    monkeypatch.setattr(zips, "SPARE_BYTES", 10**18)
+    refused(damaged(), tmp_path / "there", "unpacks to more than can be taken")
+
+
+def test_too_many_members_are_refused_before_they_are_listed(damaged, tmp_path, monkeypatch):
+    monkeypatch.setattr(zips, "MAX_MEMBERS", 5)
+    refused(damaged(), tmp_path / "there", "holds more than 5 files")
+    monkeypatch.setattr(zips, "_WORST_ENTRY", 10)
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    with pytest.raises(CheckpointError, match="holds more than 5 files"):
+        zips.unpack(tmp_path / "a.zip", tmp_path / "there", {})
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_zip_damaged_anywhere_is_refused_or_still_a_run(parts, tmp_path, packing):
+    whole = zipped(tmp_path / "a.zip", parts, packing).read_bytes()
+    list_at = whole.rfind(b"PK\x05\x06") - 46 * len(parts)
+    dice, refusals = random.Random(0), 0
+    for turn in range(300):
+        data = bytearray(whole)
+        if turn % 3 == 0:
+            del data[dice.randrange(len(data)) :]
+        else:  # anywhere, or in the list of members, which is small and tells the most
+            low = 0 if turn % 3 == 1 else list_at
+            for _ in range(dice.choice((1, 3))):
+                data[dice.randrange(low, len(data))] ^= 1 << dice.randrange(8)
+        path = tmp_path / "b.zip"
+        path.write_bytes(data)
+        try:
+            run, _ = open_run(path, path=tmp_path / "opened" / str(turn))
+        except CheckpointError as error:
+            assert str(error).startswith("b.zip")
+            refusals += 1
+        else:
+            assert run.snapshot_steps() == [3] and run.config and run.status.state == "stopped"
+    assert refusals > 150
+    left = sorted(path.name for path in (tmp_path / "opened").iterdir())
+    assert len(left) == 300 - refusals and all(name.isdigit() for name in left)

@@ -1,0 +1,81 @@
+"""Downloaded runs that the shell and the page open."""
+
+import json
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ganlab.__main__ import main
+from ganlab.export import export
+from ganlab.jobs import Jobs, wait_until_ended
+from ganlab.known import NotOwner
+from ganlab.perform import perform
+from ganlab.runs import Run
+from portable.packed import resume, same, weights
+
+
+def test_the_shell_opens_a_run_and_says_how_to_go_on(run, tmp_path, home, capfd):
+    path = export(run, tmp_path / "x")
+    out = tmp_path / "my run"
+    assert main(["open", str(path), "--out", str(out)]) == 0
+    first, second = capfd.readouterr().out.splitlines()
+    assert first == f"finished at step 6: {out}"
+    command = shlex.split(second.removeprefix("Go on with it: "))
+    assert command == ["python", "-m", "ganlab", "resume", str(out)]
+    assert main(command[3:]) == 0
+    assert Run(out).status.step == 9
+
+    assert main(["open", str(path), "--json"]) == 0
+    told = json.loads(capfd.readouterr().out.splitlines()[-1])
+    assert Path(told["run"]).parent == home / "runs"
+    assert (told["state"], told["steps"]) == ("finished", 6)
+    assert shlex.split(told["resume"])[-1] == told["run"]
+
+
+def test_the_shell_says_in_a_line_what_it_cannot_open(run, tmp_path, capfd):
+    path = export(run, tmp_path / "x")
+    assert main(["open", str(path), "--out", str(run.path)]) == 2
+    assert "is not empty: choose a new folder" in capfd.readouterr().err
+    assert main(["open", str(tmp_path / "nowhere.zip")]) == 2
+    error = capfd.readouterr().err
+    assert error == "ganlab: nowhere.zip cannot be unpacked: No such file or directory\n"
+
+
+@pytest.fixture
+def jobs(tmp_path) -> Iterator[Jobs]:
+    opened = Jobs(tmp_path / "served")
+    yield opened
+    opened.close()
+
+
+def test_the_page_opens_a_run_for_its_new_owner(jobs, run, picture_folder, tmp_path):
+    path = export(run, tmp_path / "x")
+    run_id, token = jobs.open_run(path)
+    view = jobs.view(run_id)
+    assert (view.state, view.step, view.tasks) == ("finished", 6, ("discs", "squares"))
+    assert jobs.curve(run_id) == run.metrics()
+    assert jobs.grid(run_id, 6) == run.grid(6)
+    with pytest.raises(NotOwner):
+        jobs.resume(run_id, "of somebody else")
+    jobs.resume(run_id, token)
+    ended = wait_until_ended(jobs, run_id, 20)
+    assert (ended.state, ended.step) == ("failed", 6)
+    assert "There is no data set 'pictures (elsewhere)'" in ended.message
+
+
+def test_a_run_of_the_catalogue_goes_on_from_the_page(jobs, new_run, tmp_path):
+    run = new_run(data="emoji", size=32, steps=2)
+    perform(run)
+    run_id, token = jobs.open_run(export(run, tmp_path / "x"))
+    jobs.resume(run_id, token)
+    assert wait_until_ended(jobs, run_id, 20).state == "finished"
+    assert same(weights(jobs.run(run_id)), weights(resume(run)))
+
+
+@pytest.mark.parametrize("data", ["/etc/secret", "../x", "~root", "C:\\a\\b.zip", "", ".", "a\0b"])
+def test_a_visitors_run_names_no_path_of_this_machine(jobs, damaged, data):
+    run_id, _ = jobs.open_run(damaged(config={"data": data}))
+    named = jobs.view(run_id).config.data
+    assert named.endswith(" (elsewhere)") and not set(named) & set("/\\~\0")
