@@ -132,6 +132,12 @@ def new_run(warm: None, tmp_path: Path) -> Callable[..., Run]:
     return make
 
 
+@pytest.fixture
+def run(tmp_path) -> Run:
+    """A queued run with the seed 7, right in `tmp_path`."""
+    return Run.create(TrainConfig(seed=7), runs=tmp_path)[0]
+
+
 @pytest.fixture(scope="session")
 def _made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tuple[Path, Path]]]:
     return tmp_path_factory.mktemp("made"), {}
