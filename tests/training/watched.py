@@ -45,11 +45,13 @@ def flat(line: dict) -> dict[str, float]:
 
 def always_due(monkeypatch) -> None:
     monkeypatch.setattr(Pace, "is_due", lambda self, seconds: True)
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_SNAPSHOTS", 0.0)
     monkeypatch.setattr(training, "LEAST_STEPS_PER_LOG", 1)
 
 
 def never_due(monkeypatch) -> None:
     monkeypatch.setattr(Pace, "is_due", lambda self, seconds: False)
+    monkeypatch.setattr(training, "SECONDS_BETWEEN_SNAPSHOTS", float("inf"))
 
 
 def state_of(run: Run, dataset: Dataset) -> tuple[State, TrainConfig, device.Plan]:
