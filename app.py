@@ -24,6 +24,7 @@ from ganlab.paths import cache_dir, make_home, runs_dir
 from ganlab.ui.gate import gated
 from ganlab.ui.layout import build_page
 from ganlab.ui.lent import declare_for_zero_gpu
+from ganlab.ui.receiving import forget_progress
 from ganlab.ui.sent import sweep_uploads
 from ganlab.ui.theme import STYLES, build_theme
 from ganlab.ui.upload import forget_old_uploads
@@ -77,7 +78,7 @@ def main() -> None:
         source.prepare()
         while True:
             time.sleep(60)
-            for chore in (jobs.tidy, forget_old_uploads, sweep_uploads):
+            for chore in (jobs.tidy, forget_old_uploads, sweep_uploads, forget_progress):
                 try:
                     chore()
                 except Exception:  # a disk that is away comes back: the page stays

@@ -17,6 +17,7 @@ from torch import Tensor
 from ganlab import sampling
 from ganlab.blending import MODES, PARAMETERS, Mix, Part, by_block, task_weights
 
+LONGEST_TEXT = 20_000  # characters, of shares in words
 HELD = 0.25  # of the way from one stop of a film to the next, at either end: a head is looked at
 
 
@@ -82,6 +83,8 @@ def shares_from_text(text: str, names: Sequence[str]) -> tuple[float, ...]:
     Raises:
         ValueError: an unknown name, one named twice, or no number.
     """
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f"shares in words have at most {LONGEST_TEXT:,} characters")
     shares = dict.fromkeys(names, 0.0)
     seen: set[str] = set()
     while text.strip():
@@ -119,7 +122,11 @@ def _first(text: str, names: Sequence[str], rest: str) -> tuple[str, re.Match[st
         for name in longest
     ]
     for name, pattern in exact + loose:
-        if match := re.match(rf"\s*{pattern}{rest}(?P<end>,|\Z)", text):
+        whole = rf"\s*{pattern}{rest}(?P<end>,|\Z)"
+        # Beside an empty piece, two would stand together, and share spaces in too many ways.
+        while r"\s*\s*" in whole:
+            whole = whole.replace(r"\s*\s*", r"\s*")
+        if match := re.match(whole, text):
             return name, match
     return None
 

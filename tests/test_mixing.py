@@ -112,7 +112,7 @@ def test_shares_that_cannot_be_read_say_why(text: str, reason: str) -> None:
 def test_a_long_text_of_a_stranger_is_refused_at_once() -> None:
     began = time.perf_counter()
     with pytest.raises(ValueError, match="name a part and its share"):
-        shares_from_text("a=" + " " * 20_000 + "=", ("a", "b"))
+        shares_from_text("a=" + " " * 19_000 + "=", ("a", "b"))
     assert time.perf_counter() - began < 1
 
 
@@ -316,3 +316,26 @@ def test_a_film_of_a_single_frame_is_where_it_begins() -> None:
 def test_the_mode_stays_on_the_way(mode: str) -> None:
     stops = [Recipe(stop.structure, mode=mode) for stop in STOPS]
     assert {recipe.mode for recipe in way(stops, 10)} == {mode}
+
+
+@pytest.mark.parametrize("text", [
+    "a" + "  ,  " * 38 + "c", " , " * 6000 + "=", "," * 20_000, "a" + " " * 19_000 + "x",
+], ids=["a name of commas", "spaces", "commas", "one space"])  # fmt: skip
+def test_no_text_takes_long_to_read(text):
+    """Of pieces with nothing between their commas, each once doubled the time."""
+    names = ["a" + "," * 38 + "b", ", " * 20 + "c", "z"]
+    began = time.process_time()
+    with pytest.raises(ValueError):
+        mixing.shares_from_text(text, names)
+    with pytest.raises(ValueError):
+        mixing.parts_from_text(text, names)
+    with pytest.raises(ValueError, match="at most 20,000 characters"):
+        mixing.shares_from_text("z=1" + "," * 20_000, names)
+    assert time.process_time() - began < 5
+
+
+def test_names_with_nothing_between_their_commas_are_read():
+    name = "a,,, ,b"
+    for text in (name, "a , ,,  , b", "a,,,,b"):
+        assert mixing.shares_from_text(f"{text}=0.5, z=0.5", [name, "z"]) == (0.5, 0.5)
+        assert mixing.parts_from_text(f"z,{text}", [name, "z"]) == [1, 0]

@@ -86,13 +86,13 @@ def check(value: Any, may_name_files: bool = False) -> None:
         n += 1
         if depth > DEEPEST or n > MOST_VALUES:
             raise Misfit("too deep, or too much")
+        if isinstance(each, (dict, list)) and len(each) > MOST_VALUES:
+            raise Misfit("too many values")
         if isinstance(each, dict):
             if _check_dict(each, uploads):
                 continue
             left += [(inner, depth + 1) for pair in each.items() for inner in pair]
         elif isinstance(each, list):
-            if len(each) > MOST_VALUES:
-                raise Misfit("too many values")
             left += [(inner, depth + 1) for inner in each]
         else:
             _check_single(each)

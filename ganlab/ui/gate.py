@@ -11,9 +11,11 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
+import anyio
 from starlette.middleware import Middleware
 
 from ganlab.caps import Caps
@@ -26,6 +28,11 @@ Receive = Callable[[], Awaitable[Message]]
 log = logging.getLogger(__name__)
 
 MAX_EVENT_BYTES = 8_000_000  # of a page's event: one that names 5,000 files has most
+DRAINED_BYTES, DRAIN_SECONDS = 50_000_000, 5.0  # of a request that is refused
+MAX_EVENT_MARKS = 200_000  # of JSON's, which tell how long it takes to read
+# What gradio keeps things under, for good: as the page and `gradio_client` call them.
+KEPT_UNDER = ("session_hash", "event_id", "upload_id")
+SHORT = re.compile(r"[\w\-]{0,64}", re.ASCII)
 TOO_MUCH = f"Too large: send at most {MAX_EVENT_BYTES // 1_000_000} MB."
 OUR_TROUBLES = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO)
 
@@ -33,7 +40,7 @@ API = "/gradio_api"
 UPLOAD, INFO, FILE = f"{API}/upload", f"{API}/info", f"{API}/file="
 EVENT = f"{API}/run/"  # one that is answered at once, without the queue
 ASK = f"{API}/component_server"  # what the scripts of the page ask beside its events
-_NAME = r"[\w.\-]+"
+_NAME = r"[\w.\-]{1,128}"
 OPEN = {
     "GET": re.compile(
         rf"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json"
@@ -75,6 +82,7 @@ class Gate:
         answer = _answer(scope, path, send)
         if method not in OPEN or not OPEN[method].fullmatch(path):
             return await answer.say(404, "Not found.")
+        receive = incoming = _Incoming(receive)
         upload = Receipt(self.caps) if path == UPLOAD else None
         said: tuple[int, str] | None = None
         try:
@@ -82,9 +90,9 @@ class Gate:
                 upload.expect(_length(scope))
             elif method == "POST":
                 body = await _body(receive, MAX_EVENT_BYTES)
-                if path.rstrip("/") == ASK:
-                    _check_question(body)
+                _check_event(body, is_question=path.rstrip("/") == ASK)
                 receive = _replaying(body, receive)
+            _check_names(dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"))))
             if path.startswith(FILE):
                 scope["headers"] = [each for each in scope["headers"] if each[0] in _FILE_NEEDS]
             if path.rstrip("/") == INFO:
@@ -101,7 +109,28 @@ class Gate:
             if upload:
                 upload.close()
         if said:
+            await incoming.drain()
             await answer.say(*said, is_plain=bool(upload))
+
+
+class _Incoming:
+    """What a request brings."""
+
+    def __init__(self, receive: Receive):
+        self._receive, self._has_ended = receive, False
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        is_last = message["type"] != "http.request" or not message.get("more_body")
+        self._has_ended |= is_last
+        return message
+
+    async def drain(self) -> None:
+        """Reads on for a moment: whoever still sends when the connection closes hears no answer."""
+        left = DRAINED_BYTES
+        with anyio.move_on_after(DRAIN_SECONDS):
+            while left > 0 and not self._has_ended:
+                left -= len((await self()).get("body", b""))
 
 
 def _answer(scope: dict[str, Any], path: str, send: Send) -> Answer:
@@ -140,12 +169,26 @@ async def _body(receive: Receive, limit: int) -> bytes:
             return body
 
 
-def _check_question(body: bytes) -> None:
-    """A script's question goes straight to the function that answers it, past `CheckedBlocks`."""
+def _check_event(body: bytes, *, is_question: bool) -> None:
+    """Of a script's question all is looked at here, since it goes straight to the function that
+    answers it, past `CheckedBlocks`."""
+    if sum(body.count(mark) for mark in b"[{,:") > MAX_EVENT_MARKS:
+        raise Refused(413, "Too much: send fewer values.")
     try:
-        check(json.loads(body))
+        event = json.loads(body)
+        if is_question:
+            check(event)
     except (ValueError, RecursionError):
         raise Refused(400, MISFIT) from None
+    if isinstance(event, dict):
+        _check_names(event)
+
+
+def _check_names(given: Mapping[str, Any]) -> None:
+    for name in KEPT_UNDER:
+        value = given.get(name)
+        if value is not None and not (isinstance(value, str) and SHORT.fullmatch(value)):
+            raise Refused(400, f"{name} is not short.")
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

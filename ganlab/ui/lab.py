@@ -1,11 +1,6 @@
 """The laboratory as it stands: tabs and forms on the left, what they are about on the right.
 `wiring` says what happens between them."""
 
-import atexit
-import shutil
-import tempfile
-from pathlib import Path
-
 import gradio as gr
 
 from ganlab.jobs import Jobs
@@ -15,6 +10,7 @@ from ganlab.ui.blend import Blend, build_blend, build_blend_panel, wire_blend
 from ganlab.ui.browse import Browse, build_browse, build_browse_panel, wire_browse
 from ganlab.ui.browser_store import BrowserStore
 from ganlab.ui.history import build_history
+from ganlab.ui.scratch import exports_folder
 from ganlab.ui.shelf import build_shelf
 from ganlab.ui.sides import Sides, wire_sides
 from ganlab.ui.train_form import build_form
@@ -41,8 +37,7 @@ def build_lab(jobs: Jobs) -> None:
     # Whether the slider is at its right end. Not read off it at each tick: a slider refuses a value
     # beyond its maximum, and a resumed run can have fewer grids than the page still shows.
     follows = gr.State(True)
-    exports = Path(tempfile.mkdtemp(prefix="ganlab-export-"))
-    atexit.register(shutil.rmtree, exports, ignore_errors=True)
+    exports = exports_folder()
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=340, elem_id="left"):
             with gr.Tabs(elem_id="tabs") as tabs:

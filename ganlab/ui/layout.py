@@ -8,7 +8,7 @@ from ganlab.ui.checked import CheckedBlocks
 from ganlab.ui.footer import build_footer
 from ganlab.ui.lab import build_lab
 
-UPLOADS_KEPT_SECONDS = 24 * 3600
+MADE_KEPT_SECONDS = 2 * 3600  # what gradio has written for a page: anybody may ask for many
 
 
 def build_page(jobs: Jobs) -> gr.Blocks:
@@ -17,7 +17,7 @@ def build_page(jobs: Jobs) -> gr.Blocks:
         title="ganlab",
         analytics_enabled=False,
         fill_width=True,
-        delete_cache=(3600, UPLOADS_KEPT_SECONDS),
+        delete_cache=(600, MADE_KEPT_SECONDS),
     ) as page:
         gr.HTML(figures.HEADER, elem_classes="gl-html")
         build_lab(jobs)

@@ -9,9 +9,10 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from gradio import route_utils
+from gradio import route_utils, routes
 from gradio.route_utils import GradioMultiPartParser
 from gradio.utils import get_upload_folder
+from gradio_client.utils import strip_invalid_filename_characters
 
 from ganlab.caps import Caps
 from ganlab.room import FULL, is_nearly_full
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 FIELD = "files"  # as the page and `gradio_client` call each part
 
+_told_since: set[str] = set()  # uploads that were done when it was last looked at
 _receipt: ContextVar["Receipt"] = ContextVar("_receipt")
 
 
@@ -90,7 +92,8 @@ class FilesOnly(GradioMultiPartParser):
 
     def on_headers_finished(self) -> None:
         super().on_headers_finished()
-        if self._current_part.file is None or self._current_part.field_name != FIELD:
+        file = self._current_part.file
+        if file is None or not file.filename or self._current_part.field_name != FIELD:
             raise Refused(400, "Send files.")
         self._of_file = 0
 
@@ -107,7 +110,22 @@ class FilesOnly(GradioMultiPartParser):
             except OSError as error:
                 log.warning("%s stays: %s", file.name, error)
         for _, file in self.items:
-            sent.came_in(Path(self.upload_dir) / file.sha.hexdigest())
+            name = strip_invalid_filename_characters(Path(file.filename).name)
+            sent.came_in(Path(self.upload_dir) / file.sha.hexdigest() / name)
+
+
+def forget_progress() -> None:
+    """Of uploads: gradio keeps it until somebody has asked for it, also where nobody does. To be
+    called now and then."""
+    progress = routes.file_upload_statuses
+    done = [name for name, each in list(progress._statuses.items()) if each.is_done]
+    for name in _told_since & {*done}:
+        progress.stop_tracking(name)
+        done.remove(name)
+    for name in {*list(progress._signals)} - {*progress._statuses}:
+        progress._signals.pop(name, None)
+    _told_since.clear()
+    _told_since.update(done)  # whoever asks has until the next time
 
 
 def put_in_place() -> None:

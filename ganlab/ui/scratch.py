@@ -1,33 +1,67 @@
 """Files that are made to be downloaded, and go after a while."""
 
+import atexit
+import os
 import secrets
 import shutil
+import tempfile
 import time
 from pathlib import Path
 
-from ganlab.files import told_if_refused
-from ganlab.room import FULL, is_nearly_full
+from gradio.utils import get_upload_folder
 
-PREFIX, KEPT_SECONDS = "scratch", 600
+from ganlab.caps import Caps
+from ganlab.files import told_if_refused
+from ganlab.room import FULL, is_nearly_full, size_of
+
+PREFIX = "scratch"
+KEPT_SECONDS = 3600.0
+LEAST_SECONDS = 60.0  # that one is kept where its room is needed: it is being fetched
+
+
+def exports_folder() -> Path:
+    """A new folder for such files, which goes with this process. It lies where gradio keeps its
+    own, which gives a file out as it lies there: else it would copy it, and keep that."""
+    place = Path(get_upload_folder())
+    place.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="exports-", dir=place))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def scratch_folder(folder: Path) -> Path:
-    """A new, empty folder within this one, which nobody can guess. What is old goes: it has been
-    fetched.
+    """A new, empty folder within this one, which nobody can guess. What is old goes; where all of
+    it is more than visitors may take, the oldest go sooner.
 
     Raises:
-        ValueError: the disk is full, or may not be written.
+        ValueError: the disk is full, or may not be written, or too much has just been made.
     """
-    for old in folder.glob(f"{PREFIX}-*"):
-        if time.time() - old.stat().st_mtime > KEPT_SECONDS:
+    caps = Caps.from_environment()
+    most = float("inf") if caps.disk_mb is None else caps.disk_mb * 1_000_000
+    made = sorted((_made(old), old) for old in folder.glob(f"{PREFIX}-*"))
+    total = size_of(folder)
+    for since, old in made:
+        age = time.time() - since
+        if age > KEPT_SECONDS or (total > most and age > LEAST_SECONDS):
+            total -= size_of(old)
             shutil.rmtree(old, ignore_errors=True)
-    made = folder / f"{PREFIX}-{secrets.token_hex(8)}"
+    if total > most:
+        told = f"files to download have just taken all of the {caps.disk_mb:,} MB that they may"
+        raise caps.reached("disk_mb", f"{told}: try again in a minute")
+    new = folder / f"{PREFIX}-{secrets.token_hex(8)}"
     with told_if_refused():
         folder.mkdir(parents=True, exist_ok=True)
-        if is_nearly_full(folder):  # gradio copies what is downloaded
+        if is_nearly_full(folder):
             raise ValueError(FULL)
-        made.mkdir()
-    return made
+        new.mkdir()
+    return new
+
+
+def _made(folder: Path) -> float:
+    try:
+        return os.stat(folder).st_mtime
+    except FileNotFoundError:  # somebody else has just removed it
+        return 0.0
 
 
 def scratch_file(folder: Path, name: str) -> Path:

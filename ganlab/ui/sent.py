@@ -66,9 +66,11 @@ _files = _Files()
 under_way = 0  # bytes that are being received
 
 
-def came_in(folder: Path) -> None:
-    """Notes what gradio has put into a folder; all of it is new again, if it was there before."""
-    for path in folder.resolve().glob("*"):
+def came_in(path: Path) -> None:
+    """Notes a file that gradio has put into its place, if it has; it is new, also if it was there
+    before."""
+    path = path.resolve()
+    if path.is_file():
         _files.note(path, is_done=False)
 
 

@@ -157,7 +157,7 @@ def where_is(text: Any) -> dict[str, Any]:
     """What `WHERE` said of the page: `query` and `width`."""
     try:
         found = json.loads(text)
-    except (TypeError, ValueError):  # nothing was said, or not by the page
+    except (TypeError, ValueError, RecursionError):  # nothing was said, or not by the page
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -149,6 +150,27 @@ def test_parts_that_no_page_sends_are_refused_and_leave_nothing(page, victim, od
         assert (answer.status_code, answer.text) == (400, "Send files.")
     assert stray(victim) == before
     assert victim.server.resources()["mb"] < memory + 20
+
+
+def test_many_small_files_of_one_content_keep_nobody_waiting(page):
+    parts = b"".join(part("files", b"x", f"{number}.png") for number in range(1000))
+    took = []
+
+    def look_now_and_then() -> None:
+        while len(took) < 40:
+            began = time.monotonic()
+            page.http.get("/gradio_api/app_id").raise_for_status()
+            took.append(time.monotonic() - began)
+            time.sleep(0.05)
+
+    with ThreadPoolExecutor(1) as other:
+        looks = other.submit(look_now_and_then)
+        for _ in range(2):
+            form = parts + b"--x--\r\n"
+            answer = page.http.post("/gradio_api/upload", content=form, headers=FORM)
+            assert len(answer.json()) == 1000
+        looks.result()
+    assert max(took) < 5  # it was half a minute
 
 
 def stray(victim: Victim) -> list[str]:

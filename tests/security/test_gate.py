@@ -66,6 +66,10 @@ def run(answering: Coroutine[Any, Any, None]) -> None:
         thread.submit(asyncio.run, answering).result()
 
 
+async def receive() -> dict[str, Any]:
+    return {"type": "http.request"}
+
+
 def answered(path: str, root: str = "") -> tuple[list[str], dict[bytes, bytes], bytes]:
     """What reaches an app behind the gate that answers everything with somebody's page, and what
     a browser gets."""
@@ -81,7 +85,7 @@ def answered(path: str, root: str = "") -> tuple[list[str], dict[bytes, bytes], 
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": path, "root_path": root, "headers": []}
-    run(Gate(app, Caps())(scope, None, send))
+    run(Gate(app, Caps())(scope, receive, send))
     return asked, dict(sent[0]["headers"]), sent[1]["body"]
 
 
@@ -219,9 +223,44 @@ def test_a_full_disk_takes_no_upload(monkeypatch, tmp_path):
 
     scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload",
              "headers": [(b"content-length", b"10")]}  # fmt: skip
-    run(gate(scope, None, send))
+    run(gate(scope, receive, send))
     assert sent[0]["status"] == 503 and sent[1]["body"] == FULL.encode()
     assert dict(sent[0]["headers"])[b"content-type"] == b"text/plain"
+
+
+@pytest.mark.parametrize("name", ["session_hash", "event_id"])
+@pytest.mark.parametrize("value", ["x" * 65, "x" * 7_900_000, "\ud7ff", "../x", 7, ["x"], {}])
+def test_what_gradio_would_keep_for_good_is_short(page, name: str, value: object):
+    body = {"data": [], "fn_index": 0, "session_hash": "x", name: value}
+    for path in ("run/predict", "queue/join", "call/blend", "cancel", "component_server"):
+        assert page.post(path, body).status_code == 400, path
+
+
+def test_nor_is_it_long_in_an_address(page):
+    long = "x" * 65
+    for path in (f"queue/data?session_hash={long}", f"upload_progress?upload_id={long}"):
+        assert page.http.get(f"/gradio_api/{path}").status_code == 400
+    assert page.http.post(f"/gradio_api/upload?upload_id={long}", content=b"x").status_code == 400
+    assert page.http.get(f"/gradio_api/heartbeat/{2 * long}").status_code == 404
+
+
+def test_what_takes_long_to_read_is_refused_before_that(page):
+    many = [b"[]," * 2_600_000, b'{"%d":{}},' * 600_000, b"1," * 3_900_000]
+    for path in ("run/predict", "queue/join", "component_server"):
+        for each in many:
+            began = time.monotonic()
+            answer = page.http.post(f"/gradio_api/{path}", content=b'{"data":[' + each + b"1]}")
+            assert answer.status_code == 413 and "fewer values" in answer.text
+            assert time.monotonic() - began < 2
+
+
+def test_who_is_refused_hears_why_though_still_sending(page):
+    """And not that the connection was reset."""
+    form = {"content-type": "multipart/form-data; boundary=x"}
+    for _ in range(10):
+        for path in ("upload?upload_id=../x", "run/predict"):
+            answer = page.http.post(f"/gradio_api/{path}", content=b" " * 20_000_000, headers=form)
+            assert answer.status_code in (400, 413)
 
 
 MALFORMED = [
@@ -262,7 +301,7 @@ def test_a_guessed_session_gives_nothing_and_does_no_harm(page, victim):
     """Whoever knew the session of another page could only listen to what it is told."""
     asked = page.http.get("/gradio_api/queue/data", params={"session_hash": "guessed"})
     assert "session_not_found" in asked.text and "process" not in asked.text
-    for session in ("guessed", page.session, "x" * 5000, "\ud7ff", "../x"):
+    for session in ("guessed", page.session, "x" * 64, "_-"):
         body = {"session_hash": session, "fn_index": 0, "event_id": "guessed"}
         assert page.post("cancel", body).json() == {"success": True}
         assert page.http.get("/gradio_api/call/blend/guessed").status_code == 200

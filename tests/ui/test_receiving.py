@@ -5,10 +5,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from gradio import routes
+from gradio.route_utils import FileUploadProgress
 
 from ganlab.caps import Caps
 from ganlab.ui import sent
-from ganlab.ui.receiving import Receipt, Refused
+from ganlab.ui.receiving import Receipt, Refused, forget_progress
 
 CAPS = Caps(disk_mb=3, upload_mb=2, file_mb=2)
 MB = 1_000_000
@@ -28,7 +30,7 @@ def put(folder: Path, name: str, size: int) -> Path:
     path = folder / name / "x.png"
     path.parent.mkdir(parents=True)
     path.write_bytes(bytes(size))
-    sent.came_in(path.parent)
+    sent.came_in(path)
     return path
 
 
@@ -80,7 +82,7 @@ def test_what_was_taken_in_makes_room_sooner_where_it_is_needed(folder, monkeypa
 def test_what_is_sent_again_is_counted_once_and_stays(folder, monkeypatch):
     path = put(folder, "a", 2 * MB)
     sent.taken_in([str(path)])
-    sent.came_in(path.parent)
+    sent.came_in(path)
     begun(MB)
     monkeypatch.setattr(sent, "DONE_SECONDS", -1.0)
     sent.sweep_uploads()
@@ -107,3 +109,17 @@ def test_a_full_disk_takes_none(monkeypatch):
     with pytest.raises(Refused) as told:
         begun(6)
     assert told.value.args == (503, "The server's disk is full: try again later.")
+
+
+def test_progress_that_nobody_asks_for_is_forgotten(monkeypatch):
+    progress = FileUploadProgress()
+    monkeypatch.setattr(routes, "file_upload_statuses", progress)
+    monkeypatch.setattr("ganlab.ui.receiving._told_since", set())
+    for name in ("done", "under way"):
+        progress.track(name)
+    progress.set_done("done")
+    progress._signals["asked for, and never sent"].clear()
+    forget_progress()
+    assert {*progress._statuses} == {"done", "under way"} == {*progress._signals}
+    forget_progress()  # whoever wanted to know has had a minute
+    assert {*progress._statuses} == {"under way"} == {*progress._signals}

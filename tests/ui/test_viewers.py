@@ -33,7 +33,7 @@ def test_what_was_picked_stays_picked_while_it_is_there(jobs, monkeypatch, tmp_p
     assert picked(looks, "small", {}) is None
 
 
-@pytest.mark.parametrize("text", [None, "", "x", "[]", "7", 7, {}, '{"query": 1}'])
+@pytest.mark.parametrize("text", [None, "", "x", "[]", "7", 7, {}, '{"query": 1}', "[" * 190_000])
 def test_a_page_may_say_nothing_of_where_it_is(jobs, text):
     assert isinstance(where_is(text), dict)
     dropdown, _ = offered(jobs, SimpleNamespace(with_heads=True), {}, None, text)

@@ -1,0 +1,61 @@
+"""Files that are made to be downloaded."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from ganlab.caps import CapReached
+from ganlab.ui import scratch
+from ganlab.ui.scratch import exports_folder, scratch_file, scratch_folder
+
+MB = 1_000_000
+
+
+@pytest.fixture
+def exports(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    monkeypatch.setenv("GANLAB_MAX_DISK_MB", "3")
+    return exports_folder()
+
+
+def made(exports: Path, size: int, age: float = 0.0) -> Path:
+    file = scratch_file(exports, "x.zip")
+    file.write_bytes(bytes(size))
+    os.utime(file.parent, (time.time() - age,) * 2)
+    return file
+
+
+def test_they_lie_where_gradio_gives_them_out_without_a_copy(exports, tmp_path):
+    assert exports.parent == tmp_path / "gradio"
+    assert made(exports, 1).parent.parent == exports
+
+
+def test_they_go_after_their_time(exports):
+    fresh = made(exports, 1, 1800)
+    old = made(exports, 1, scratch.KEPT_SECONDS + 1)
+    scratch_folder(exports)
+    assert not old.exists() and fresh.exists()
+
+
+def test_the_oldest_go_sooner_where_all_are_too_much(exports):
+    files = [made(exports, MB - 1, age) for age in (300, 500, 400)]
+    scratch_folder(exports)
+    assert all(file.exists() for file in files)
+    made(exports, MB // 2)
+    scratch_folder(exports)
+    assert [file.exists() for file in files] == [True, False, True]
+
+
+def test_what_is_being_fetched_stays_and_no_more_is_made(exports):
+    file = made(exports, 3 * MB + 1, scratch.LEAST_SECONDS - 30)
+    with pytest.raises(CapReached, match=r"all of the 3 MB.*in a minute.*GANLAB_MAX_DISK_MB"):
+        scratch_folder(exports)
+    assert file.exists()
+
+
+def test_at_home_there_is_no_such_limit(exports, monkeypatch):
+    monkeypatch.delenv("GANLAB_MAX_DISK_MB")
+    made(exports, 3 * MB + 1)
+    assert scratch_folder(exports).is_dir()
