@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-import anyio
 from starlette.middleware import Middleware
 
 from ganlab.caps import Caps
@@ -28,7 +27,6 @@ Receive = Callable[[], Awaitable[Message]]
 log = logging.getLogger(__name__)
 
 MAX_EVENT_BYTES = 8_000_000  # of a page's event: one that names 5,000 files has most
-DRAINED_BYTES, DRAIN_SECONDS = 50_000_000, 5.0  # of a request that is refused
 MAX_EVENT_MARKS = 200_000  # of JSON's, which tell how long it takes to read
 # What gradio keeps things under, for good: as the page and `gradio_client` call them.
 KEPT_UNDER = ("session_hash", "event_id", "upload_id")
@@ -82,7 +80,6 @@ class Gate:
         answer = _answer(scope, path, send)
         if method not in OPEN or not OPEN[method].fullmatch(path):
             return await answer.say(404, "Not found.")
-        receive = incoming = _Incoming(receive)
         upload = Receipt(self.caps) if path == UPLOAD else None
         said: tuple[int, str] | None = None
         try:
@@ -109,28 +106,7 @@ class Gate:
             if upload:
                 upload.close()
         if said:
-            await incoming.drain()
             await answer.say(*said, is_plain=bool(upload))
-
-
-class _Incoming:
-    """What a request brings."""
-
-    def __init__(self, receive: Receive):
-        self._receive, self._has_ended = receive, False
-
-    async def __call__(self) -> Message:
-        message = await self._receive()
-        is_last = message["type"] != "http.request" or not message.get("more_body")
-        self._has_ended |= is_last
-        return message
-
-    async def drain(self) -> None:
-        """Reads on for a moment: whoever still sends when the connection closes hears no answer."""
-        left = DRAINED_BYTES
-        with anyio.move_on_after(DRAIN_SECONDS):
-            while left > 0 and not self._has_ended:
-                left -= len((await self()).get("body", b""))
 
 
 def _answer(scope: dict[str, Any], path: str, send: Send) -> Answer:
