@@ -76,9 +76,10 @@ def main() -> None:
         for name in ("avatars", "fashion"):  # what most begin with is read before they do
             catalog.load(name, tasks=catalog.CATALOG[name].suggested)
         source.prepare()
+        files = (forget_old_uploads, sweep_uploads, forget_progress, page.remove_made)
         while True:
             time.sleep(60)
-            for chore in (jobs.tidy, forget_old_uploads, sweep_uploads, forget_progress):
+            for chore in (jobs.tidy, *files):
                 try:
                     chore()
                 except Exception:  # a disk that is away comes back: the page stays

@@ -85,7 +85,7 @@ class Caps:
         None,
         10_000,
         "GANLAB_MAX_DISK_MB",
-        "MB that all runs and uploads take together; as much again on its way in",
+        "MB that all runs and uploads take; as much each for files sent or made lately",
     )
     profile: str = LOCAL
 

@@ -87,8 +87,9 @@ def shares_from_text(text: str, names: Sequence[str]) -> tuple[float, ...]:
         raise ValueError(f"shares in words have at most {LONGEST_TEXT:,} characters")
     shares = dict.fromkeys(names, 0.0)
     seen: set[str] = set()
+    entries = _entries(names, r"\s*=(?P<number>[^,=]*)")
     while text.strip():
-        found = _first(text, names, r"\s*=(?P<number>[^,=]*)")
+        found = _first(text, entries)
         if not found:
             entry, _, text = text.partition(",")
             if not entry.strip():
@@ -112,21 +113,31 @@ def shares_from_text(text: str, names: Sequence[str]) -> tuple[float, ...]:
     return tuple(shares.values())
 
 
-def _first(text: str, names: Sequence[str], rest: str) -> tuple[str, re.Match[str]] | None:
-    """The longest name with which an entry begins, if `rest` and then a comma or the end follow. As
-    it is written comes first, then with other spaces around its commas."""
+def _entries(names: Sequence[str], rest: str) -> list[tuple[str, re.Pattern[str]]]:
+    """How an entry may begin, if `rest` and then a comma or the end follow: with the longest name
+    first. As it is written comes first, then with other spaces around its commas."""
     longest = sorted(names, key=len, reverse=True)
     exact = [(name, re.escape(name)) for name in longest]
     loose = [
         (name, r"\s*,\s*".join(re.escape(piece.strip()) for piece in name.split(",")))
         for name in longest
     ]
+    entries = []
     for name, pattern in exact + loose:
         whole = rf"\s*{pattern}{rest}(?P<end>,|\Z)"
         # Beside an empty piece, two would stand together, and share spaces in too many ways.
         while r"\s*\s*" in whole:
             whole = whole.replace(r"\s*\s*", r"\s*")
-        if match := re.match(whole, text):
+        entries.append((name, re.compile(whole)))
+    return entries
+
+
+def _first(
+    text: str, entries: Sequence[tuple[str, re.Pattern[str]]]
+) -> tuple[str, re.Match[str]] | None:
+    """The name with which a text begins, as one of these."""
+    for name, pattern in entries:
+        if match := pattern.match(text):
             return name, match
     return None
 
@@ -138,8 +149,9 @@ def parts_from_text(text: str, names: Sequence[str]) -> list[int]:
         ValueError: no such part.
     """
     places, is_more = [], True
+    entries = _entries(names, r"\s*")
     while is_more:
-        found = _first(text, names, r"\s*")
+        found = _first(text, entries)
         if not found:
             entry = text.partition(",")[0].strip()
             raise ValueError(f"there is no part {entry!r}: choose from {', '.join(names)}")

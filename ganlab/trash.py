@@ -53,6 +53,8 @@ def purge(runs: Path, *, excess: int = 0) -> None:
             return
         size = size_of(path) if excess > 0 else 0
         try:
+            if RUN_ID.fullmatch(path.name):  # in one step, nobody can bring it back any more
+                path = path.rename(path.with_name(f".{path.name}"))
             (path / "status.json").unlink(missing_ok=True)  # half of a run is none
             shutil.rmtree(path, ignore_errors=True)
             excess -= size - size_of(path)

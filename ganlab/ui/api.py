@@ -1,5 +1,8 @@
 """The named endpoint of the page's API: `blend`, for `gradio_client` and other programs."""
 
+import tempfile
+from pathlib import Path
+
 import gradio as gr
 from PIL import Image
 
@@ -7,6 +10,7 @@ from ganlab import device, mixing, sampling
 from ganlab.blending import MODES, PARAMETERS
 from ganlab.jobs import Jobs
 from ganlab.mixing import Recipe, shares_from_text
+from ganlab.room import FULL, is_nearly_full
 from ganlab.ui.mixer import first_shares
 from ganlab.ui.picker import open_picked
 from ganlab.ui.viewer import as_seed
@@ -73,6 +77,8 @@ def blended(
     Raises:
         ValueError: no such generator, head or mode, or a number out of range.
     """
+    if is_nearly_full(Path(tempfile.gettempdir())):  # gradio writes the picture down
+        raise ValueError(FULL)
     opened = open_picked(jobs, checkpoint)
     if not opened.parts:
         raise ValueError(f"{checkpoint} has no heads to mix: choose another generator.")

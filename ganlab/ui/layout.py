@@ -8,8 +8,6 @@ from ganlab.ui.checked import CheckedBlocks
 from ganlab.ui.footer import build_footer
 from ganlab.ui.lab import build_lab
 
-MADE_KEPT_SECONDS = 2 * 3600  # what gradio has written for a page: anybody may ask for many
-
 
 def build_page(jobs: Jobs) -> gr.Blocks:
     """Everything a visitor sees, over the runs of `jobs`."""
@@ -17,7 +15,6 @@ def build_page(jobs: Jobs) -> gr.Blocks:
         title="ganlab",
         analytics_enabled=False,
         fill_width=True,
-        delete_cache=(600, MADE_KEPT_SECONDS),
     ) as page:
         gr.HTML(figures.HEADER, elem_classes="gl-html")
         build_lab(jobs)

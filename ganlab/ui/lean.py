@@ -7,14 +7,19 @@ alone: of its 32 ms, 29 were that.
 """
 
 import copy
+import logging
+import os
 import sys
+import time
 from importlib.util import find_spec
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import BlockFunction, Blocks, BlocksConfig, convert_component_dict_to_list
 
+MADE_KEPT_SECONDS = 3600.0  # the pictures of `/blend`, of which anybody may ask for many
 LEFT_ALONE = gr.skip()
+log = logging.getLogger(__name__)
 # Around every event gradio imports it, and where it is not, all folders of packages were searched.
 if find_spec("matplotlib") is None:
     sys.modules["matplotlib"] = None
@@ -45,6 +50,13 @@ class LeanBlocks(Blocks):
         super().__init__(*args, **settings)
         self.default_config = PageConfig(self)
 
+    def remove_made(self) -> None:
+        """Removes what gradio wrote for pages long ago, and forgets what is not there any more. To be
+        called now and then. (gradio's own way breaks where a page adds a file meanwhile.)"""
+        stays = {name for block in list(self.blocks.values()) for name in block.keep_in_cache}
+        for made in self.temp_file_sets:
+            made.difference_update([name for name in {*made} - stays if _is_gone(name)])
+
     async def postprocess_data(
         self, block_fn: BlockFunction, predictions: list[Any] | dict[Any, Any], state: Any
     ) -> list[Any]:
@@ -74,3 +86,17 @@ class LeanBlocks(Blocks):
 
 def is_left_alone(value: Any) -> bool:
     return isinstance(value, dict) and value == LEFT_ALONE
+
+
+def _is_gone(name: str) -> bool:
+    """Whether a file has been removed, or is old and now is."""
+    try:
+        if time.time() - os.lstat(name).st_ctime <= MADE_KEPT_SECONDS:
+            return False
+        os.remove(name)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        log.warning("%s stays: %s", name, error)
+        return False
+    return True

@@ -5,6 +5,7 @@ what was broken off or is no upload after all. `put_in_place` gives it this one 
 """
 
 import logging
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -103,8 +104,12 @@ class FilesOnly(GradioMultiPartParser):
         super().on_part_data(data, start, end)
 
     def clear_up(self) -> None:
+        if self.upload_progress and self.upload_id in self.upload_progress._statuses:
+            self.upload_progress.set_done(self.upload_id)
         for file in self._files_to_close_on_error:
-            file.close()
+            # What a full disk did not take is tried again here.
+            with suppress(OSError):
+                file.close()
             try:
                 Path(file.name).unlink(missing_ok=True)  # unless it is where it belongs by now
             except OSError as error:

@@ -48,7 +48,7 @@ def scratch_folder(folder: Path) -> Path:
     if total > most:
         told = f"files to download have just taken all of the {caps.disk_mb:,} MB that they may"
         raise caps.reached("disk_mb", f"{told}: try again in a minute")
-    new = folder / f"{PREFIX}-{secrets.token_hex(8)}"
+    new = folder / f"{PREFIX}-{secrets.token_hex(16)}"
     with told_if_refused():
         folder.mkdir(parents=True, exist_ok=True)
         if is_nearly_full(folder):
@@ -58,8 +58,9 @@ def scratch_folder(folder: Path) -> Path:
 
 
 def _made(folder: Path) -> float:
+    """When it, or a file in it, was last written to."""
     try:
-        return os.stat(folder).st_mtime
+        return max(os.stat(each).st_mtime for each in (folder, *folder.iterdir()))
     except FileNotFoundError:  # somebody else has just removed it
         return 0.0
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from gradio.utils import get_upload_folder
 
 LEFT_SECONDS = 1800.0  # what nobody has taken in is removed after
+LOOSE_SECONDS = 24 * 3600.0  # what is still in no folder, as of an upload that takes long
 DONE_SECONDS = 600.0  # and what was taken in: whoever has sent the same has been served by then
 HURRIED_SECONDS = 60.0  # the same where the room is needed
 LEAST = 100_000  # bytes that a file counts for: it has a folder, and several tables know it
@@ -122,11 +123,11 @@ def sweep_uploads(folder: Path | None = None) -> None:
 
 def _sweep(entry: os.DirEntry) -> None:
     try:
-        if time.time() - entry.stat(follow_symlinks=False).st_mtime <= LEFT_SECONDS:
-            return
+        age = time.time() - entry.stat(follow_symlinks=False).st_mtime
         if entry.is_dir(follow_symlinks=False):
-            _remove_if_empty(Path(entry.path))
-        else:
+            if age > LEFT_SECONDS:
+                _remove_if_empty(Path(entry.path))
+        elif age > LOOSE_SECONDS:
             os.unlink(entry.path)
     except FileNotFoundError:  # it has just gone
         return

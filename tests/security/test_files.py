@@ -13,7 +13,7 @@ from faults.acts import wait_for
 from raw_http import Raw, Refused
 from served import REPOSITORY
 
-from ganlab.ui.sent import LEFT_SECONDS, sweep_uploads
+from ganlab.ui.sent import LEFT_SECONDS, LOOSE_SECONDS, sweep_uploads
 
 from .conftest import Victim
 
@@ -207,15 +207,16 @@ def test_too_many_files_are_refused(page):
 
 
 def test_what_uploads_that_broke_off_have_left_goes_after_a_while(tmp_path):
-    left, fresh, empty, full = (tmp_path / name for name in ("left", "fresh", "empty", "full"))
+    left, slow, empty, full = (tmp_path / name for name in ("left", "slow", "empty", "full"))
     for folder in (empty, full):
         folder.mkdir()
-    for file in (left, fresh, full / "x"):
+    for file in (left, slow, full / "x"):
         file.write_bytes(b"x")
-    for old in (left, empty, full, full / "x"):
+    for old in (slow, empty, full, full / "x"):  # of 500 photos, the first waits for the last
         os.utime(old, (time.time() - LEFT_SECONDS - 60,) * 2)
+    os.utime(left, (time.time() - LOOSE_SECONDS - 60,) * 2)
     sweep_uploads(tmp_path)
-    assert sorted(tmp_path.rglob("*")) == [fresh, full, full / "x"]
+    assert sorted(tmp_path.rglob("*")) == [full, full / "x", slow]
     sweep_uploads(tmp_path / "none")
 
 

@@ -9,6 +9,7 @@ import gradio as gr
 import httpx
 import pytest
 
+from ganlab.ui import lean
 from ganlab.ui.lean import LeanBlocks
 
 ALONE = {"__type__": "update"}
@@ -100,3 +101,18 @@ def test_gradio_does_not_search_all_folders_for_what_is_not_installed_at_every_e
     code = "import sys; from ganlab.ui import lean; print('matplotlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(importlib.util.find_spec("matplotlib") is None)
+
+
+def test_what_was_written_for_pages_goes_when_it_is_old(tmp_path, monkeypatch):
+    with LeanBlocks() as page:
+        picture = gr.Image()
+    names = [tmp_path / name for name in ("new.png", "shown.png", "gone.png")]
+    for name in names[:2]:
+        name.write_bytes(b"x")
+    picture.temp_files.update(map(str, names))
+    picture.keep_in_cache.add(str(names[1]))
+    page.remove_made()
+    assert picture.temp_files == {str(names[0]), str(names[1])}
+    monkeypatch.setattr(lean, "MADE_KEPT_SECONDS", -1.0)
+    page.remove_made()
+    assert picture.temp_files == {str(names[1])} and names[1].exists() and not names[0].exists()

@@ -1,16 +1,26 @@
 """What visitors send, counted while it comes in and for as long as it lies there."""
 
+import asyncio
+import errno
+import os
 import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from math import inf
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from gradio import routes
-from gradio.route_utils import FileUploadProgress
+from gradio import route_utils, routes
+from gradio.route_utils import FileUploadProgress, GradioUploadFile
+from starlette.datastructures import Headers
 
 from ganlab.caps import Caps
 from ganlab.ui import sent
-from ganlab.ui.receiving import Receipt, Refused, forget_progress
+from ganlab.ui.receiving import Receipt, Refused, forget_progress, put_in_place
 
 CAPS = Caps(disk_mb=3, upload_mb=2, file_mb=2)
 MB = 1_000_000
@@ -109,6 +119,71 @@ def test_a_full_disk_takes_none(monkeypatch):
     with pytest.raises(Refused) as told:
         begun(6)
     assert told.value.args == (503, "The server's disk is full: try again later.")
+
+
+FORM = b'--x\r\nContent-Disposition: form-data; name="files"; filename="%s"\r\n\r\n%s\r\n'
+
+
+def read(
+    folder: Path, receipt: Receipt, *chunks: bytes | Callable[[], bytes], **settings: Any
+) -> list[str]:
+    """What gradio answers of an upload, and what lies in its folder then."""
+
+    async def stream() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk if isinstance(chunk, bytes) else chunk()
+
+    async def upload() -> None:
+        headers = Headers({"content-type": "multipart/form-data; boundary=x"})
+        request = SimpleNamespace(headers=headers, stream=stream)
+        await route_utils.upload_fn(
+            request, folder, **{"max_file_size": inf, "upload_id": None, **settings}
+        )
+
+    put_in_place()
+    with ThreadPoolExecutor(1) as thread:  # a browser's test leaves this one with a loop that runs
+        context = copy_context()
+        try:
+            thread.submit(context.run, asyncio.run, upload()).result()
+        finally:
+            receipt.close()
+    return [path.name for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_slow_upload_loses_nothing_to_a_sweep_meanwhile(folder):
+    def sweeping() -> bytes:
+        for path in folder.glob("tmp*"):
+            os.utime(path, (time.time() - sent.LEFT_SECONDS - 60,) * 2)
+        sent.sweep_uploads()
+        return FORM % (b"b.png", b"b") + b"--x--\r\n"
+
+    files = read(folder, begun(), FORM % (b"a.png", b"a"), sweeping)
+    assert sorted(files) == ["a.png", "b.png"]
+
+
+def test_what_a_full_disk_does_not_take_leaves_nothing(folder, monkeypatch):
+    """A file that is closed tries again to write what it could not."""
+    receipt = begun()
+
+    async def full(file: GradioUploadFile, data: bytes) -> None:
+        file.file.close = failing
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def failing() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(GradioUploadFile, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        read(folder, receipt, FORM % (b"a.png", b"a"))
+    assert [*folder.glob("*")] == [] and sent.under_way == 0
+
+
+def test_progress_of_what_was_refused_is_done(folder):
+    progress = FileUploadProgress()
+    with pytest.raises(Refused):
+        read(folder, begun(), FORM.replace(b"files", b"other") % (b"a.png", b"a"),
+             upload_id="mine", upload_progress=progress)  # fmt: skip
+    assert progress.is_done("mine")
 
 
 def test_progress_that_nobody_asks_for_is_forgotten(monkeypatch):

@@ -23,7 +23,8 @@ def exports(tmp_path, monkeypatch) -> Path:
 def made(exports: Path, size: int, age: float = 0.0) -> Path:
     file = scratch_file(exports, "x.zip")
     file.write_bytes(bytes(size))
-    os.utime(file.parent, (time.time() - age,) * 2)
+    for each in (file, file.parent):
+        os.utime(each, (time.time() - age,) * 2)
     return file
 
 
