@@ -51,8 +51,8 @@ class LeanBlocks(Blocks):
         self.default_config = PageConfig(self)
 
     def remove_made(self) -> None:
-        """Removes what gradio wrote for pages long ago, and forgets what is not there any more. To be
-        called now and then. (gradio's own way breaks where a page adds a file meanwhile.)"""
+        """Removes what gradio wrote for pages long ago, and forgets what is not there any more. To
+        be called now and then. (gradio's own way breaks where a page adds a file meanwhile.)"""
         stays = {name for block in list(self.blocks.values()) for name in block.keep_in_cache}
         for made in self.temp_file_sets:
             made.difference_update([name for name in {*made} - stays if _is_gone(name)])
