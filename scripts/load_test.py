@@ -31,7 +31,10 @@ SECONDS_BETWEEN = (10.0, 20.0)  # of a visitor's acts
 PICTURES = 12
 STEPS_OF_DRAG = 5
 LEAST_OF_SPEED, MOST_GROWN = 0.7, 0.1  # or it falls short
+MOST_MORE = 8  # threads or open files at the end
 ASSET = re.compile(r'(?:src|href)="(\./assets/[^"]+)"')
+
+Counts = tuple[float, int, int]  # MB of memory, threads, open files
 
 
 class Watch:
@@ -59,7 +62,7 @@ class Process:
     def __init__(self, pid: int):
         self.folder = Path(f"/proc/{pid}")
 
-    def count(self) -> tuple[float, int, int]:
+    def count(self) -> Counts:
         """MB of memory, threads, open files."""
         status = (self.folder / "status").read_text()
         rss = int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
@@ -249,15 +252,20 @@ def load(server: Server, folder: Path, visitors: int, minutes: float) -> list[st
     print(f"the visitors themselves, on the same machine: {own:.0%} of a core")
     print(f"memory: {counts[-1][0] / counts[0][0] - 1:+.1%} from minute 1 to {len(counts)}")
     print(f"errors: {len(watch.errors)}", *watch.errors[:20], sep="\n  ")
-    return short_of(watch, counts[0][0], counts[-1][0]) + (
+    return short_of(watch, counts[0], counts[-1]) + (
         ["the training kept too little of its speed"] if busy < LEAST_OF_SPEED * alone else []
     )
 
 
-def short_of(watch: Watch, first: float, last: float) -> list[str]:
-    """Args: MB of memory, at first and at last."""
-    grew = abs(last / first - 1) > MOST_GROWN
-    return ["requests failed"] * bool(watch.errors) + ["memory is not flat"] * grew
+def short_of(watch: Watch, first: Counts, last: Counts) -> list[str]:
+    """Args: what the server held at first and at last."""
+    grew = abs(last[0] / first[0] - 1) > MOST_GROWN
+    return (
+        ["requests failed"] * bool(watch.errors)
+        + ["memory is not flat"] * grew
+        + ["threads grew"] * (last[1] > first[1] + MOST_MORE)
+        + ["open files grew"] * (last[2] > first[2] + MOST_MORE)
+    )
 
 
 def soak(server: Server, minutes: float) -> list[str]:
@@ -285,10 +293,11 @@ def soak(server: Server, minutes: float) -> list[str]:
     for thread in threads:
         thread.join()
     first = counts.get(10) or counts[1]
-    recent = statistics.median(rss for rss, _, _ in list(counts.values())[-5:])
-    print(f"memory: {recent / first[0] - 1:+.1%} from minute 10 to the end")
+    recent = tuple(map(statistics.median, zip(*list(counts.values())[-5:], strict=True)))
+    print(f"memory: {recent[0] / first[0] - 1:+.1%} from minute 10 to the end")
     print(f"errors: {len(watch.errors)}", *watch.errors[:20], sep="\n  ")
-    return short_of(watch, first[0], recent)
+    failed = states.count("failed")
+    return short_of(watch, first, recent) + [f"{failed} runs failed"] * bool(failed)
 
 
 def main() -> str | None:

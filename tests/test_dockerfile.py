@@ -17,6 +17,8 @@ STEPS = read((ROOT / "Dockerfile").read_text())
 def test_signals_reach_python_itself_and_nobody_is_root():
     assert STEPS.command == ["python", "app.py"]
     assert STEPS.stop_signal == "SIGTERM"
+    assert STEPS.health == ["python", "-m", "ganlab.healthy"]
+    assert STEPS.volumes == ["/data"] and "GANLAB_HOME=/data" in dict(STEPS.build)["ENV"]
     assert STEPS.user not in ("root", "0")
 
 

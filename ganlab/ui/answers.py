@@ -40,6 +40,9 @@ ALWAYS: Headers = [
 ]
 
 
+PICTURES = [b"image/png", b"image/jpeg", b"image/gif", b"image/webp"]
+
+
 class Change(Protocol):
     """Of an answer before it is sent."""
 
@@ -88,12 +91,15 @@ class RefusedEvent:
 class Answer:
     """One answer on its way."""
 
-    def __init__(self, send: Send, change: Change | None = None, nonce: str = ""):
+    def __init__(
+        self, send: Send, change: Change | None = None, nonce: str = "", *, is_file: bool = False
+    ):
         """
         Args:
             nonce: the word that the page's scripts carry; "" = a new one, which nothing carries.
+            is_file: opened by its address, it is shown if it is a picture, and else downloaded.
         """
-        self._send, self._change = send, change
+        self._send, self._change, self._is_file = send, change, is_file
         self._policy = POLICY_TEXT.replace("{nonce}", nonce or secrets.token_urlsafe(16)).encode()
         self._start: Message | None = None  # of what is changed
         self._body = b""
@@ -102,6 +108,8 @@ class Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             message["headers"] = [*message.get("headers", ()), *self._headers()]
+            if self._is_file and dict(message["headers"]).get(b"content-type") not in PICTURES:
+                message["headers"] = [_not_opened(header) for header in message["headers"]]
             if self._change and self._change.concerns(message):
                 self._start = message
                 return
@@ -144,3 +152,10 @@ class Answer:
             await self.send({"type": "http.response.body", "body": body})
         elif not self.has_ended:
             await self.send({"type": "http.response.body", "body": b""})
+
+
+def _not_opened(header: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
+    name, value = header
+    if name == b"content-disposition" and value.startswith(b"inline"):
+        return name, value.replace(b"inline", b"attachment", 1)
+    return header

@@ -13,8 +13,11 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
+from gradio import routes
+from gradio.route_utils import CustomCORSMiddleware
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 
 from ganlab.caps import Caps
@@ -62,7 +65,15 @@ _FILE_NEEDS = {b"host", b"range", b"if-range", b"origin", b"accept-encoding"}
 def gated(caps: Caps) -> dict[str, Any]:
     """The `app_kwargs` of a launch behind the gate."""
     put_in_place()
+    routes.CustomCORSMiddleware = SameOrigin
     return {"middleware": [Middleware(Gate, caps=caps)]}
+
+
+class SameOrigin(CustomCORSMiddleware):
+    """gradio lets the pages of all other sites read what a server with a name answers."""
+
+    def is_valid_origin(self, request_headers: Headers) -> bool:
+        return urlsplit(request_headers["origin"]).netloc == request_headers.get("host")
 
 
 class Gate:
@@ -114,7 +125,8 @@ def _answer(scope: dict[str, Any], path: str, send: Send) -> Answer:
         nonce = secrets.token_urlsafe(16)
         zips = b"gzip" in dict(scope["headers"]).get(b"accept-encoding", b"")
         return Answer(send, Page(nonce, zips=zips), nonce)
-    return Answer(send, RefusedEvent() if path.startswith(EVENT) else None)
+    change = RefusedEvent() if path.startswith(EVENT) else None
+    return Answer(send, change, is_file=path.startswith(FILE))
 
 
 def _path_of(scope: dict[str, Any]) -> str:

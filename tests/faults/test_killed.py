@@ -151,6 +151,7 @@ class Story:
             run = Run(folder)
             assert run.status.state not in UNDER_WAY
             assert run.config
+            assert all(line["step"] for line in (*run.metrics(), *run.quality()))
             for step in run.snapshot_steps():
                 need_intact(run.path / "snapshots" / f"{step:06d}", afresh=True)
 

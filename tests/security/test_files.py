@@ -81,6 +81,22 @@ def test_an_upload_is_fetched_by_its_hash_alone_and_never_as_a_page(page, tmp_pa
             assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize(
+    ("name", "opens"),
+    [("x.png", True), ("x.jpg", True), ("x.gif", True), ("x.webp", True), ("x.mp4", False),
+     ("x.mp3", False), ("x.wav", False), ("x.avif", False), ("x.inline", False)],
+)  # fmt: skip
+def test_nothing_but_pictures_opens_by_its_address(page, tmp_path, name: str, opens: bool):
+    """Films are shown within the page all the same."""
+    file = tmp_path / name
+    file.write_bytes(b"0123456789")
+    path = page.upload(file)[0]["path"]
+    for extra in ({}, {"range": "bytes=0-5"}):
+        answer = page.http.get(f"/gradio_api/file={path}", headers=extra)
+        how = answer.headers["content-disposition"]
+        assert how.startswith("inline" if opens else "attachment"), how
+
+
 def test_what_is_asked_of_a_part_of_a_file_is_not_sent_back(page, tmp_path):
     file = tmp_path / "x.png"
     file.write_bytes(b"0123456789")

@@ -171,11 +171,17 @@ def test_a_page_comes_compressed_to_browsers_that_take_it(page):
     assert len(nonces.sub(b"", small.content)) == len(nonces.sub(b"", plain.content))
 
 
-def test_another_sites_page_cannot_read_what_a_server_on_this_machine_says(page):
-    answer = page.http.get("/config", headers={"origin": "https://evil.example"})
-    assert "access-control-allow-origin" not in answer.headers
-    for origin in ("null", "https://evil.example"):
-        asked = {"origin": origin, "access-control-request-method": "POST"}
+@pytest.mark.parametrize("host", [None, "ganlab.example", "somebody-ganlab.hf.space"])
+def test_another_sites_page_cannot_read_what_the_server_says(page, host: str | None):
+    """Whether that is on this machine or has a name."""
+    host = host or page.http.base_url.netloc.decode()
+    own = {"host": host, "origin": f"https://{host}"}
+    assert page.http.get("/config", headers=own).headers["access-control-allow-origin"]
+    for origin in ("null", "https://evil.example", f"https://{host}.evil.example", "x", ""):
+        others = {"host": host, "origin": origin}
+        answer = page.http.get("/config", headers=others)
+        assert "access-control-allow-origin" not in answer.headers
+        asked = {**others, "access-control-request-method": "POST"}
         answer = page.http.options("/gradio_api/queue/join", headers=asked)
         assert "access-control-allow-origin" not in answer.headers
 
