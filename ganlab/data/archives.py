@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from ganlab.caps import HOME
 from ganlab.data.pictures import MAX_FILE_BYTES
 
 _MAX_TABLE_BYTES = 32_000_000  # of a zip's table of contents: 5,000 entries take one
@@ -138,9 +139,7 @@ def check_table(file: BinaryIO, room: int) -> None:
     """
     entries, size, at = _end_record(file)
     if entries > room or size > _MAX_TABLE_BYTES:
-        raise ValueError(
-            f"holds more than {room:,} files; pack fewer, or raise GANLAB_MAX_ENTRIES."
-        )
+        raise ValueError(f"holds more than {room:,} files (GANLAB_MAX_ENTRIES): pack fewer. {HOME}")
     # The end record may lie about how many there are, and the zip module goes by the bytes.
     file.seek(at)
     table, place, count = file.read(size), 0, 0
@@ -148,7 +147,7 @@ def check_table(file: BinaryIO, room: int) -> None:
         count += 1
         if count > room:
             raise ValueError(
-                f"holds more than {room:,} files; pack fewer, or raise GANLAB_MAX_ENTRIES."
+                f"holds more than {room:,} files (GANLAB_MAX_ENTRIES): pack fewer. {HOME}"
             )
         place += _ENTRY_BYTES + sum(struct.unpack_from("<3H", table, place + 28))
 

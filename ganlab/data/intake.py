@@ -144,6 +144,9 @@ def _clean_all(
             read_of = f"of {len(files):,} files, the first {len(entries):,} by name were read."
             remark = f"{remark}{named}: {read_of}{else_}"
             break
+    pixels = variable("pixels")
+    if not remark and caps.profile == PUBLIC and any(pixels in str(e.notes) for e in entries):
+        remark = f"{caps.pixels:,} pixels are the limit of a picture ({pixels}). {HOME}"
     return entries, looks, remark
 
 

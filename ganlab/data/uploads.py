@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from ganlab.caps import HOME
 from ganlab.data.archives import File, check_table, files_of_zip, parts_of, too_large
 from ganlab.data.pictures import MAX_FILE_BYTES
 from ganlab.data.reading import is_left_behind, tasks_of
@@ -96,7 +97,7 @@ def open_sources(
             if room < 0:
                 findings.remarks.append(
                     f"More than {max_entries:,} files were given (GANLAB_MAX_ENTRIES); the rest "
-                    "was not looked at."
+                    f"was not looked at. {HOME}"
                 )
                 break
         findings.files += _by_task(loose, loose_task)
@@ -161,8 +162,8 @@ def _files_of_folder(folder: Path, room: int) -> Iterator[File]:
                     seen += 1
                     if seen > room:
                         raise ValueError(
-                            f"holds more than {room:,} files; take a part of it, "
-                            "or raise GANLAB_MAX_ENTRIES."
+                            f"holds more than {room:,} files (GANLAB_MAX_ENTRIES): take a part "
+                            f"of it. {HOME}"
                         )
                     parts = (*inside, entry.name)
                     if entry.is_dir(follow_symlinks=False):
