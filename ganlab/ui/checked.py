@@ -57,6 +57,10 @@ class CheckedBlocks(LeanBlocks):
                 raise Misfit("fewer values than inputs")
             for block, value in zip(block_fn.inputs, inputs, strict=False):
                 check(value, may_name_files=isinstance(block, TAKES_FILES))
+            inputs = [
+                None if value == "" and has_no_empty(block, state) else value
+                for block, value in zip(block_fn.inputs, inputs, strict=False)
+            ]
             return await super().preprocess_data(block_fn, inputs, state, explicit_call)
         except Exception as error:  # nothing of ours runs in here: it is the values
             raise refused(block_fn, error) from None
@@ -67,6 +71,15 @@ class CheckedBlocks(LeanBlocks):
             return await super().call_function(*args, **how)
         except (UnknownRun, NotOwner) as error:
             raise refusal("That did not work", error) from None
+
+
+def has_no_empty(block: Any, state: Any) -> bool:
+    """Of a list whose "" stands for all, the choices may have just become others while the event
+    that brings it was under way: then it stands for none."""
+    if not isinstance(block, gr.Dropdown):
+        return False
+    now = state[block._id] if state else block
+    return "" not in [value for _, value in now.choices]
 
 
 def refused(block_fn: Any, error: Exception) -> gr.Error:

@@ -86,13 +86,17 @@ def page() -> Iterator[gr.Blocks]:
     """A page whose handlers make mistakes."""
     with CheckedBlocks() as page:
         number, text, file = gr.Number(), gr.Textbox(), gr.DownloadButton()
-        choice = gr.Dropdown(["a", "b"])
+        choice, head = gr.Dropdown(["a", "b"]), gr.Dropdown([("All", ""), "a"])
         gr.Button().click(
             lambda: str(ROOT / "README.md"), None, file, api_name="names", queue=False
         )
         gr.Button().click(
             lambda n, c: f"{n}{c}", [number, choice], text, api_name="says", queue=False
         )
+        gr.Button().click(
+            lambda: gr.Dropdown(choices=["b"]), None, head, api_name="others", queue=False
+        )
+        gr.Button().click(lambda h: repr(h), head, text, api_name="head", queue=False)
     page.queue(api_open=True).launch(
         prevent_thread_lock=True,
         quiet=True,
@@ -127,3 +131,11 @@ def test_a_value_that_does_not_fit_is_refused_in_words_and_without_a_trace(url, 
         answer = call(url, "says", *data)
         assert answer.status_code == 400 and answer.json()["error"] == MISFIT, data
     assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_an_event_that_set_out_before_a_lists_choices_changed_is_none_of_its_choices(url):
+    assert call(url, "head", "").json()["data"] == ["''"]
+    assert call(url, "others").status_code == 200  # of the same session
+    assert call(url, "head", "").json()["data"] == ["None"]
+    assert call(url, "head", "b").json()["data"] == ["'b'"]
+    assert call(url, "head", "a").status_code == 400
