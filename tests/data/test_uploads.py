@@ -99,8 +99,6 @@ def test_a_hundred_thousand_entries_are_not_even_listed(tmp_path):
         many.write_bytes(b"PK\x03\x04" + table + end)
         start = time.perf_counter()
         with pytest.raises(ValueError, match=r"5,000 files .GANLAB_MAX_ENTRIES.: pack fewer"):
-            ValueError, match="more than 5,000 files .GANLAB_MAX_ENTRIES.: pack fewer"
-        ):
             take_in([many], tmp_path / "staged", caps=Caps())
         assert time.perf_counter() - start < 2
     folder = write_folder(tmp_path / "f", {f"{i}.txt": b"" for i in range(30)})
