@@ -101,8 +101,9 @@ def build_upload() -> Upload:
         problem = gr.HTML(elem_id="intake-problem", elem_classes="gl-html")
         gr.HTML(
             '<p class="gl-note">In a zip, every subfolder becomes a task with a head of its own. '
-            "What you upload is removed after a day; a run keeps its own copy. Or try with sixty "
-            "of ours:</p>",
+            f"A file has at most {Caps.from_environment().file_mb:,} MB; at home, that is yours to "
+            "choose. What you upload is removed after a day; a run keeps its own copy. Or try with "
+            "sixty of ours:</p>",
             elem_classes="gl-html",
         )
         with gr.Row(elem_classes="gl-examples"):
