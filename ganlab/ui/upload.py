@@ -20,7 +20,7 @@ from typing import Any
 import gradio as gr
 
 from ganlab import sampling
-from ganlab.caps import Caps
+from ganlab.caps import PUBLIC, Caps
 from ganlab.data import catalog, intake, staged
 from ganlab.data.catalog import CATALOG
 from ganlab.data.dataset import Dataset
@@ -99,11 +99,13 @@ def build_upload() -> Upload:
             "Choose a whole folder", file_count="directory", size="sm", elem_id="picture-folder"
         )
         problem = gr.HTML(elem_id="intake-problem", elem_classes="gl-html")
+        caps = Caps.from_environment()
+        at_home = "; on a machine of your own, that is yours to choose"
+        at_home = at_home if caps.profile == PUBLIC else ""
         gr.HTML(
             '<p class="gl-note">In a zip, every subfolder becomes a task with a head of its own. '
-            f"A file has at most {Caps.from_environment().file_mb:,} MB; at home, that is yours to "
-            "choose. What you upload is removed after a day; a run keeps its own copy. Or try with "
-            "sixty of ours:</p>",
+            f"A file has at most {caps.file_mb:,} MB{at_home}. What you upload is removed after a "
+            "day; a run keeps its own copy. Or try with sixty of ours:</p>",
             elem_classes="gl-html",
         )
         with gr.Row(elem_classes="gl-examples"):
