@@ -5,6 +5,13 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class TakenUp:
+    """The run goes on from here: what it had past this step is gone. A new one begins at 0."""
+
+    step: int
+
+
+@dataclass(frozen=True)
 class Logged:
     """A line of the curves. `progress` is the share of the budget that is used up."""
 
@@ -50,4 +57,4 @@ class Agreed:
     cosines: list[list[float]]
 
 
-Event = Logged | GridSaved | SnapshotSaved | Looked | Agreed
+Event = TakenUp | Logged | GridSaved | SnapshotSaved | Looked | Agreed

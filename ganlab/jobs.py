@@ -18,7 +18,7 @@ from ganlab.caps import CapReached, Caps
 from ganlab.config import TrainConfig
 from ganlab.contest import LapBegan, LapEnded, LapEvent
 from ganlab.data.dataset import Dataset
-from ganlab.events import Agreed, GridSaved, Logged, Looked
+from ganlab.events import Agreed, GridSaved, Logged, Looked, TakenUp
 from ganlab.files import DiskRefused, told_if_refused
 from ganlab.health import diagnose
 from ganlab.known import UNREADABLE, Job
@@ -344,11 +344,12 @@ class Jobs(OwnedRuns):
             if isinstance(event, LapBegan | LapEvent | LapEnded):
                 self._on_lap(job, event)
                 return
-            if not view.tasks:
-                self._publish(job, tasks=tuple(job.run.about["model"]["tasks"]))
-            if isinstance(event, Logged):
+            if isinstance(event, TakenUp):
+                job.read(view.version)
+                self._publish(job)
+            elif isinstance(event, Logged):
                 line = {"step": event.step, "seconds": event.seconds, **event.metrics}
-                job.curve = [*(p for p in job.curve if p["step"] < event.step), line]
+                job.curve.append(line)
                 self._publish(
                     job,
                     step=event.step,
@@ -359,11 +360,10 @@ class Jobs(OwnedRuns):
                 )
                 self._publish_places()
             elif isinstance(event, GridSaved):
-                earlier = (step for step in view.grid_steps if step < event.step)
-                self._publish(job, grid_steps=(*earlier, event.step))
+                self._publish(job, grid_steps=(*view.grid_steps, event.step))
             elif isinstance(event, Looked):
                 line = {"step": event.step, "seconds": event.seconds, **event.quality}
-                job.quality = [*(q for q in job.quality if q["step"] < event.step), line]
+                job.quality.append(line)
                 verdict = diagnose(view.config, job.curve, job.quality, view.progress)
                 self._publish(job, best_step=job.run.best_step(), verdict=verdict)
             elif isinstance(event, Agreed):

@@ -132,12 +132,21 @@ class KnownRuns:
             return lines[-1] if lines else None
 
     def grid(self, run_id: str, step: int) -> bytes:
-        """The sample grid of a step, as JPEG."""
+        """The sample grid of a step, as JPEG.
+
+        Raises:
+            FileNotFoundError: it has just gone, and is in no view from now on.
+        """
         with self._changed:
             job = self._job(run_id)
         if step not in job.view.grid_steps:
             raise ValueError(f"there is no grid of step {step}")
-        return job.run.grid(step)
+        try:
+            return job.run.grid(step)
+        except FileNotFoundError:
+            with self._changed:
+                self._publish(job, grid_steps=tuple(job.run.grid_steps()))
+            raise
 
     def run(self, run_id: str) -> Run:
         with self._changed:

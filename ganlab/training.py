@@ -23,7 +23,7 @@ from ganlab.config import ModelConfig, TrainConfig
 from ganlab.courtesy import Courtesy, somebody_waits
 from ganlab.data.dataset import Dataset
 from ganlab.device import ThreadChooser
-from ganlab.events import Agreed, Event, GridSaved, Logged, Looked, SnapshotSaved
+from ganlab.events import Agreed, Event, GridSaved, Logged, Looked, SnapshotSaved, TakenUp
 from ganlab.models import HAS_HEADS
 from ganlab.quality import FIRST_LOOK_SECONDS, BrokenOff, Gauge
 from ganlab.runs import Run
@@ -116,6 +116,7 @@ def train(
     if run.snapshot_steps():
         _take_up(run, state)
     run.forget_after(state.step)  # at step 0: of a run that broke off before its first snapshot
+    on_event(TakenUp(state.step))
     grid_z, grid_tasks = grid_layout(model)
     first_step, before, began = state.step, state.seconds, time.perf_counter()
     speed_from, images_from, logged = began, state.images, state.step

@@ -5,6 +5,7 @@ nothing changed, and then nothing is sent. The id of the watched run lives in th
 tokens in the browser, so that a reload, a link and a restarted server all find the run again.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ from ganlab.ui.visitor import (
     without_run,
 )
 from ganlab.ui.watch import Seen, Watch, components, grid_at, show, show_empty
+
+log = logging.getLogger(__name__)
 
 DELETED = "The run is deleted. For an hour, or until its room is needed, it can be brought back."
 SECONDS_TO_STOP = 1.0
@@ -113,7 +116,11 @@ def wire(lab: Lab, exports: Path) -> None:
             can_undo = is_own and last.run_id == run_id
             return {current: "", **show_empty(watch, hint, can_undo=can_undo)}
         is_owner = token_of(store, run_id) is not None
-        now, updates = show(watch, jobs, view, last=last, follows=follow, is_owner=is_owner)
+        try:
+            now, updates = show(watch, jobs, view, last=last, follows=follow, is_owner=is_owner)
+        except FileNotFoundError as error:  # what the view lists has just gone: see the next tick
+            log.info("%s is gone from run %s", error.filename, run_id)
+            return {}
         if not updates:
             return {}
         if any(getattr(now, name) != getattr(last, name) for name in LISTED):
@@ -138,7 +145,13 @@ def wire(lab: Lab, exports: Path) -> None:
         view = jobs.view(run_id)
         n = len(view.grid_steps)
         place = n if at_end is True else min(max(int(moment or 1), 1), n)
-        return (grid_at(jobs, view, place), place >= last.n_grids) if place else gr.skip()
+        if not place:
+            return gr.skip()
+        try:
+            return grid_at(jobs, view, place), place >= last.n_grids
+        except FileNotFoundError as error:  # the run has just begun again from before
+            log.info("%s is gone from run %s", error.filename, run_id)
+            return gr.skip()
 
     def start(store: Any, request: gr.Request, *values: Any) -> Any:
         try:

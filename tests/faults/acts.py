@@ -90,8 +90,13 @@ class Visitor(Raw):
                 for each in page.endpoints.values()
                 if page.ids["state"] in each["outputs"] and each["targets"][0][1] == "tick"
             )
-            answer = page.call(tick, [run_id, page.store, None, True])
-            html = answer[tick["outputs"].index(page.ids["state"])]
+            place = tick["outputs"].index(page.ids["state"])
+
+            def shown() -> str | None:
+                value = page.call(tick, [run_id, page.store, None, True])[place]
+                return value if isinstance(value, str) else None  # nothing was sent
+
+            html = wait_for(shown, "a tick shows it")
             return unescape(re.search(r'gl-message">(.*?)</span>', html)[1])
         finally:
             page.close()

@@ -201,18 +201,29 @@ def test_a_training_state_of_an_older_version_is_taken_or_the_one_before(run, da
     assert run.status.step == NEW + 5
 
 
-def test_a_visitor_resumes_a_run_whose_newest_snapshot_is_damaged(run, tmp_path):
+def test_a_visitor_resumes_a_run_whose_newest_snapshot_is_damaged(run, monkeypatch):
     spoil(run, "training.safetensors", flipped(0.5, 0))
     run.describe(config=replace(run.config, steps=NEW + 5).to_dict())
     run.move("queued")
     run.move("stopped")
     token = new_owner(run.path)
     jobs = Jobs(run.path.parent)
+    on_event, untrue = jobs._on_event, []
+
+    def look_too(job, event) -> None:
+        on_event(job, event)
+        shown = jobs.view(run.id).grid_steps, [line["step"] for line in jobs.curve(run.id)]
+        there = tuple(run.grid_steps()), [line["step"] for line in run.metrics()]
+        if shown != there:
+            untrue.append((event, shown, there))
+
+    monkeypatch.setattr(jobs, "_on_event", look_too)
     try:
         jobs.resume(run.id, token)
         view = jobs.wait(run.id, 60)
         assert (view.state, view.step) == ("finished", NEW + 5)
         assert "is damaged, so it goes on from" in view.message
+        assert not untrue, "a page would show what the run has given up"
     finally:
         jobs.close()
 
@@ -242,3 +253,7 @@ def test_a_page_tells_of_damage_takes_the_snapshot_before_and_goes_on(server, vi
     told = refusal(visitor.look_at, run_id)
     assert f"step {best:,} is damaged" in told and f"step {newest:,} is taken instead" in told
     visitor.look_at(run_id)
+
+    visitor.told(run_id)
+    (run.path / "samples" / f"{run.grid_steps()[-1]:06d}.jpg").unlink()
+    assert visitor.told(run_id), "what is left is shown"

@@ -11,8 +11,9 @@ from PIL import Image
 from ganlab import sampling, training
 from ganlab.checkpoints import restore_generator
 from ganlab.config import ModelConfig
+from ganlab.events import Agreed, GridSaved, Logged, SnapshotSaved, TakenUp
 from ganlab.quality import Gauge
-from ganlab.training import Agreed, GridSaved, Logged, Pace, SnapshotSaved, grid_layout, train
+from ganlab.training import Pace, grid_layout, train
 from training.watched import after, always_due, flat
 
 # Events and files ---------------------------------------------------------------------------
@@ -24,7 +25,8 @@ def test_events_come_in_order_and_agree_with_the_files(new_run, dataset, monkeyp
     train(run, dataset, on_event=events.append)
 
     assert [event.step for event in events] == sorted(event.step for event in events)
-    assert [type(event) for event in events[:4]] == [GridSaved, Logged, GridSaved, SnapshotSaved]
+    assert [type(event) for event in events[:3]] == [TakenUp, GridSaved, Logged]
+    assert [type(event) for event in events[3:5]] == [GridSaved, SnapshotSaved]
     assert isinstance(events[-1], SnapshotSaved)
     assert events[-1].step == 6
 
@@ -45,7 +47,9 @@ def test_every_file_is_there_when_its_event_arrives(new_run, dataset, monkeypatc
     run = new_run(steps=3)
 
     def on_event(event) -> None:
-        if isinstance(event, Logged):
+        if isinstance(event, TakenUp):
+            assert event.step == 0 and not run.grid_steps()
+        elif isinstance(event, Logged):
             assert run.metrics()[-1]["step"] == event.step
         elif isinstance(event, GridSaved):
             assert run.grid(event.step) == event.jpeg
