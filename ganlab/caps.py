@@ -146,7 +146,12 @@ class Caps:
 
     def reached(self, name: str, sentence: str) -> CapReached:
         """The refusal that names a limit and says what else can be done."""
-        return CapReached(f"{sentence} ({variable(name)}). {HOME}")
+        return CapReached(f"{sentence} ({variable(name)}).{self.way_out}")
+
+    @property
+    def way_out(self) -> str:
+        """What follows the name of a limit; "" for who can set it themselves."""
+        return f" {HOME}" if self.profile == PUBLIC else ""
 
 
 def limits() -> list[Field]:

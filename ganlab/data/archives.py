@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from ganlab.caps import HOME
 from ganlab.data.pictures import MAX_FILE_BYTES
 
 _MAX_TABLE_BYTES = 32_000_000  # of a zip's table of contents: 5,000 entries take one
@@ -75,6 +74,13 @@ def files_of_zip(path: Path, opened: ExitStack) -> list[File]:
     if entries and all(entry.flag_bits & 1 for entry in entries):
         raise ValueError("is locked with a password; pack it again without one.")
     return files
+
+
+class TooMany(ValueError):
+    """More files than may be looked at; words that follow the name of what holds them."""
+
+    def __init__(self, room: int, advice: str):
+        super().__init__(f"holds more than {room:,} files (GANLAB_MAX_ENTRIES): {advice}.")
 
 
 class _Trap(ValueError):
@@ -135,20 +141,19 @@ def check_table(file: BinaryIO, room: int) -> None:
     """Complain about a zip with too many entries, before its table of contents is read.
 
     Raises:
-        ValueError: there are more than `room`, or it is no zip; words that follow its name.
+        TooMany: there are more than `room`.
+        ValueError: it is no zip; words that follow its name.
     """
     entries, size, at = _end_record(file)
     if entries > room or size > _MAX_TABLE_BYTES:
-        raise ValueError(f"holds more than {room:,} files (GANLAB_MAX_ENTRIES): pack fewer. {HOME}")
+        raise TooMany(room, "pack fewer")
     # The end record may lie about how many there are, and the zip module goes by the bytes.
     file.seek(at)
     table, place, count = file.read(size), 0, 0
     while place + _ENTRY_BYTES <= len(table):
         count += 1
         if count > room:
-            raise ValueError(
-                f"holds more than {room:,} files (GANLAB_MAX_ENTRIES): pack fewer. {HOME}"
-            )
+            raise TooMany(room, "pack fewer")
         place += _ENTRY_BYTES + sum(struct.unpack_from("<3H", table, place + 28))
 
 

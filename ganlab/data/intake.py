@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from ganlab.caps import HOME, PUBLIC, Caps, variable
+from ganlab.caps import PUBLIC, Caps, variable
 from ganlab.data.looks import ODD_NEEDS, Look, find_copies, find_odd, look_at
 from ganlab.data.pictures import (
     MAX_FILE_BYTES,
@@ -79,7 +79,7 @@ def take_in(
     report_file(folder).unlink(missing_ok=True)  # the pictures it speaks of are about to go
     shutil.rmtree(folder / "pictures", ignore_errors=True)
     (folder / "pictures").mkdir(parents=True)
-    with open_sources(sources, max_entries=caps.entries, loose_task=task) as found:
+    with open_sources(sources, caps=caps, loose_task=task) as found:
         remarks = found.remarks
         entries, looks, remark = _clean_all(found.files, folder, caps, on_progress, should_stop)
     if remark:
@@ -140,13 +140,13 @@ def _clean_all(
             remark = "Reading was stopped"
         if remark:
             named = f" ({variable(cap)})" if cap else ""
-            else_ = f" {HOME}" if cap and caps.profile == PUBLIC else ""
+            else_ = caps.way_out if cap else ""
             read_of = f"of {len(files):,} files, the first {len(entries):,} by name were read."
             remark = f"{remark}{named}: {read_of}{else_}"
             break
     pixels = variable("pixels")
     if not remark and caps.profile == PUBLIC and any(pixels in str(e.notes) for e in entries):
-        remark = f"{caps.pixels:,} pixels are the limit of a picture ({pixels}). {HOME}"
+        remark = f"{caps.pixels:,} pixels are the limit of a picture ({pixels}).{caps.way_out}"
     return entries, looks, remark
 
 

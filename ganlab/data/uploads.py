@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ganlab.caps import HOME
-from ganlab.data.archives import File, check_table, files_of_zip, parts_of, too_large
+from ganlab.caps import Caps
+from ganlab.data.archives import File, TooMany, check_table, files_of_zip, parts_of, too_large
 from ganlab.data.pictures import MAX_FILE_BYTES
 from ganlab.data.reading import is_left_behind, tasks_of
 
@@ -66,19 +66,17 @@ def _is_shown(letter: str) -> bool:
 
 
 @contextmanager
-def open_sources(
-    sources: Iterable[Source], *, max_entries: int, loose_task: str
-) -> Iterator[Findings]:
+def open_sources(sources: Iterable[Source], *, caps: Caps, loose_task: str) -> Iterator[Findings]:
     """All files of folders, zips and single files, sorted by task and name; readable in `with`.
 
     Args:
         sources: paths, or pairs of a path and the name that it had before it was uploaded.
-        max_entries: more files than this are not even listed.
+        caps: more files than its `entries` are not even listed.
         loose_task: the task of single files.
     """
     findings = Findings()
     loose: list[File] = []
-    room = max_entries
+    room = caps.entries
     with ExitStack() as opened:
         for source in sources:
             path, name = source if isinstance(source, tuple) else (source, None)
@@ -87,7 +85,8 @@ def open_sources(
             try:
                 files = _files_of(path, name, room, opened)
             except ValueError as error:
-                findings.remarks.append(f"{safe_text(name)} {error}")
+                way_out = caps.way_out if isinstance(error, TooMany) else ""
+                findings.remarks.append(f"{safe_text(name)} {error}{way_out}")
                 continue
             room -= max(1, len(files or ()))
             if files is None:
@@ -96,8 +95,8 @@ def open_sources(
                 findings.files += _by_task(files, safe_text(Path(name).stem))
             if room < 0:
                 findings.remarks.append(
-                    f"More than {max_entries:,} files were given (GANLAB_MAX_ENTRIES); the rest "
-                    f"was not looked at. {HOME}"
+                    f"More than {caps.entries:,} files were given (GANLAB_MAX_ENTRIES); the rest "
+                    f"was not looked at.{caps.way_out}"
                 )
                 break
         findings.files += _by_task(loose, loose_task)
@@ -161,10 +160,7 @@ def _files_of_folder(folder: Path, room: int) -> Iterator[File]:
                 for entry in scan:
                     seen += 1
                     if seen > room:
-                        raise ValueError(
-                            f"holds more than {room:,} files (GANLAB_MAX_ENTRIES): take a part "
-                            f"of it. {HOME}"
-                        )
+                        raise TooMany(room, "take a part of it")
                     parts = (*inside, entry.name)
                     if entry.is_dir(follow_symlinks=False):
                         if not is_left_behind(parts):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 from uploading import encoded, photo, write_folder, write_zip
 
-from ganlab.caps import Caps
+from ganlab.caps import HOME, PROFILES, PUBLIC, Caps
 from ganlab.data.intake import take_in
 from ganlab.data.pictures import clean
 
@@ -107,6 +107,15 @@ def test_a_hundred_thousand_entries_are_not_even_listed(tmp_path):
     files = sorted(folder.iterdir())
     with pytest.raises(ValueError, match="More than 20 files"):
         take_in(files, tmp_path / "staged", caps=Caps(entries=20))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_only_who_cannot_set_a_limit_is_told_where_they_can(tmp_path, profile):
+    folder = write_folder(tmp_path / "f", {f"{i}.txt": b"" for i in range(30)})
+    for sources in ([folder], sorted(folder.iterdir())):
+        with pytest.raises(ValueError, match=r"20 files.*GANLAB_MAX_ENTRIES") as refused:
+            take_in(sources, tmp_path / "staged", caps=Caps.of(profile, entries=20))
+        assert (HOME.rstrip(".") in str(refused.value)) == (profile == PUBLIC)
 
 
 def test_one_bad_source_does_not_spoil_the_others(tmp_path):

@@ -208,6 +208,34 @@ def test_what_cannot_be_used_is_explained_and_the_page_lives_on(page: Page, tmp_
     is_ready(page)
 
 
+DROPS_TOO_MUCH = """(zone) => {
+  const data = new DataTransfer();
+  data.items.add(new File([new ArrayBuffer(201e6)], "dropped.zip"));
+  for (const name of ["dragenter", "dragover", "drop"])
+    zone.dispatchEvent(new DragEvent(name, {bubbles: true, cancelable: true, dataTransfer: data}));
+}"""
+
+
+def test_a_file_that_is_too_large_is_refused_by_name_and_is_not_sent(page: Page, tmp_path: Path):
+    sent: list[str] = []
+    page.on("request", lambda it: sent.append(it.url) if "/upload" in it.url else None)
+    large = tmp_path / "chosen.zip"
+    with open(large, "wb") as file:
+        file.truncate(201_000_000)
+    turn_to_transfer(page)
+    toast = page.get_by_test_id("toast-text").last
+    drop(page, [large])
+    expect(toast).to_have_text(
+        "chosen.zip is too large: send files of at most 200 MB (GANLAB_MAX_FILE_MB)."
+    )
+    page.locator("#pictures button").first.evaluate(DROPS_TOO_MUCH)
+    expect(toast).to_contain_text("dropped.zip is too large")
+    assert not sent
+
+    page.locator("#example-emoji").click()
+    is_ready(page)
+
+
 def test_a_zip_of_folders_has_a_task_for_each_and_too_few_pictures_are_told_what_to_expect(
     page: Page, tmp_path: Path
 ):
