@@ -7,6 +7,7 @@ import json
 import os
 import random
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ from .conftest import Victim, content_of, somebodys_run
 
 SEED = int(os.environ.get("GANLAB_FUZZ_SEED") or random.randrange(10**6))
 SECONDS = float(os.environ.get("GANLAB_FUZZ_SECONDS", "20"))
+PATIENCE = 10  # times as long, at most, until there was enough
 AT_ONCE = 4
 LONGEST = 60.0  # seconds of one answer, on a machine that does much else
 
@@ -37,16 +39,18 @@ class Findings:
     reached: set[str] = field(default_factory=set)  # endpoints and questions
 
 
-def try_some(victim: Victim, rubbish: Rubbish, end: float, found: Findings, starts: int) -> None:
+def try_some(
+    victim: Victim, rubbish: Rubbish, found: Findings, starts: int, is_over: Callable[[], bool]
+) -> None:
     page = Raw(victim.server.url)
     endpoints = [each for each in page.endpoints.values() if each["backend_fn"]]
     endpoints += starts * [page.find(button, "click") for button in ("start", "start-transfer")]
     html = {id for id, each in page.components.items() if each["type"] == "html"}
     rubbish.rng.shuffle(endpoints)
-    while time.monotonic() < end:
+    while not is_over():
         ask_some(victim, page, rubbish, found)
         for endpoint in endpoints:
-            if time.monotonic() > end:
+            if is_over():
                 break
             props = [page.components[id]["props"] for id in endpoint["inputs"]]
             offered = [[pair[-1] for pair in each.get("choices") or ()] for each in props]
@@ -109,10 +113,13 @@ def unfit(victim: Victim, answer: str, shown: str) -> str:
     return ""
 
 
-def hunt(victim: Victim, page: Raw, seconds: float, *, starts: int = 0) -> Findings:
-    """Sends rubbish for so long; nothing of somebody's run changes by it.
+def hunt(
+    victim: Victim, page: Raw, enough: Callable[[Findings], bool], *, starts: int = 0
+) -> Findings:
+    """Sends rubbish for `SECONDS`; nothing of somebody's run changes by it.
 
     Args:
+        enough: until then it goes on, on a machine that does much else.
         starts: how often, beyond once in each round, a run is asked for.
     """
     server, run_id = victim.server, victim.run_id
@@ -121,11 +128,16 @@ def hunt(victim: Victim, page: Raw, seconds: float, *, starts: int = 0) -> Findi
     picture.write_bytes(b"\x89PNG\r\n")
     uploads = page.upload(picture)
     before = content_of(victim.folder)
-    found, end = Findings(), time.monotonic() + seconds
+    found, began = Findings(), time.monotonic()
+
+    def is_over() -> bool:
+        seconds = time.monotonic() - began
+        return seconds > SECONDS and (enough(found) or seconds > PATIENCE * SECONDS)
+
     ids = [run_id, "f" * len(run_id)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         rubbish = [Rubbish(SEED + i, ids, uploads) for i in range(AT_ONCE)]
-        tries = [pool.submit(try_some, victim, each, end, found, starts) for each in rubbish]
+        tries = [pool.submit(try_some, victim, each, found, starts, is_over) for each in rubbish]
     for each in tries:
         each.result()
     slowest = max(found.slow)
@@ -143,11 +155,11 @@ def hunt(victim: Victim, page: Raw, seconds: float, *, starts: int = 0) -> Findi
 @pytest.mark.timeout(900)
 def test_no_endpoint_fails_for_what_it_is_sent(victim, page):
     resources = victim.server.resources()
-    found = hunt(victim, page, SECONDS)
-    after = victim.server.resources()
-    print(f"resources {resources} -> {after}")
     every = {str(each["id"]) for each in page.endpoints.values() if each["backend_fn"]}
     every |= {f"{component}.{name}" for component, name in page.questions()}
+    found = hunt(victim, page, lambda found: found.reached >= every)
+    after = victim.server.resources()
+    print(f"resources {resources} -> {after}")
     assert found.reached == every
     assert after["threads"] < resources["threads"] + 40  # gradio's, and those of searches
     assert after["files"] < resources["files"] + 30
@@ -161,7 +173,8 @@ def test_nor_where_runs_are_trained_meanwhile(tmp_path):
     with somebodys_run(tmp_path, workers=1) as victim:
         owner = Visitor(victim.server.url)
         learning = owner.start(SECONDS / 3)
-        hunt(victim, owner, SECONDS, starts=10)
+        known = len(victim.server.run_ids())
+        hunt(victim, owner, lambda _: len(victim.server.run_ids()) > known, starts=10)
         seconds = 60 + 2 * SECONDS
         state = lambda: victim.server.state_of(learning)  # noqa: E731
         wait_for(lambda: state() == "finished", "somebody's run ends", seconds)
