@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 # What gradio must give to nobody, even if a handler named it by mistake.
 PRIVATE = (Path(__file__).resolve().parent, runs_dir(), cache_dir())
+CHORES_SECONDS = 60.0  # between two looks at what is too old, or too much
 
 
 def main() -> None:
@@ -78,7 +79,7 @@ def main() -> None:
         source.prepare()
         files = (forget_old_uploads, sweep_uploads, forget_progress, page.remove_made)
         while True:
-            time.sleep(60)
+            time.sleep(CHORES_SECONDS)
             for chore in (jobs.tidy, *files):
                 try:
                     chore()

@@ -75,24 +75,42 @@ MAD_CLOCK = """
 import time
 from pathlib import Path
 
-true = time.time
-time.time = lambda: true() + float(Path({file!r}).read_text() or 0)
+import app
+
+true, tidy, folder = time.time, app.Jobs.tidy, Path({folder!r})
+time.time = lambda: true() + float((folder / "offset").read_text() or 0)
 time.time_ns = lambda: int(time.time() * 1e9)
+app.CHORES_SECONDS = 0.2
+
+def tidy_and_tell(jobs):
+    tidy(jobs)
+    with open(folder / "tidied", "a") as file:
+        file.write(f"{{time.time() - true():.0f}}\\n")
+
+app.Jobs.tidy = tidy_and_tell
 """
 
 
 @pytest.mark.parametrize("hours", [26, -26])
 def test_a_clock_that_jumps_disturbs_no_training(server, tmp_path: Path, hours: int):
-    offset = tmp_path / "offset"
+    """Nor what is kept for a day: a day that nobody has lived through counts only when it was told.
+    The server tidies all the time."""
+    offset, tidied = tmp_path / "offset", tmp_path / "tidied"
     offset.write_text("0")
+    tidied.touch()
     server.first = tmp_path / "mad_clock.py"
-    server.first.write_text(MAD_CLOCK.format(file=str(offset)))
+    server.first.write_text(MAD_CLOCK.format(folder=str(tmp_path)))
     server.settings["GANLAB_RUN_HOURS"] = "24"
     server.start()
     visitor = Visitor(server.url)
+    old = visitor.start(5, **SHORT)
+    assert ended(server, old) == "finished"
     run_id = visitor.start()
     wait_for(lambda: server.curve_of(run_id), "it learns")
     offset.write_text(str(hours * 3600))
+    jumped = lambda: tidied.read_text().splitlines().count(str(hours * 3600))  # noqa: E731
+    wait_for(lambda: jumped() > 2, "it tidies")
+    assert "finished" in str(server.status_of(old))
     before = server.curve_of(run_id)[-1]
     wait_for(lambda: server.curve_of(run_id)[-1] > before, "it learns on")
     seconds = server.status_of(run_id)["seconds"]
@@ -105,6 +123,10 @@ def test_a_clock_that_jumps_disturbs_no_training(server, tmp_path: Path, hours: 
     offset.write_text("0")
     visitor.act("stop", run_id)
     ended(server, run_id)
+    back = len(tidied.read_text().splitlines())
+    wait_for(lambda: len(tidied.read_text().splitlines()) > back + 2, "it tidies again")
+    assert visitor.told(old) is not None
+    assert "could not be done" not in server.said()
     the_next_has_its_turn(server, visitor)
     assert server.path_of(run_id).exists()
     visitor.close()
