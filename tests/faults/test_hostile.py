@@ -17,12 +17,14 @@ from conftest import drawings
 from safetensors.torch import load, save
 from sources import small_source, tiny_transfer
 
+from faults.acts import refusal
 from ganlab import transfer
 from ganlab.export import export
 from ganlab.perform import perform
 from ganlab.runs import Run
 
 MOST_MEMORY = 250_000_000  # of a process that could have 1.5 GB
+OWN_MEMORY = 150_000_000  # what a server that has just started reads meanwhile
 MOST_SECONDS = 30
 MODEL, RUN, TOP = "model.json", "run/run.json", "generator.safetensors"
 OF_SOURCE = ("run/source/generator.safetensors", "run/source/discriminator.safetensors")
@@ -277,3 +279,32 @@ def test_favourites_made_to_do_harm_are_refused(refuses, tmp_path, text):
     path = tmp_path / "favourites.json"
     path.write_bytes(FAVOURITES[text])
     refuses("favourites", path)
+
+
+# Over the page.
+
+
+def test_a_page_refuses_them_all_and_lives_on(server, visitor, zipped, parts, tmp_path):
+    places, files = cycle(PLACES), cycle(FILES)
+    zips = [{next(places): bomb} for bomb in BOMBS.values()]
+    zips += [{next(files): text} for text in TEXTS.values()]
+    zips = [{training_of(parts) if n == "training" else n: c for n, c in z.items()} for z in zips]
+    mine = visitor.open_zip(zipped({}))
+    before, runs = memory_of(server.pid), [*server.home.glob("runs/*")]
+    for changes in zips:
+        assert refusal(visitor.open_zip, zipped(changes)), changes.keys()
+    for text in FAVOURITES.values():
+        path = tmp_path / "favourites.json"
+        path.write_bytes(text)
+        (named,) = visitor.upload(path)
+        assert refusal(visitor.press, "favourites-load", "upload", **{"favourites-load": named})
+    assert memory_of(server.pid) - before < MOST_MEMORY + OWN_MEMORY
+    assert [*server.home.glob("runs/*")] == runs
+    assert visitor.told(mine) is not None
+    assert "Traceback" not in server.said(), server.said()[-4000:]
+
+
+def memory_of(pid: int) -> int:
+    """The most bytes that a process has had."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
