@@ -1,6 +1,5 @@
 """The named endpoint of the page's API: `blend`, for `gradio_client` and other programs."""
 
-import tempfile
 from pathlib import Path
 
 import gradio as gr
@@ -10,9 +9,9 @@ from ganlab import device, mixing, sampling
 from ganlab.blending import MODES, PARAMETERS
 from ganlab.jobs import Jobs
 from ganlab.mixing import Recipe, shares_from_text
-from ganlab.room import FULL, is_nearly_full
 from ganlab.ui.mixer import first_shares
 from ganlab.ui.picker import open_picked
+from ganlab.ui.scratch import scratch_file
 from ganlab.ui.viewer import as_seed
 
 MOST = 64
@@ -22,7 +21,7 @@ ABOUT = (
 )
 
 
-def build_api(jobs: Jobs) -> None:
+def build_api(jobs: Jobs, exports: Path) -> None:
     """Components that nobody sees give the endpoint its types and its docs."""
 
     def blend(
@@ -33,9 +32,12 @@ def build_api(jobs: Jobs) -> None:
         mode: str,
         seed: float,
         n: float,
-    ) -> Image.Image:
+    ) -> str:
         try:
-            return blended(jobs, checkpoint, weights, structure, texture, mode, seed, n)
+            drawn = blended(jobs, checkpoint, weights, structure, texture, mode, seed, n)
+            path = scratch_file(exports, "blend.png")
+            drawn.save(path)
+            return str(path)
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from None  # no page shows it
 
@@ -50,7 +52,7 @@ def build_api(jobs: Jobs) -> None:
             gr.Number(1, label="Seed of the latents, a whole number from 0", precision=0),
             gr.Number(16, label=f"How many pictures, 1 to {MOST}", precision=0),
         ]
-        picture = gr.Image(type="pil", format="png", label="The pictures")
+        picture = gr.Image(format="png", label="The pictures")
         gr.Button().click(
             blend,
             inputs,
@@ -77,8 +79,6 @@ def blended(
     Raises:
         ValueError: no such generator, head or mode, or a number out of range.
     """
-    if is_nearly_full(Path(tempfile.gettempdir())):  # gradio writes the picture down
-        raise ValueError(FULL)
     opened = open_picked(jobs, checkpoint)
     if not opened.parts:
         raise ValueError(f"{checkpoint} has no heads to mix: choose another generator.")

@@ -75,4 +75,4 @@ def build_lab(jobs: Jobs) -> None:
     wire_blend(jobs, viewers["blend"], saved, exports)
     wire_browse(jobs, viewers["browse"], saved, exports)
     wire_sides(jobs, sides, tabs, watch, current, saved.value)
-    build_api(jobs)
+    build_api(jobs, exports)

@@ -192,6 +192,7 @@ def test_a_program_learns_of_the_named_endpoint_and_no_other_and_can_use_it(page
         assert list(told["named_endpoints"]) == ["/blend"] and not told["unnamed_endpoints"]
     client = Client(victim.server.url, verbose=False, analytics_enabled=False)
     assert client.predict("avatars64", n=1, api_name="/blend").endswith("png")
+    assert [*victim.server.uploads.glob("exports-*/*/blend.png")]  # which are in a limit
 
 
 def test_what_a_request_may_weigh_is_bounded(page):
