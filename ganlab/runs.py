@@ -352,6 +352,8 @@ class Run:
             DamagedSnapshot: they are not; from then on, the snapshots beside it count alone.
         """
         steps = self.snapshot_steps()
+        if not self.path.exists():
+            raise ValueError("this run has just been deleted")
         if not steps:
             raise ValueError("this run has no snapshot yet: let it train for a few seconds")
         if step is None:

@@ -1,6 +1,7 @@
 """What a visitor takes home: a zip that samples anywhere, tells its story, and no secret."""
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -160,6 +161,19 @@ def test_a_run_without_a_snapshot_has_nothing_to_take_home(new_run, tmp_path):
     with pytest.raises(ValueError, match="this run has no snapshot yet"):
         export(new_run(), tmp_path / "exports")
     assert not (tmp_path / "exports").exists()
+
+
+def test_a_run_that_is_deleted_meanwhile_says_so(run, tmp_path, monkeypatch):
+    add = portable.add
+
+    def add_and_delete(archive, name, content) -> None:
+        add(archive, name, content)
+        shutil.rmtree(run.path, ignore_errors=True)
+
+    monkeypatch.setattr(portable, "add", add_and_delete)
+    with pytest.raises(ValueError, match="this run has just been deleted"):
+        export(run, tmp_path / "exports")
+    assert not [*(tmp_path / "exports").glob("*")]
 
 
 @pytest.mark.parametrize("preset", ["dcgan", "mlp"])
