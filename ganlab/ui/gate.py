@@ -21,6 +21,7 @@ from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 
 from ganlab.caps import Caps
+from ganlab.room import FULL
 from ganlab.ui.answers import Answer, Message, Page, RefusedEvent, Send
 from ganlab.ui.checked import MISFIT, check
 from ganlab.ui.receiving import Receipt, Refused, put_in_place
@@ -35,7 +36,10 @@ MAX_EVENT_MARKS = 200_000  # of JSON's, which tell how long it takes to read
 KEPT_UNDER = ("session_hash", "event_id", "upload_id")
 SHORT = re.compile(r"[\w\-]{0,64}", re.ASCII)
 TOO_MUCH = f"Too large: send at most {MAX_EVENT_BYTES // 1_000_000} MB."
-OUR_TROUBLES = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO)
+OUR_TROUBLES = {  # anything else is the request's
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), FULL),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE, errno.EIO), "Not now: try again."),
+}
 
 API = "/gradio_api"
 UPLOAD, INFO, FILE = f"{API}/upload", f"{API}/info", f"{API}/file="
@@ -111,8 +115,8 @@ class Gate:
         except Exception as error:  # of gradio: a handler's are caught where its event runs
             log.warning("%s %.200r was not understood: %s", method, path, type(error).__name__)
             log.debug("It broke here", exc_info=error)
-            is_ours = getattr(error, "errno", None) in OUR_TROUBLES
-            said = (503, "Not now: try again.") if is_ours else (400, "This makes no sense here.")
+            ours = OUR_TROUBLES.get(getattr(error, "errno", None))
+            said = (503, ours) if ours else (400, "This makes no sense here.")
         finally:
             if upload:
                 upload.close()

@@ -4,7 +4,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -127,6 +127,41 @@ def test_a_full_disk_is_said_to_everybody_and_everything_goes_on_with_room(
         assert visitor.http.get("/config").status_code == 200
     goes_on(server, visitor, run_id)
     assert visitor.download(run_id).exists()
+
+
+def test_a_disk_that_becomes_full_while_a_file_comes_in_is_said_and_nothing_of_it_stays(
+    server, visitor, tmp_path
+):
+    picture = tmp_path / "picture.png"
+    drawn("discs", 32, np.random.default_rng(0)).save(picture)
+    visitor.upload(picture)
+    part = bytes(4_000_000)
+    head = (
+        b'--end\r\nContent-Disposition: form-data; name="files"; filename="large.zip"\r\n'
+        b"Content-Type: application/zip\r\n\r\n"
+    )
+    tail = b"\r\n--end--\r\n"
+    size = str(len(head) + 2 * len(part) + len(tail))
+
+    def body() -> Iterator[bytes]:
+        yield head + part
+        wait_for(lambda: sent() > before, "its first half comes in")
+        stack.enter_context(full(server.home.parent))
+        yield part + tail
+
+    def sent() -> int:
+        files = [path for path in server.uploads.rglob("*") if path.is_file()]
+        return sum(path.stat().st_size for path in files)
+
+    before = sent()
+    headers = {"content-type": "multipart/form-data; boundary=end", "content-length": size}
+    with ExitStack() as stack:
+        answer = visitor.http.post("/gradio_api/upload", content=body(), headers=headers)
+        assert answer.status_code == 503
+        assert FULL in answer.text
+        assert visitor.http.get("/config").status_code == 200
+    wait_for(lambda: sent() == before, "what came in goes")
+    visitor.upload(picture)
 
 
 def test_a_run_folder_that_may_only_be_read_is_said_and_everything_goes_on_after(server, visitor):
