@@ -360,7 +360,9 @@ class Jobs(OwnedRuns):
                 )
                 self._publish_places()
             elif isinstance(event, GridSaved):
-                self._publish(job, grid_steps=(*view.grid_steps, event.step))
+                # A view may have been made anew just before.
+                earlier = (step for step in view.grid_steps if step < event.step)
+                self._publish(job, grid_steps=(*earlier, event.step))
             elif isinstance(event, Looked):
                 line = {"step": event.step, "seconds": event.seconds, **event.quality}
                 job.quality.append(line)

@@ -135,12 +135,12 @@ class KnownRuns:
         """The sample grid of a step, as JPEG.
 
         Raises:
-            FileNotFoundError: it has just gone, and is in no view from now on.
+            FileNotFoundError: there is none, or it has just gone, and is in no view from now on.
         """
         with self._changed:
             job = self._job(run_id)
         if step not in job.view.grid_steps:
-            raise ValueError(f"there is no grid of step {step}")
+            raise FileNotFoundError(f"there is no grid of step {step}")
         try:
             return job.run.grid(step)
         except FileNotFoundError:

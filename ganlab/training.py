@@ -116,6 +116,8 @@ def train(
     if run.snapshot_steps():
         _take_up(run, state)
     run.forget_after(state.step)  # at step 0: of a run that broke off before its first snapshot
+    if run.status.step > state.step:  # of a snapshot that is damaged
+        run.note_progress(state.step, state.seconds)
     on_event(TakenUp(state.step))
     grid_z, grid_tasks = grid_layout(model)
     first_step, before, began = state.step, state.seconds, time.perf_counter()

@@ -77,10 +77,7 @@ def files_of_zip(path: Path, opened: ExitStack) -> list[File]:
 
 
 class TooMany(ValueError):
-    """More files than may be looked at; words that follow the name of what holds them."""
-
-    def __init__(self, room: int, advice: str):
-        super().__init__(f"holds more than {room:,} files (GANLAB_MAX_ENTRIES): {advice}.")
+    """More files than may be looked at; what to do instead."""
 
 
 class _Trap(ValueError):
@@ -146,14 +143,14 @@ def check_table(file: BinaryIO, room: int) -> None:
     """
     entries, size, at = _end_record(file)
     if entries > room or size > _MAX_TABLE_BYTES:
-        raise TooMany(room, "pack fewer")
+        raise TooMany("pack fewer")
     # The end record may lie about how many there are, and the zip module goes by the bytes.
     file.seek(at)
     table, place, count = file.read(size), 0, 0
     while place + _ENTRY_BYTES <= len(table):
         count += 1
         if count > room:
-            raise TooMany(room, "pack fewer")
+            raise TooMany("pack fewer")
         place += _ENTRY_BYTES + sum(struct.unpack_from("<3H", table, place + 28))
 
 

@@ -84,9 +84,14 @@ def open_sources(sources: Iterable[Source], *, caps: Caps, loose_task: str) -> I
             name = str(name) if name else path.name or str(path.resolve().name)
             try:
                 files = _files_of(path, name, room, opened)
+            except TooMany as error:
+                before = ", with those before," if room < caps.entries else ""
+                most = f"more than {caps.entries:,} files (GANLAB_MAX_ENTRIES)"
+                told = f"{safe_text(name)} holds{before} {most}: {error}.{caps.way_out}"
+                findings.remarks.append(told)
+                continue
             except ValueError as error:
-                way_out = caps.way_out if isinstance(error, TooMany) else ""
-                findings.remarks.append(f"{safe_text(name)} {error}{way_out}")
+                findings.remarks.append(f"{safe_text(name)} {error}")
                 continue
             room -= max(1, len(files or ()))
             if files is None:
@@ -117,6 +122,7 @@ def _files_of(path: Path, name: str, room: int, opened: ExitStack) -> list[File]
     """The files of a folder or a zip; None = it is a single file.
 
     Raises:
+        TooMany: it holds more files than `room`.
         ValueError: it cannot be used; words that follow its name.
     """
     try:
@@ -160,7 +166,7 @@ def _files_of_folder(folder: Path, room: int) -> Iterator[File]:
                 for entry in scan:
                     seen += 1
                     if seen > room:
-                        raise TooMany(room, "take a part of it")
+                        raise TooMany("take a part of it")
                     parts = (*inside, entry.name)
                     if entry.is_dir(follow_symlinks=False):
                         if not is_left_behind(parts):

@@ -7,6 +7,7 @@ from PIL import Image
 
 from ganlab import device, mixing, sampling
 from ganlab.blending import MODES, PARAMETERS
+from ganlab.files import told_if_refused
 from ganlab.jobs import Jobs
 from ganlab.mixing import Recipe, shares_from_text
 from ganlab.ui.mixer import first_shares
@@ -34,9 +35,10 @@ def build_api(jobs: Jobs, exports: Path) -> None:
         n: float,
     ) -> str:
         try:
-            drawn = blended(jobs, checkpoint, weights, structure, texture, mode, seed, n)
             path = scratch_file(exports, "blend.png")
-            drawn.save(path)
+            drawn = blended(jobs, checkpoint, weights, structure, texture, mode, seed, n)
+            with told_if_refused():
+                drawn.save(path)
             return str(path)
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from None  # no page shows it

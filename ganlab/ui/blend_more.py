@@ -9,6 +9,7 @@ import gradio as gr
 
 from ganlab import device, mixing, sampling
 from ganlab.blending import Part
+from ganlab.files import told_if_refused
 from ganlab.jobs import Jobs
 from ganlab.mixing import Recipe, alone
 from ganlab.ui import downloads, figures, filming, sheets
@@ -184,7 +185,8 @@ def film_of(
 def as_file(pixels: Any, columns: int, folder: Path, name: str) -> str:
     """A sheet as a PNG file; its path."""
     path = scratch_file(folder, name)
-    sampling.to_image(sampling.grid(pixels, columns)).save(path)
+    with told_if_refused():
+        sampling.to_image(sampling.grid(pixels, columns)).save(path)
     return str(path)
 
 

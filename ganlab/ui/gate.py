@@ -13,7 +13,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from gradio import routes
 from gradio.route_utils import CustomCORSMiddleware
@@ -35,6 +35,8 @@ MAX_EVENT_MARKS = 200_000  # of JSON's, which tell how long it takes to read
 # What gradio keeps things under, for good: as the page and `gradio_client` call them.
 KEPT_UNDER = ("session_hash", "event_id", "upload_id")
 SHORT = re.compile(r"[\w\-]{0,64}", re.ASCII)
+# What a browser says of them; programs say nothing.
+OTHER_SITES = (b"cross-site", b"same-site")
 TOO_MUCH = f"Too large: send at most {MAX_EVENT_BYTES // 1_000_000} MB."
 OUR_TROUBLES = {  # anything else is the request's
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), FULL),
@@ -77,7 +79,7 @@ class SameOrigin(CustomCORSMiddleware):
     """gradio lets the pages of all other sites read what a server with a name answers."""
 
     def is_valid_origin(self, request_headers: Headers) -> bool:
-        return urlsplit(request_headers["origin"]).netloc == request_headers.get("host")
+        return request_headers["origin"].partition("://")[2] == request_headers.get("host")
 
 
 class Gate:
@@ -95,6 +97,8 @@ class Gate:
         answer = _answer(scope, path, send)
         if method not in OPEN or not OPEN[method].fullmatch(path):
             return await answer.say(404, "Not found.")
+        if method == "POST" and dict(scope["headers"]).get(b"sec-fetch-site") in OTHER_SITES:
+            return await answer.say(403, "Not from the pages of other sites.")
         upload = Receipt(self.caps) if path == UPLOAD else None
         said: tuple[int, str] | None = None
         try:

@@ -17,7 +17,7 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import BlockFunction, Blocks, BlocksConfig, convert_component_dict_to_list
 
-MADE_KEPT_SECONDS = 3600.0  # the pictures of `/blend`, of which anybody may ask for many
+MADE_KEPT_SECONDS = 3600.0  # as files that are made to be downloaded
 LEFT_ALONE = gr.skip()
 log = logging.getLogger(__name__)
 # Around every event gradio imports it, and where it is not, all folders of packages were searched.

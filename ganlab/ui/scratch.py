@@ -61,8 +61,8 @@ def _made(folder: Path) -> float:
     """When it, or a file in it, was last written to."""
     try:
         return max(os.stat(each).st_mtime for each in (folder, *folder.iterdir()))
-    except FileNotFoundError:  # somebody else has just removed it
-        return 0.0
+    except FileNotFoundError:  # a file was just finished and renamed, or all was removed
+        return time.time()
 
 
 def scratch_file(folder: Path, name: str) -> Path:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ganlab import checkpoints, device, onnx_model, sampling
 from ganlab.export import download_name, export, generator_bytes, slug, zip_shipped
-from ganlab.files import write_atomically
+from ganlab.files import told_if_refused, write_atomically
 from ganlab.jobs import Jobs
 from ganlab.opened import Opened
 from ganlab.ui import filming
@@ -79,7 +79,8 @@ def contact_sheet(
     z = sampling.latents(n, opened.config.z_dim, seed) * truncation
     ids = torch.tensor(heads).repeat_interleave(n)
     pixels = opened.draw_now(z.repeat(len(heads), 1), ids)
-    sampling.to_image(sampling.grid(pixels, columns)).save(path)
+    with told_if_refused():
+        sampling.to_image(sampling.grid(pixels, columns)).save(path)
     return path
 
 

@@ -36,7 +36,7 @@ class Seen(NamedTuple):
     version: int = -1
     state: str = ""
     has_snapshot: bool = False
-    n_grids: int = -1
+    grids: tuple[int, int] = (-1, -1)  # how many, and the step of the last
     looks: tuple[int, int | None] = (-1, None)  # how many, and the step of the best
     light: str = ""
     plotted: float = -1.0  # seconds of training that the plots show
@@ -247,7 +247,7 @@ def show(
         view.version,
         view.state,
         view.has_snapshot,
-        len(view.grid_steps),
+        (len(view.grid_steps), max(view.grid_steps, default=-1)),
         (len(looks), view.best_step),
         figures.light(view),
         view.seconds if plots_are_due else last.plotted,
@@ -275,7 +275,7 @@ def show(
         return now, updates
     if "looks" in changed:
         updates |= _show_quality(watch, looks, view.best_step)
-    if "n_grids" in changed or (view.is_derived and "looks" in changed):
+    if "grids" in changed or (view.is_derived and "looks" in changed):
         updates |= _show_grids(watch, jobs, view, last, follows)
     if plots_are_due:
         updates |= _show_plots(watch, jobs, view)
@@ -324,13 +324,13 @@ def _show_grids(
     n = len(view.grid_steps)
     if n == 0:
         return {watch.grid: figures.WAITING_FOR_GRID, watch.moment: gr.Slider(visible=False)}
-    if last.n_grids > 0 and not follows and not view.is_derived:
+    if last.grids[0] > 0 and not follows and not view.is_derived:
         return {watch.moment: gr.Slider(maximum=max(n, 2))}
     before = {}
     if _has_source(view):
         source, now = (jobs.grid(view.run_id, view.grid_steps[place]) for place in (0, -1))
         before = {watch.pairs: figures.pairs(source, now)}
-        if last.n_grids <= 0:
+        if last.grids[0] <= 0:
             before[watch.before] = grid_at(jobs, view, 1, figures.WIPE)
     return {
         **before,

@@ -119,7 +119,7 @@ def wire(lab: Lab, exports: Path) -> None:
         try:
             now, updates = show(watch, jobs, view, last=last, follows=follow, is_owner=is_owner)
         except FileNotFoundError as error:  # what the view lists has just gone: see the next tick
-            log.info("%s is gone from run %s", error.filename, run_id)
+            log.warning("run %s changes while it is shown: %s", run_id, error)
             return {}
         if not updates:
             return {}
@@ -148,9 +148,9 @@ def wire(lab: Lab, exports: Path) -> None:
         if not place:
             return gr.skip()
         try:
-            return grid_at(jobs, view, place), place >= last.n_grids
-        except FileNotFoundError as error:  # the run has just begun again from before
-            log.info("%s is gone from run %s", error.filename, run_id)
+            return grid_at(jobs, view, place), place >= last.grids[0]
+        except FileNotFoundError as error:  # it has just gone on from before
+            log.warning("run %s changes while it is shown: %s", run_id, error)
             return gr.skip()
 
     def start(store: Any, request: gr.Request, *values: Any) -> Any:
@@ -196,7 +196,8 @@ def wire(lab: Lab, exports: Path) -> None:
         """Turns the page to a run; the browser, which had `store`, shall have `kept`."""
         # Its run is told in any case: another window may have turned to another one.
         changed = change({**store_of(store), "run": None}, kept)
-        return {current: run_id, saved: changed, follows: True, **show_run(run_id, kept, Seen())}
+        turned = {current: run_id, saved: changed, follows: True, seen: Seen()}
+        return {**turned, **show_run(run_id, kept, Seen())}
 
     def remedy(run_id: str, store: Any, request: gr.Request) -> Any:
         try:

@@ -118,6 +118,13 @@ def test_only_who_cannot_set_a_limit_is_told_where_they_can(tmp_path, profile):
         assert (HOME.rstrip(".") in str(refused.value)) == (profile == PUBLIC)
 
 
+def test_of_too_many_files_in_several_the_limit_is_told(tmp_path):
+    files = {f"{i}.txt": b"" for i in range(15)}
+    zips = [write_zip(tmp_path / f"{name}.zip", files) for name in "ab"]
+    with pytest.raises(ValueError, match=r"b\.zip holds, with those before, more than 20 files"):
+        take_in(zips, tmp_path / "staged", caps=Caps(entries=20))
+
+
 def test_one_bad_source_does_not_spoil_the_others(tmp_path):
     folder = write_folder(tmp_path / "good", GOOD)
     (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04 and no more")

@@ -85,21 +85,25 @@ class Visitor(Raw):
         """The sentence beside a run's state, as a page that has just opened it shows it."""
         page = self.again()
         try:
-            tick = next(
-                each
-                for each in page.endpoints.values()
-                if page.ids["state"] in each["outputs"] and each["targets"][0][1] == "tick"
-            )
-            place = tick["outputs"].index(page.ids["state"])
-
-            def shown() -> str | None:
-                value = page.call(tick, [run_id, page.store, None, True])[place]
-                return value if isinstance(value, str) else None  # nothing was sent
-
-            html = wait_for(shown, "a tick shows it")
-            return unescape(re.search(r'gl-message">(.*?)</span>', html)[1])
+            return page.told_next(run_id)
         finally:
             page.close()
+
+    def told_next(self, run_id: str) -> str:
+        """The same, as this page shows it at its next tick that has something to show."""
+        tick = next(
+            each
+            for each in self.endpoints.values()
+            if self.ids["state"] in each["outputs"] and each["targets"][0][1] == "tick"
+        )
+        place = tick["outputs"].index(self.ids["state"])
+
+        def shown() -> str | None:
+            value = self.call(tick, [run_id, self.store, None, True])[place]
+            return value if isinstance(value, str) else None  # nothing was sent
+
+        html = wait_for(shown, "a tick shows it")
+        return unescape(re.search(r'gl-message">(.*?)</span>', html)[1])
 
     def download(self, run_id: str) -> Path:
         """Prepares a run's zip; gives where the server has put it."""

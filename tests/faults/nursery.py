@@ -7,6 +7,7 @@ same `app.main()`, in a process of its own that can be killed like any other.
 import json
 import os
 import runpy
+import signal
 import sys
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def become_server(asked: dict) -> None:
 
 
 def main() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, it is ignored
     print("ready", flush=True)
     for line in sys.stdin:
         asked = json.loads(line)

@@ -67,7 +67,7 @@ def test_the_grids_that_a_page_gets_are_those_on_disk(jobs, short):
     ended(jobs, run_id)
     assert jobs.grid(run_id, short.steps) == jobs.run(run_id).grid(short.steps)
     for step in (short.steps + 1, -1, "../../run", None):
-        with pytest.raises(ValueError, match="there is no grid of step"):
+        with pytest.raises(FileNotFoundError, match="there is no grid of step"):
             jobs.grid(run_id, step)
 
 

@@ -56,8 +56,10 @@ def somebodys_run(folder: Path, workers: int) -> Iterator[Victim]:
     jobs.rename(run_id, MARKUP, token)
     jobs.close()
     server.start()
-    yield Victim(server, run_id, token)
-    server.kill()
+    try:
+        yield Victim(server, run_id, token)
+    finally:
+        server.kill()
 
 
 @pytest.fixture(scope="session")

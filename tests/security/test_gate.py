@@ -1,6 +1,7 @@
 """What the server lets through, and what it says to browsers, over HTTP."""
 
 import asyncio
+import json
 import re
 import shutil
 import socket
@@ -177,13 +178,38 @@ def test_another_sites_page_cannot_read_what_the_server_says(page, host: str | N
     host = host or page.http.base_url.netloc.decode()
     own = {"host": host, "origin": f"https://{host}"}
     assert page.http.get("/config", headers=own).headers["access-control-allow-origin"]
-    for origin in ("null", "https://evil.example", f"https://{host}.evil.example", "x", ""):
+    for origin in (
+        "null",
+        "https://evil.example",
+        f"https://{host}.evil.example",
+        "x",
+        "",
+        "http://[",
+    ):
         others = {"host": host, "origin": origin}
         answer = page.http.get("/config", headers=others)
         assert "access-control-allow-origin" not in answer.headers
         asked = {**others, "access-control-request-method": "POST"}
         answer = page.http.options("/gradio_api/queue/join", headers=asked)
         assert "access-control-allow-origin" not in answer.headers
+
+
+def test_another_sites_page_cannot_send_anything_either(page, tmp_path):
+    """Not even what a browser sends without asking before."""
+    picture = tmp_path / "x.png"
+    picture.write_bytes(b"x")
+    for place, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 200)):
+        headers = {"sec-fetch-site": place}
+        files = {"files": picture.read_bytes()}
+        answer = page.http.post("/gradio_api/upload", files=files, headers=headers)
+        assert answer.status_code == status
+        component, name = page.questions()[0]
+        asked = {"data": {}, "component_id": component, "fn_name": name, "session_hash": "x"}
+        headers["content-type"] = "text/plain"
+        answer = page.http.post(
+            "/gradio_api/component_server/", content=json.dumps(asked), headers=headers
+        )
+        assert (answer.status_code == 403) == (status == 403)
 
 
 def test_a_program_learns_of_the_named_endpoint_and_no_other_and_can_use_it(page, victim):

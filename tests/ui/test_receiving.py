@@ -22,7 +22,7 @@ from ganlab.caps import Caps
 from ganlab.ui import sent
 from ganlab.ui.receiving import Receipt, Refused, forget_progress, put_in_place
 
-CAPS = Caps(disk_mb=3, upload_mb=2, file_mb=2)
+CAPS = Caps.of("public", disk_mb=3, upload_mb=2, file_mb=2)
 MB = 1_000_000
 
 

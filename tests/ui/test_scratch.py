@@ -56,6 +56,21 @@ def test_what_is_being_fetched_stays_and_no_more_is_made(exports):
     assert file.exists()
 
 
+def test_what_is_being_finished_is_not_taken_for_old(exports, monkeypatch):
+    """Its file gets another name while its age is looked at."""
+    file, stat = made(exports, 1), os.stat
+
+    def renamed(path, *args, **named):
+        if Path(path) == file:
+            raise FileNotFoundError(path)
+        return stat(path, *args, **named)
+
+    monkeypatch.setattr(os, "stat", renamed)
+    scratch_folder(exports)
+    monkeypatch.undo()
+    assert file.exists()
+
+
 def test_at_home_there_is_no_such_limit(exports, monkeypatch):
     monkeypatch.delenv("GANLAB_MAX_DISK_MB")
     made(exports, 3 * MB + 1)
