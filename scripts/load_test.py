@@ -27,6 +27,7 @@ from raw_http import Raw
 from served import Server
 
 MINUTE = 60.0
+SECONDS_BETWEEN_COUNTS = 5.0
 SECONDS_BETWEEN = (10.0, 20.0)  # of a visitor's acts
 PICTURES = 12
 STEPS_OF_DRAG = 5
@@ -68,6 +69,15 @@ class Process:
         rss = int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
         threads = int(re.search(r"Threads:\s+(\d+)", status)[1])
         return rss, threads, len(list((self.folder / "fd").iterdir()))
+
+    def count_until(self, end: float) -> Counts:
+        """The medians until then, on the monotonic clock: a moment is no trend."""
+        counts = [self.count()]
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, SECONDS_BETWEEN_COUNTS))
+            counts.append(self.count())
+        rss, threads, files = (statistics.median(each) for each in zip(*counts, strict=True))
+        return rss, int(threads), int(files)
 
 
 class Visitor:
@@ -234,8 +244,7 @@ def load(server: Server, folder: Path, visitors: int, minutes: float) -> list[st
     before, began, counts = step_of(server), time.monotonic(), []
     own = time.process_time()
     for minute in range(1, int(minutes) + 1):
-        time.sleep(max(began + minute * MINUTE - time.monotonic(), 0))
-        counts.append(process.count())
+        counts.append(process.count_until(began + minute * MINUTE))
         rss, n_threads, files = counts[-1]
         print(f"minute {minute}: {rss:.0f} MB, {n_threads} threads, {files} open files", flush=True)
     spent = time.monotonic() - began
@@ -280,8 +289,7 @@ def soak(server: Server, minutes: float) -> list[str]:
         thread.start()
     began, counts = time.monotonic(), {}
     for minute in range(1, int(minutes) + 1):
-        time.sleep(max(began + minute * MINUTE - time.monotonic(), 0))
-        counts[minute] = process.count()
+        counts[minute] = process.count_until(began + minute * MINUTE)
         rss, n_threads, files = counts[minute]
         states = [server.state_of(run_id) for run_id in server.run_ids()]
         print(
