@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ganlab import leftovers, trash
-from ganlab.caps import Caps
+from ganlab.caps import Caps, variable
 from ganlab.room import need_room
 from ganlab.runs import RUN_ID, UNDER_WAY, IllegalMove, Run, RunIsHeld, Status, all_runs
 from ganlab.turns import NOBODY
@@ -168,7 +168,7 @@ class KnownRuns:
         if run_id not in self._known:
             run = Run(self.folder / run_id)
             if not (run.path / "status.json").exists():
-                raise UnknownRun(f"there is no such run here{self._why_gone()}")
+                raise UnknownRun(f"there is no such run here{self.why_gone}")
             try:
                 self._known[run_id] = Job(run)
             except (OSError, ValueError, KeyError, TypeError) as error:
@@ -178,10 +178,14 @@ class KnownRuns:
         job.asked = time.monotonic()
         return job
 
-    def _why_gone(self) -> str:
+    @property
+    def why_gone(self) -> str:
+        """What follows the words that a run is not here."""
         if self.caps.run_hours is None:
             return ": it may have been deleted"
-        return f": this server keeps a run for {self.caps.run_hours} hours after its last change"
+        kept = f"{self.caps.run_hours} hours after its last change"
+        limit = variable("run_hours")
+        return f": this server keeps a run for {kept} ({limit}).{self.caps.way_out}"
 
     def _need_room(self, size: int = 0) -> None:
         """Raises ValueError if a new run, of so many bytes at least, would be too much to keep."""

@@ -6,9 +6,9 @@ A run is deleted by moving its folder out of sight, in one step, and destroyed s
 import logging
 import os
 import shutil
-import time
 from pathlib import Path
 
+from ganlab import clock
 from ganlab.room import TRASH, size_of
 from ganlab.runs import RUN_ID, Run
 
@@ -49,7 +49,7 @@ def purge(runs: Path, *, excess: int = 0) -> None:
     """Destroys what was deleted long enough ago, and beyond that, the oldest first, until so many
     bytes are free that were too many."""
     for since, path in sorted((_since(path), path) for path in (runs / TRASH).glob("*")):
-        if excess <= 0 and time.time() - since <= TRASH_SECONDS:
+        if excess <= 0 and clock.now() - since <= TRASH_SECONDS:
             return
         size = size_of(path) if excess > 0 else 0
         try:

@@ -10,12 +10,13 @@ import copy
 import logging
 import os
 import sys
-import time
 from importlib.util import find_spec
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import BlockFunction, Blocks, BlocksConfig, convert_component_dict_to_list
+
+from ganlab import clock
 
 MADE_KEPT_SECONDS = 3600.0  # as files that are made to be downloaded
 LEFT_ALONE = gr.skip()
@@ -91,7 +92,7 @@ def is_left_alone(value: Any) -> bool:
 def _is_gone(name: str) -> bool:
     """Whether a file has been removed, or is old and now is."""
     try:
-        if time.time() - os.lstat(name).st_ctime <= MADE_KEPT_SECONDS:
+        if clock.now() - os.lstat(name).st_ctime <= MADE_KEPT_SECONDS:
             return False
         os.remove(name)
     except FileNotFoundError:

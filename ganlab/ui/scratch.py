@@ -5,11 +5,11 @@ import os
 import secrets
 import shutil
 import tempfile
-import time
 from pathlib import Path
 
 from gradio.utils import get_upload_folder
 
+from ganlab import clock
 from ganlab.caps import Caps
 from ganlab.files import told_if_refused
 from ganlab.room import FULL, is_nearly_full, size_of
@@ -41,7 +41,7 @@ def scratch_folder(folder: Path) -> Path:
     made = sorted((_made(old), old) for old in folder.glob(f"{PREFIX}-*"))
     total = size_of(folder)
     for since, old in made:
-        age = time.time() - since
+        age = clock.now() - since
         if age > KEPT_SECONDS or (total > most and age > LEAST_SECONDS):
             total -= size_of(old)
             shutil.rmtree(old, ignore_errors=True)
@@ -62,7 +62,7 @@ def _made(folder: Path) -> float:
     try:
         return max(os.stat(each).st_mtime for each in (folder, *folder.iterdir()))
     except FileNotFoundError:  # a file was just finished and renamed, or all was removed
-        return time.time()
+        return clock.now()
 
 
 def scratch_file(folder: Path, name: str) -> Path:

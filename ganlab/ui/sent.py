@@ -14,6 +14,8 @@ from pathlib import Path
 
 from gradio.utils import get_upload_folder
 
+from ganlab import clock
+
 LEFT_SECONDS = 1800.0  # what nobody has taken in is removed after
 LOOSE_SECONDS = 24 * 3600.0  # what is still in no folder, as of an upload that takes long
 DONE_SECONDS = 600.0  # and what was taken in: whoever has sent the same has been served by then
@@ -123,7 +125,7 @@ def sweep_uploads(folder: Path | None = None) -> None:
 
 def _sweep(entry: os.DirEntry) -> None:
     try:
-        age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+        age = clock.now() - entry.stat(follow_symlinks=False).st_mtime
         if entry.is_dir(follow_symlinks=False):
             if age > LEFT_SECONDS:
                 _remove_if_empty(Path(entry.path))

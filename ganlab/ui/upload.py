@@ -10,7 +10,6 @@ import re
 import secrets
 import shutil
 import threading
-import time
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -19,7 +18,7 @@ from typing import Any
 
 import gradio as gr
 
-from ganlab import sampling
+from ganlab import clock, sampling
 from ganlab.caps import PUBLIC, Caps
 from ganlab.data import catalog, intake, staged
 from ganlab.data.catalog import CATALOG
@@ -170,7 +169,7 @@ def forget_old_uploads() -> None:
         return
     for folder in uploads_dir().iterdir():
         try:
-            is_old = time.time() - folder.stat().st_mtime > KEPT_SECONDS
+            is_old = clock.now() - folder.stat().st_mtime > KEPT_SECONDS
         except FileNotFoundError:  # another upload has just removed it
             continue
         if is_old:

@@ -111,7 +111,8 @@ def wire(lab: Lab, exports: Path) -> None:
         try:
             view = jobs.view(run_id)
         except UnknownRun as error:  # what this page has shown a moment ago was there
-            hint = DELETED if last.run_id == run_id else f"{figures.as_sentence(str(error))}."
+            gone = figures.as_sentence(str(error)).rstrip(".")
+            hint = DELETED if last.run_id == run_id else f"{gone}."
             is_own = run_id in {**tokens_of(store), **deleted_of(store)}
             can_undo = is_own and last.run_id == run_id
             return {current: "", **show_empty(watch, hint, can_undo=can_undo)}
@@ -275,7 +276,8 @@ def wire(lab: Lab, exports: Path) -> None:
         try:
             view = jobs.view(run_id)
         except UnknownRun:
-            hint = "The run in this link is not here any more." if linked else ""
+            gone = f"The run in this link is not here any more{jobs.why_gone}".rstrip(".")
+            hint = f"{gone}." if linked else ""
             return {**show_empty(watch, hint), **turned}
         updates = show_run(run_id, store, Seen())
         return {current: run_id, **updates, **show_settings(lab, view.config), **turned}

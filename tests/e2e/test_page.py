@@ -171,7 +171,7 @@ def test_a_link_to_no_run_shows_the_empty_state_and_a_hint(
     visit: Visitors, server: Server, run: str
 ):
     page = visit(f"{server.url}/?run={run}")
-    expect(page.get_by_text("The run in this link is not here any more.")).to_be_visible()
+    expect(page.get_by_text("The run in this link is not here any more")).to_be_visible()
     expect(page.get_by_role("button", name="Begin")).to_be_visible()
     expect(page.locator("#state")).not_to_be_visible()
     expect(page).to_have_url(re.compile(r"/$"))

@@ -4,7 +4,9 @@ that cannot be read. The visitor is told, the server lives on, the next run has 
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from conftest import drawn
 
 from faults.acts import UNDER_WAY, Visitor, wait_for
 from faults.forked import ForkedServer
@@ -93,7 +95,7 @@ app.Jobs.tidy = tidy_and_tell
 
 @pytest.mark.parametrize("hours", [26, -26])
 def test_a_clock_that_jumps_disturbs_no_training(server, tmp_path: Path, hours: int):
-    """Nor what is kept for a day: a day that nobody has lived through counts only when it was told.
+    """Nor what is kept for a day or an hour: time that nobody has lived through does not count.
     The server tidies all the time."""
     offset, tidied = tmp_path / "offset", tmp_path / "tidied"
     offset.write_text("0")
@@ -103,8 +105,18 @@ def test_a_clock_that_jumps_disturbs_no_training(server, tmp_path: Path, hours: 
     server.settings["GANLAB_RUN_HOURS"] = "24"
     server.start()
     visitor = Visitor(server.url)
-    old = visitor.start(5, **SHORT)
-    assert ended(server, old) == "finished"
+    old, deleted = visitor.start(5, **SHORT), visitor.start(5, **SHORT)
+    assert ended(server, old) == ended(server, deleted) == "finished"
+    models = visitor.find("models", "submit")
+    act = lambda what: visitor.call(  # noqa: E731
+        models, [visitor.store, None, None], {"act": what, "name": deleted}
+    )
+    act("delete")
+    pictures = [tmp_path / f"{number}.png" for number in range(10)]
+    for number, picture in enumerate(pictures):
+        drawn("discs", 32, np.random.default_rng(number)).save(picture)
+    uploaded = visitor.give(*pictures)
+    downloaded = visitor.download(old)
     run_id = visitor.start()
     wait_for(lambda: server.curve_of(run_id), "it learns")
     offset.write_text(str(hours * 3600))
@@ -123,6 +135,10 @@ def test_a_clock_that_jumps_disturbs_no_training(server, tmp_path: Path, hours: 
     offset.write_text("0")
     visitor.act("stop", run_id)
     ended(server, run_id)
+    assert (server.home / "uploads" / uploaded).exists() and downloaded.exists()
+    visitor.store["deleted"] = {deleted: visitor.store["tokens"][deleted]}
+    act("undelete")
+    assert server.path_of(deleted).exists()
     back = len(tidied.read_text().splitlines())
     wait_for(lambda: len(tidied.read_text().splitlines()) > back + 2, "it tidies again")
     assert visitor.told(old) is not None

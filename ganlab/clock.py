@@ -1,0 +1,45 @@
+"""What time it is, for ages of files: the clock on the wall, but not where it has just jumped.
+
+By a clock that jumps a day ahead, all that is kept for an hour or a day would be too old at once.
+"""
+
+import logging
+import threading
+import time
+
+log = logging.getLogger(__name__)
+
+JUMP_SECONDS = 60.0  # between the two clocks
+GRACE_SECONDS = 3600.0  # after which it was no mistake
+
+
+class Clock:
+    """Follows the clock on the wall; after a jump of that, goes on from before it for a while."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._follow()
+
+    def _follow(self) -> None:
+        self._wall, self._steady = time.time(), time.monotonic()
+        self._jumped_at: float | None = None  # by the steady one
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        with self._lock:
+            wall, steady = time.time(), time.monotonic()
+            expected = self._wall + steady - self._steady
+            if abs(wall - expected) <= JUMP_SECONDS:
+                self._follow()  # it may drift
+                return wall
+            if self._jumped_at is None:
+                log.warning("the clock has jumped by %.0f s", wall - expected)
+                self._jumped_at = steady
+            if steady - self._jumped_at < GRACE_SECONDS:
+                return expected
+            self._follow()
+            return wall
+
+
+_clock = Clock()
+now = _clock.now
