@@ -150,7 +150,7 @@ class Caps:
 
     @property
     def way_out(self) -> str:
-        """What follows the name of a limit; "" for who can set it themselves."""
+        """What follows the name of a limit; "" at home, where whoever reads it can set it."""
         return f" {HOME}" if self.profile == PUBLIC else ""
 
 

@@ -145,7 +145,9 @@ class KnownRuns:
             return job.run.grid(step)
         except FileNotFoundError:
             with self._changed:
-                self._publish(job, grid_steps=tuple(job.run.grid_steps()))
+                steps = job.run.grid_steps()
+                steps = steps[-1:] if job.run.is_derived else steps  # as `view_of` has them
+                self._publish(job, grid_steps=tuple(steps))
             raise
 
     def run(self, run_id: str) -> Run:
@@ -183,9 +185,9 @@ class KnownRuns:
         """What follows the words that a run is not here."""
         if self.caps.run_hours is None:
             return ": it may have been deleted"
-        kept = f"{self.caps.run_hours} hours after its last change"
-        limit = variable("run_hours")
-        return f": this server keeps a run for {kept} ({limit}).{self.caps.way_out}"
+        hours = self.caps.run_hours
+        kept = f"{hours} hour{'s' * (hours != 1)} after its last change ({variable('run_hours')})"
+        return f": this server keeps a run for {kept}.{self.caps.way_out}"
 
     def _need_room(self, size: int = 0) -> None:
         """Raises ValueError if a new run, of so many bytes at least, would be too much to keep."""

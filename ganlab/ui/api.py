@@ -35,8 +35,8 @@ def build_api(jobs: Jobs, exports: Path) -> None:
         n: float,
     ) -> str:
         try:
-            path = scratch_file(exports, "blend.png")
             drawn = blended(jobs, checkpoint, weights, structure, texture, mode, seed, n)
+            path = scratch_file(exports, "blend.png")
             with told_if_refused():
                 drawn.save(path)
             return str(path)

@@ -35,7 +35,7 @@ MAX_EVENT_MARKS = 200_000  # of JSON's, which tell how long it takes to read
 # What gradio keeps things under, for good: as the page and `gradio_client` call them.
 KEPT_UNDER = ("session_hash", "event_id", "upload_id")
 SHORT = re.compile(r"[\w\-]{0,64}", re.ASCII)
-# What a browser says of them; programs say nothing.
+# What a browser says of them by https, or on this machine; programs say nothing.
 OTHER_SITES = (b"cross-site", b"same-site")
 TOO_MUCH = f"Too large: send at most {MAX_EVENT_BYTES // 1_000_000} MB."
 OUR_TROUBLES = {  # anything else is the request's

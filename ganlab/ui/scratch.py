@@ -16,6 +16,7 @@ from ganlab.room import FULL, is_nearly_full, size_of
 
 PREFIX = "scratch"
 KEPT_SECONDS = 3600.0
+LEAST_BYTES = 1_000_000  # that each counts for: all of them are looked at for each new one
 LEAST_SECONDS = 60.0  # that one is kept where its room is needed: it is being fetched
 
 
@@ -39,11 +40,12 @@ def scratch_folder(folder: Path) -> Path:
     caps = Caps.from_environment()
     most = float("inf") if caps.disk_mb is None else caps.disk_mb * 1_000_000
     made = sorted((_made(old), old) for old in folder.glob(f"{PREFIX}-*"))
-    total = size_of(folder)
+    sizes = {old: max(size_of(old), LEAST_BYTES) for _, old in made}
+    total = sum(sizes.values())
     for since, old in made:
         age = clock.now() - since
         if age > KEPT_SECONDS or (total > most and age > LEAST_SECONDS):
-            total -= size_of(old)
+            total -= sizes[old]
             shutil.rmtree(old, ignore_errors=True)
     if total > most:
         told = f"files to download have just taken all of the {caps.disk_mb:,} MB that they may"

@@ -138,8 +138,10 @@ def wire(lab: Lab, exports: Path) -> None:
         }
 
     def tick(run_id: str, store: Any, last: Seen, follow: bool) -> Any:
-        if last.run_id and last.run_id != run_id:  # asked before the page turned to another run
-            return gr.skip()
+        if last.run_id and last.run_id != run_id:
+            # Asked before the page turned to another run, or after one that was. Either may have
+            # been answered last, so the next one shows everything.
+            return {seen: Seen()} if run_id else gr.skip()
         return (run_id and show_run(run_id, store, last, follow)) or gr.skip()
 
     def look_back(run_id: str, moment: float | None, last: Seen, at_end: Any) -> Any:

@@ -208,9 +208,9 @@ def test_what_cannot_be_used_is_explained_and_the_page_lives_on(page: Page, tmp_
     is_ready(page)
 
 
-DROPS_TOO_MUCH = """(zone) => {
+DROPS_TOO_MUCH = """(zone, name) => {
   const data = new DataTransfer();
-  data.items.add(new File([new ArrayBuffer(201e6)], "dropped.zip"));
+  data.items.add(new File([new ArrayBuffer(201e6)], name));
   for (const name of ["dragenter", "dragover", "drop"])
     zone.dispatchEvent(new DragEvent(name, {bubbles: true, cancelable: true, dataTransfer: data}));
 }"""
@@ -228,8 +228,11 @@ def test_a_file_that_is_too_large_is_refused_by_name_and_is_not_sent(page: Page,
     expect(toast).to_have_text(
         "chosen.zip is too large: send files of at most 200 MB (GANLAB_MAX_FILE_MB)."
     )
-    page.locator("#pictures button").first.evaluate(DROPS_TOO_MUCH)
+    zone = page.locator("#pictures button").first
+    zone.evaluate(DROPS_TOO_MUCH, "dropped.zip")
     expect(toast).to_contain_text("dropped.zip is too large")
+    zone.evaluate(DROPS_TOO_MUCH, "film.mov")  # which would not be sent, however large
+    expect(toast).to_contain_text("Invalid file type")
     assert not sent
 
     page.locator("#example-emoji").click()

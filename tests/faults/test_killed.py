@@ -90,22 +90,29 @@ class Story:
         return [*(self.run.path / "snapshots").glob(".[0-9]*")]
 
     def uploading(self) -> None:
-        quietly(lambda: self.visitor.give(self.zip))
-        time.sleep(self.random.uniform(0.05, 1.0))
+        self.amid(lambda: self.visitor.give(self.zip))
 
     def exporting(self) -> None:
-        quietly(lambda: self.visitor.download(self.learning))
-        time.sleep(self.random.uniform(0.02, 0.5))
+        self.amid(lambda: self.visitor.download(self.learning))
 
     def transferring(self) -> None:
-        quietly(lambda: self.visitor.start_transfer("example:robots"))
-        time.sleep(self.random.uniform(0.05, 1.0))
+        self.amid(lambda: self.visitor.start_transfer("example:robots"))
 
     def copying(self) -> None:
         asked = {"act": "duplicate", "name": "avatars64", "to": ""}
         endpoint = self.visitor.find("models", "submit")
-        quietly(lambda: self.visitor.call(endpoint, [self.visitor.store, None, None], asked))
-        time.sleep(self.random.uniform(0.05, 1.0))
+        self.amid(lambda: self.visitor.call(endpoint, [self.visitor.store, None, None], asked))
+
+    def amid(self, act: Callable[[], object]) -> None:
+        """Comes back at some moment at which it is not over yet."""
+        longest = 1.0
+        while not self._is_amid(act, self.random.uniform(0.1, 1.0) * longest):
+            longest /= 2
+
+    def _is_amid(self, act: Callable[[], object], seconds: float) -> bool:
+        thread = quietly(act)
+        thread.join(seconds)
+        return thread.is_alive()
 
     # The kill, and what is there after it.
 
@@ -126,11 +133,13 @@ class Story:
         self.check_files()
         saved = max(self.run.snapshot_steps(), default=0)
         assert self.run.status.state not in UNDER_WAY
+        before = [step for step in self.server.curve_of(self.learning) if step <= saved]
         self.visitor.act("resume", self.learning)
         self.wait_until_it_learns(saved)
         self.learns_since = time.time()
         steps = self.server.curve_of(self.learning)
         assert steps == sorted(set(steps))
+        assert before and steps[: len(before)] == before
         assert self.run.status.state == "running"
 
     def check_files(self) -> None:

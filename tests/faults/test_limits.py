@@ -12,7 +12,7 @@ from conftest import make_known
 from PIL import Image
 from raw_http import Raw
 
-from faults.acts import Visitor, refusal
+from faults.acts import SMALL, Visitor, refusal, wait_for
 from faults.forked import ForkedServer, Nursery
 from ganlab.caps import HOME
 
@@ -21,6 +21,7 @@ from ganlab.caps import HOME
 def visitor(nursery: Nursery, tmp_path: Path) -> Iterator[Visitor]:
     small = {"PICTURES": "4", "UPLOAD_MB": "1", "PIXELS": "250000", "FILE_MB": "1", "DISK_MB": "6"}
     settings = {f"GANLAB_MAX_{name}": value for name, value in small.items()}
+    settings["GANLAB_RUN_HOURS"] = "1"
     server = ForkedServer(nursery, tmp_path / "server", GANLAB_PROFILE="public", **settings)
     make_known(server.home)
     server.start()
@@ -51,6 +52,25 @@ def said_of(visitor: Visitor, *pictures: Path) -> str:
     page.fire(place, "upload")
     page.close()
     return unescape(str(page.values))
+
+
+def test_whoever_comes_back_is_warned_of_what_will_be_removed(visitor):
+    run_id = visitor.start(5, unit="steps", **SMALL)
+    page = visitor.again()
+    (warns,) = [each for each in page.endpoints.values() if each["api_name"] == "warn"]
+    page.call(warns, [{"tokens": {}}])
+    assert not page.toasts
+
+    def warned() -> list[str]:
+        page.call(warns, [page.store])
+        return page.toasts
+
+    (told,) = wait_for(warned, "the run has ended, and its time is told")
+    assert "One of your runs is removed from" in told and "download" in told
+    assert "kept until" in str(page.call(page.find("history", "expand"), [page.store]))
+    page.close()
+    told = refusal(visitor.look_at, "0" * len(run_id))
+    assert "1 hour after its last change (GANLAB_RUN_HOURS)" in told and HOME in told
 
 
 def test_a_run_that_is_too_long_and_one_too_many(visitor):

@@ -15,6 +15,7 @@ import gradio as gr
 import httpx
 import pytest
 from gradio_client import Client
+from gradio_client.exceptions import AppError
 from raw_http import Raw
 
 from ganlab.caps import Caps
@@ -195,7 +196,7 @@ def test_another_sites_page_cannot_read_what_the_server_says(page, host: str | N
 
 
 def test_another_sites_page_cannot_send_anything_either(page, tmp_path):
-    """Not even what a browser sends without asking before."""
+    """Not even what a browser sends without asking before, where it says whose page that was."""
     picture = tmp_path / "x.png"
     picture.write_bytes(b"x")
     for place, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 200)):
@@ -218,7 +219,11 @@ def test_a_program_learns_of_the_named_endpoint_and_no_other_and_can_use_it(page
         assert list(told["named_endpoints"]) == ["/blend"] and not told["unnamed_endpoints"]
     client = Client(victim.server.url, verbose=False, analytics_enabled=False)
     assert client.predict("avatars64", n=1, api_name="/blend").endswith("png")
-    assert [*victim.server.uploads.glob("exports-*/*/blend.png")]  # which are in a limit
+    before = {*victim.server.uploads.glob("exports-*/*")}  # which are in a limit
+    assert any((folder / "blend.png").exists() for folder in before)
+    with pytest.raises(AppError, match="'nobody=1' does not name a part"):
+        client.predict("avatars64", "nobody=1", api_name="/blend")
+    assert {*victim.server.uploads.glob("exports-*/*")} == before
 
 
 def test_what_a_request_may_weigh_is_bounded(page):

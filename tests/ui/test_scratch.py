@@ -40,7 +40,15 @@ def test_they_go_after_their_time(exports):
     assert not old.exists() and fresh.exists()
 
 
-def test_the_oldest_go_sooner_where_all_are_too_much(exports):
+def test_small_ones_count_for_more_than_they_hold(exports):
+    """Each new one looks at all of them."""
+    files = [made(exports, 1, age) for age in (300, 500, 400, 200)]
+    made(exports, 1)
+    assert [file.exists() for file in files] == [True, False, True, True]
+
+
+def test_the_oldest_go_sooner_where_all_are_too_much(exports, monkeypatch):
+    monkeypatch.setattr(scratch, "LEAST_BYTES", 0)
     files = [made(exports, MB - 1, age) for age in (300, 500, 400)]
     scratch_folder(exports)
     assert all(file.exists() for file in files)
