@@ -14,7 +14,7 @@ GRACE_SECONDS = 3600.0  # after which it was no mistake
 
 
 class Clock:
-    """Follows the clock on the wall; after a jump of that, goes on from before it for a while."""
+    """Follows the clock on the wall; where that has jumped ahead, goes on from before for a while."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,7 +36,7 @@ class Clock:
                 log.warning("the clock has jumped by %.0f s", wall - expected)
                 self._jumped_at = steady
             if steady - self._jumped_at < GRACE_SECONDS:
-                return expected
+                return min(expected, wall)  # what is new has the wall's time, and is not old
             self._follow()
             return wall
 

@@ -170,7 +170,7 @@ class KnownRuns:
         if run_id not in self._known:
             run = Run(self.folder / run_id)
             if not (run.path / "status.json").exists():
-                raise UnknownRun(f"there is no such run here{self.why_gone}")
+                raise UnknownRun(f"there is no such run here{self._why_gone()}")
             try:
                 self._known[run_id] = Job(run)
             except (OSError, ValueError, KeyError, TypeError) as error:
@@ -180,9 +180,7 @@ class KnownRuns:
         job.asked = time.monotonic()
         return job
 
-    @property
-    def why_gone(self) -> str:
-        """What follows the words that a run is not here."""
+    def _why_gone(self) -> str:
         if self.caps.run_hours is None:
             return ": it may have been deleted"
         hours = self.caps.run_hours

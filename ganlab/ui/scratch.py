@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from gradio.utils import get_upload_folder
@@ -43,8 +44,8 @@ def scratch_folder(folder: Path) -> Path:
     sizes = {old: max(size_of(old), LEAST_BYTES) for _, old in made}
     total = sum(sizes.values())
     for since, old in made:
-        age = clock.now() - since
-        if age > KEPT_SECONDS or (total > most and age > LEAST_SECONDS):
+        is_old = clock.now() - since > KEPT_SECONDS
+        if is_old or (total > most and time.time() - since > LEAST_SECONDS):
             total -= sizes[old]
             shutil.rmtree(old, ignore_errors=True)
     if total > most:

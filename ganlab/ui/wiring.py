@@ -277,9 +277,8 @@ def wire(lab: Lab, exports: Path) -> None:
         run_id = linked or store_of(store).get("run", "")
         try:
             view = jobs.view(run_id)
-        except UnknownRun:
-            gone = f"The run in this link is not here any more{jobs.why_gone}".rstrip(".")
-            hint = f"{gone}." if linked else ""
+        except UnknownRun as error:
+            hint = f"{figures.as_sentence(str(error)).rstrip('.')}." if linked else ""
             return {**show_empty(watch, hint), **turned}
         updates = show_run(run_id, store, Seen())
         return {current: run_id, **updates, **show_settings(lab, view.config), **turned}

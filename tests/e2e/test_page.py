@@ -166,12 +166,19 @@ def test_a_link_shows_the_run_to_others_who_cannot_stop_it(
     expect(watcher.locator("#state")).not_to_contain_text("Resume")
 
 
-@pytest.mark.parametrize("run", ["AAAAAAAAAAAAAAAA", "..%2F..%2Fetc", "%3Cimg%20src=x%3E"])
+@pytest.mark.parametrize(
+    ("run", "why"),
+    [
+        ("AAAAAAAAAAAAAAAA", "There is no such run here: it may have been deleted."),
+        ("..%2F..%2Fetc", "This is not the id of a run."),
+        ("%3Cimg%20src=x%3E", "This is not the id of a run."),
+    ],
+)
 def test_a_link_to_no_run_shows_the_empty_state_and_a_hint(
-    visit: Visitors, server: Server, run: str
+    visit: Visitors, server: Server, run: str, why: str
 ):
     page = visit(f"{server.url}/?run={run}")
-    expect(page.get_by_text("The run in this link is not here any more")).to_be_visible()
+    expect(page.get_by_text(why)).to_be_visible()
     expect(page.get_by_role("button", name="Begin")).to_be_visible()
     expect(page.locator("#state")).not_to_be_visible()
     expect(page).to_have_url(re.compile(r"/$"))

@@ -33,6 +33,16 @@ def test_they_lie_where_gradio_gives_them_out_without_a_copy(exports, tmp_path):
     assert made(exports, 1).parent.parent == exports
 
 
+@pytest.mark.parametrize("hours", [-26, 26])
+def test_after_the_clock_has_jumped_none_is_too_old(exports, monkeypatch, hours):
+    """Neither what was made before it nor what is made after."""
+    before, true = made(exports, 1), time.time
+    monkeypatch.setattr(time, "time", lambda: true() + 3600 * hours)
+    after = made(exports, 1)
+    scratch_folder(exports)
+    assert before.exists() and after.exists()
+
+
 def test_they_go_after_their_time(exports):
     fresh = made(exports, 1, 1800)
     old = made(exports, 1, scratch.KEPT_SECONDS + 1)
