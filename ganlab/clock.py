@@ -14,7 +14,7 @@ GRACE_SECONDS = 3600.0  # after which it was no mistake
 
 
 class Clock:
-    """Follows the clock on the wall; where that has jumped ahead, goes on from before for a while."""
+    """Follows the clock on the wall; where that jumps ahead, goes on from before it for a while."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
