@@ -3,20 +3,19 @@
 import logging
 import time
 
+from ganlab.clock import GRACE_SECONDS, JUMP_SECONDS
 from ganlab.runs import Run
 
 log = logging.getLogger(__name__)
 
 CHANGED = ("status.json", "run.json", "directions.json")  # with what an owner does to a run
-GRACE_SECONDS = 3600.0  # after a start or a jump of the clock, so that pages can announce it
-JUMP_SECONDS = 60.0  # between the two clocks
 
 
 class Expiry:
     """Tells when a run's time is over.
 
     Its age is that of its files, by the clock on the wall, which may jump: then nothing is over
-    before a time of grace.
+    before a time of grace, so that pages can announce it; nor after a start.
     """
 
     def __init__(self, hours: int | None):

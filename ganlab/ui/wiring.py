@@ -111,8 +111,7 @@ def wire(lab: Lab, exports: Path) -> None:
         try:
             view = jobs.view(run_id)
         except UnknownRun as error:  # what this page has shown a moment ago was there
-            gone = figures.as_sentence(str(error)).rstrip(".")
-            hint = DELETED if last.run_id == run_id else f"{gone}."
+            hint = DELETED if last.run_id == run_id else why_not_here(error)
             is_own = run_id in {**tokens_of(store), **deleted_of(store)}
             can_undo = is_own and last.run_id == run_id
             return {current: "", **show_empty(watch, hint, can_undo=can_undo)}
@@ -278,8 +277,7 @@ def wire(lab: Lab, exports: Path) -> None:
         try:
             view = jobs.view(run_id)
         except UnknownRun as error:
-            hint = f"{figures.as_sentence(str(error)).rstrip('.')}." if linked else ""
-            return {**show_empty(watch, hint), **turned}
+            return {**show_empty(watch, why_not_here(error) if linked else ""), **turned}
         updates = show_run(run_id, store, Seen())
         return {current: run_id, **updates, **show_settings(lab, view.config), **turned}
 
@@ -351,6 +349,10 @@ def show_settings(lab: Lab, config: TrainConfig) -> dict[Any, Any]:
     if isinstance(config, TransferConfig):
         return {lab.tabs: gr.Tabs(selected="transfer"), **show_transfer(lab.transfer, config)}
     return show_config(lab.form, config)
+
+
+def why_not_here(error: UnknownRun) -> str:
+    return f"{figures.as_sentence(str(error)).rstrip('.')}."
 
 
 def is_under_way(jobs: Jobs, run_id: str) -> bool:
