@@ -39,13 +39,13 @@ CHORES_SECONDS = 60.0  # between two looks at what is too old, or too much
 def main() -> None:
     memory.keep_little()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    declare_for_zero_gpu()  # before anything asks PyTorch for a GPU
     try:
         make_home()
         device.plan()  # timed once per machine, before anybody waits for it
         caps = Caps.from_environment()
     except ValueError as wrong_setting:
         sys.exit(f"ganlab cannot start: {wrong_setting}")
-    declare_for_zero_gpu()
     tempfile.tempdir = str(leftovers.own_temporary_folder())  # goes with this process
     os.environ["GRADIO_TEMP_DIR"] = os.path.join(tempfile.tempdir, "gradio")
     jobs = Jobs(runs_dir(), workers=int(os.environ.get("GANLAB_WORKERS", "1")), caps=caps)

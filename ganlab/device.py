@@ -175,14 +175,14 @@ def _timed_step() -> Callable[[Plan], None]:
 
 def _time(plans: list[Plan], step: Callable[[Plan], None], deadline: float) -> list[Plan]:
     """The plans with their measured speeds: the best of several rounds, 0 if none had begun by the
-    deadline.
+    deadline, which the first plan need not keep.
 
     In each round every plan takes its turn, so that what else keeps the machine busy, which comes
     and goes, does not decide between them.
     """
     best = [math.inf] * len(plans)
     end, turns = time.perf_counter() + _SECONDS_PER_CANDIDATE * len(plans), 0
-    while (now := time.perf_counter()) < deadline:
+    while (now := time.perf_counter()) < deadline or not turns:
         rounds, i = divmod(turns, len(plans))
         if i == 0 and rounds >= _LEAST_ROUNDS and now >= end:
             break
@@ -200,8 +200,7 @@ def _time(plans: list[Plan], step: Callable[[Plan], None], deadline: float) -> l
 
 def measure() -> Plan:
     """Times what could be best here and gives the fastest. Under two seconds; on a busy machine,
-    the fastest of what was timed in four."""
-    deadline = time.perf_counter() + _MOST_SECONDS
+    the fastest of what was timed in four, besides what PyTorch loads at a first step."""
     threads_before = torch.get_num_threads()
     cores = available_cores()
     step = _timed_step()
@@ -212,9 +211,12 @@ def measure() -> Plan:
         for precision in precisions
         for layout in LAYOUTS
     ]
+    step(plans[0])
+    deadline = time.perf_counter() + _MOST_SECONDS
     timed = _time(plans, step, deadline)
     best = max(timed, key=lambda plan: plan.steps_per_second)
-    if not on_cuda and cores > 2:  # two threads on one core's halves help some machines only
+    # Two threads on one core's halves help some machines only.
+    if not on_cuda and cores > 2 and time.perf_counter() < deadline:
         timed += _time([replace(best, threads=cores // 2)], step, deadline)
         best = max(timed, key=lambda plan: plan.steps_per_second)
     torch.set_num_threads(threads_before)
@@ -235,7 +237,8 @@ def plan(precision: str = "auto") -> Plan:
     if file.exists():
         try:
             saved = read_json(file)
-            found = Plan(**saved["plan"]) if saved["machine"] == machine else None
+            if saved["machine"] == machine and saved["plan"]["steps_per_second"] > 0:
+                found = Plan(**saved["plan"])
         except (KeyError, TypeError, ValueError) as error:  # ValueError: neither JSON nor text
             log.warning("%s is damaged (%s): timing again", file, error)
     if found is None:

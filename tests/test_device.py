@@ -95,7 +95,18 @@ def test_a_damaged_file_is_timed_anew_and_mended(timings, cache, content):
     assert len(timings) == 2
 
 
-@pytest.mark.parametrize("plan", [{}, {"device": "cpu"}, {"speed": 1}, [], None, 5])
+NOT_TIMED = {**FOUND.__dict__, "steps_per_second": 0.0}
+DAMAGED = [{}, {"device": "cpu"}, {"steps_per_second": 1, "speed": 1}, [], None, 5]
+
+
+def test_a_plan_that_was_not_timed_is_not_believed(timings, cache):
+    device.plan()
+    cache.write_text(json.dumps({**json.loads(cache.read_text()), "plan": NOT_TIMED}))
+    assert device.plan() == FOUND
+    assert len(timings) == 2
+
+
+@pytest.mark.parametrize("plan", DAMAGED)
 def test_a_damaged_plan_of_this_machine_is_timed_anew(timings, cache, plan, caplog):
     device.plan()
     content = json.loads(cache.read_text())
@@ -289,7 +300,19 @@ def test_on_a_busy_machine_the_best_of_what_was_timed_soon_wins(monkeypatch):
 
     monkeypatch.setattr(device, "_timed_step", lambda: step)
     assert really_measure() == Plan("cpu", "fp32", 8, 2.0, "contiguous")
-    assert len(tried) == 4 and clock.now == device._MOST_SECONDS
+    assert len(tried) == 1 + 4 and clock.now == 1.5 + device._MOST_SECONDS
+
+
+@pytest.mark.parametrize("seconds", [3.0, 30.0])  # one of a machine that is slow, of a hopeless one
+def test_however_slow_a_machine_is_its_plan_has_a_speed(monkeypatch, seconds):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(device.time, "perf_counter", lambda: clock.now)
+
+    def step(plan: Plan) -> None:
+        clock.now += seconds
+
+    monkeypatch.setattr(device, "_timed_step", lambda: step)
+    assert really_measure().steps_per_second == pytest.approx(1 / seconds)
 
 
 def test_the_operations_of_the_timed_step_are_counted_right():

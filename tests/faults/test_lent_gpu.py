@@ -21,10 +21,14 @@ def touched(*given, **named):
     print("CUDA was touched", flush=True)
     raise RuntimeError("No CUDA GPUs are available")
 
+def asked():
+    print("CUDA was touched", flush=True)  # the answer opens the driver
+    return True
+
 spaces = types.ModuleType("spaces")
 spaces.GPU = lambda function: print("declared", function.__name__, flush=True)
 sys.modules["spaces"] = spaces
-torch.cuda.is_available = lambda: True
+torch.cuda.is_available = asked
 for name in ("_lazy_init", "current_device", "get_device_name", "is_current_stream_capturing"):
     setattr(torch.cuda, name, touched)
 """
