@@ -52,7 +52,8 @@ def main() -> None:
     if jobs.is_alone:
         leftovers.clean_home()
     try:
-        page = build_page(jobs).queue(max_size=64, default_concurrency_limit=4, api_open=False)
+        page = build_page(jobs)
+        page.queue(max_size=caps.events, default_concurrency_limit=4, api_open=False)
         page.launch(
             server_name=os.environ.get("GRADIO_SERVER_NAME"),  # gradio's own: this machine only
             theme=build_theme(),

@@ -9,10 +9,11 @@ from dataclasses import Field, dataclass, field, fields, replace
 from math import inf
 from typing import Any
 
-from ganlab.data.pictures import MAX_PIXELS
+from ganlab.data.pictures import MAX_FILE_BYTES, MAX_PIXELS
 from ganlab.settings import check
 
 LOCAL, PUBLIC = PROFILES = ("local", "public")
+MOST_MB = MAX_FILE_BYTES // 1_000_000  # of one picture
 NO_LIMIT = "none"  # the text that takes a limit away
 HOME = (
     "On your own machine it is yours to choose: the foot of the page says how to run ganlab there."
@@ -60,11 +61,19 @@ class Caps:
         2_500, 2_500, "GANLAB_MAX_UPLOAD_MB", "MB read of an upload in all, unpacked"
     )
     file_mb: int = _cap(200, 200, "GANLAB_MAX_FILE_MB", "MB of one file that is sent")
+    picture_mb: int = _cap(MOST_MB, MOST_MB, "GANLAB_MAX_PICTURE_MB", "MB of one picture's file")
     pixels: int = _cap(
         MAX_PIXELS, MAX_PIXELS, "GANLAB_MAX_PIXELS", "pixels of one picture", 4096, 150_000_000
     )
     entries: int = _cap(
         5_000, 5_000, "GANLAB_MAX_ENTRIES", "files in an upload, pictures or not", 2
+    )
+    files: int = _cap(
+        1_000,
+        1_000,
+        "GANLAB_MAX_FILES",
+        "files of one request; a page sends 1,000 at a time",
+        1_000,
     )
     intake_seconds: int = _cap(
         120, 120, "GANLAB_INTAKE_SECONDS", "seconds, after which what was read so far counts"
@@ -79,6 +88,17 @@ class Caps:
     )
     waiting_per_address: int | None = _cap(
         None, 12, "GANLAB_MAX_WAITING_PER_ADDRESS", "runs from one network address that wait"
+    )
+    # Of what is asked and answered at once.
+    searches: int = _cap(
+        4, 4, "GANLAB_MAX_SEARCHES", "searches for a picture that wait, of all visitors"
+    )
+    api_pictures: int = _cap(
+        64, 64, "GANLAB_MAX_API_PICTURES", "pictures of one request to `/blend`", high=1_000
+    )
+    events: int = _cap(64, 64, "GANLAB_MAX_EVENTS", "requests of all pages that wait for an answer")
+    event_mb: int = _cap(
+        8, 8, "GANLAB_MAX_EVENT_MB", "MB of a request that is no upload", high=1_000
     )
     # Of the machine.
     disk_mb: int | None = _cap(

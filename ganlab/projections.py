@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from ganlab.caps import Caps
 from ganlab.config import ModelConfig
 from ganlab.projection import STEPS, Found, Step, project
 
 log = logging.getLogger(__name__)
 
-MOST_WAITING = 4
 UNASKED_SECONDS = 120.0  # then nobody waits for one any more: a page that is seen asks all the time
 KEPT, KEPT_SECONDS = 32, 1800  # of ended ones, the last that many for so long
 # Beside a training: times what a step took, where a thread can be one that only takes what others
@@ -36,10 +36,6 @@ UNDER_WAY = ("waiting", "running")
 
 class UnknownProjection(ValueError):
     """No projection has this id, or it is forgotten."""
-
-
-class TooMany(ValueError):
-    """The queue is full."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +86,20 @@ class _Projection:
 class Projections:
     """A queue of projections, of which one is under way at a time."""
 
-    def __init__(self, is_training: Callable[[], bool] = lambda: False, *, steps: int = STEPS):
+    def __init__(
+        self,
+        is_training: Callable[[], bool] = lambda: False,
+        *,
+        steps: int = STEPS,
+        caps: Caps | None = None,
+    ):
         """
         Args:
             is_training: whether a training is under way, which then goes first.
             steps: of each projection.
+            caps: None = those of whoever runs ganlab for themselves.
         """
-        self._is_training, self._steps = is_training, steps
+        self._is_training, self._steps, self._caps = is_training, steps, caps or Caps()
         self._changed = threading.Condition()  # guards everything below
         self._known: OrderedDict[str, _Projection] = OrderedDict()
         self._waiting: list[_Projection] = []
@@ -113,7 +116,7 @@ class Projections:
         """Queues one, with the arguments of `project`; gives its id, by which alone it is known.
 
         Raises:
-            TooMany: there are enough already.
+            CapReached: there are enough already.
         """
 
         def search(**hooks: Callable) -> Found | None:
@@ -121,8 +124,9 @@ class Projections:
 
         projection = _Projection(ProjectionView(model, picture), search)
         with self._changed:
-            if len(self._waiting) >= MOST_WAITING:
-                raise TooMany("several pictures wait to be found already: try again in a minute")
+            if len(self._waiting) >= self._caps.searches:
+                told = f"{len(self._waiting)} pictures wait to be found already"
+                raise self._caps.reached("searches", f"{told}: try again in a minute")
             self._forget()
             projection_id = secrets.token_urlsafe(12)
             self._known[projection_id] = projection

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from ganlab import projections
+from ganlab.caps import HOME, CapReached, Caps
 from ganlab.projection import Found, Step
-from ganlab.projections import MOST_WAITING, Projections, TooMany, UnknownProjection
+from ganlab.projections import Projections, UnknownProjection
 
 PICTURE = np.zeros((32, 32, 3), np.uint8)
 FOUND = Found(torch.zeros(1, 8), "a", PICTURE, 0.5, 0.5)
@@ -61,14 +62,15 @@ def test_one_runs_the_next_wait_in_line_and_all_come_to_an_end(search):
 
 
 def test_a_full_line_is_refused_and_a_cancelled_place_is_free_again(search):
-    queue = Projections()
+    queue = Projections(caps=Caps.of("public", searches=3))
     submit(queue)
-    waiting = [submit(queue) for _ in range(MOST_WAITING)]
-    with pytest.raises(TooMany):
+    waiting = [submit(queue) for _ in range(3)]
+    with pytest.raises(CapReached, match=r"3 pictures wait .* \(GANLAB_MAX_SEARCHES\)") as told:
         submit(queue)
+    assert str(told.value).endswith(HOME)
     queue.cancel(waiting[0])
     assert queue.view(waiting[0]).state == "cancelled"
-    assert [queue.view(each).place for each in waiting[1:]] == [1, 2, 3]
+    assert [queue.view(each).place for each in waiting[1:]] == [1, 2]
     submit(queue)
 
 

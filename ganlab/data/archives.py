@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from ganlab.data.pictures import MAX_FILE_BYTES
+from ganlab.caps import variable
 
 _MAX_TABLE_BYTES = 32_000_000  # of a zip's table of contents: 5,000 entries take one
 _END_BYTES, _END64_BYTES, _LOCATOR_BYTES, _ENTRY_BYTES = 22, 56, 20, 46
@@ -31,7 +31,7 @@ class File(NamedTuple):
 
     Attributes:
         parts: of its path inside the source.
-        read: gives the content, or its first `MAX_FILE_BYTES` and one more.
+        read: gives the content, or its first `most` bytes and one more.
         wrong: why it is not to be read, as words that follow its name; empty = it can be.
     """
 
@@ -47,15 +47,19 @@ def parts_of(path: str) -> tuple[str, ...]:
     return tuple(part for part in parts if part not in ("", ".", ".."))
 
 
-def too_large(size: int) -> str:
-    limit = MAX_FILE_BYTES // 1_000_000
-    if size <= MAX_FILE_BYTES:
+def too_large(size: int, most: int) -> str:
+    """What is wrong with a file of so many bytes, of which a picture may have `most`."""
+    if size <= most:
         return ""
-    return f"has {size / 1e6:,.0f} MB, and {limit} MB is the limit of one picture"
+    limit = f"{most // 1_000_000} MB is the limit of one picture ({variable('picture_mb')})"
+    return f"has {size / 1e6:,.0f} MB, and {limit}"
 
 
-def files_of_zip(path: Path, opened: ExitStack) -> list[File]:
+def files_of_zip(path: Path, opened: ExitStack, most: int) -> list[File]:
     """The files of a zip, which stays open as long as `opened` does.
+
+    Args:
+        most: bytes that a picture may have.
 
     Raises:
         ValueError: none of it can be used; words that follow its name.
@@ -66,7 +70,7 @@ def files_of_zip(path: Path, opened: ExitStack) -> list[File]:
         _check_overlaps(entries)
         if {"model.json", "generator.safetensors"} <= {entry.filename for entry in entries}:
             raise _Trap("is a generator of ganlab, not pictures; open it under Your runs.")
-        files = [_in_zip(bundle, entry) for entry in entries]
+        files = [_in_zip(bundle, entry, most) for entry in entries]
     except _Trap as trap:
         raise ValueError(str(trap)) from None
     except Exception as error:  # on damaged zips, zipfile raises a dozen kinds
@@ -88,12 +92,13 @@ def _is_folder(entry: zipfile.ZipInfo) -> bool:
     return entry.filename.endswith(("/", "\\"))
 
 
-def _in_zip(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo) -> File:
+def _in_zip(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> File:
     parts = parts_of(_true_name(entry)) or ("without a name",)
-    return File(parts, partial(_read_entry, bundle, entry), _wrong_with(entry))
+    read = partial(_read_entry, bundle, entry, most)
+    return File(parts, read, _wrong_with(entry, most))
 
 
-def _wrong_with(entry: zipfile.ZipInfo) -> str:
+def _wrong_with(entry: zipfile.ZipInfo, most: int) -> str:
     kind = stat.S_IFMT(entry.external_attr >> 16) if entry.create_system == 3 else 0
     if kind == stat.S_IFLNK:
         return "is a link, and links are not followed"
@@ -104,13 +109,13 @@ def _wrong_with(entry: zipfile.ZipInfo) -> str:
     # The other ways to pack can ask for gigabytes of memory, and hardly anyone uses them.
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return "is packed in a way that is not read here; pack it as an ordinary zip"
-    return too_large(entry.file_size)
+    return too_large(entry.file_size, most)
 
 
-def _read_entry(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+def _read_entry(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> bytes:
     try:
         with bundle.open(entry) as file:
-            return file.read(MAX_FILE_BYTES + 1)
+            return file.read(most + 1)
     except Exception as error:  # see above
         raise ValueError("is damaged inside the zip") from error
 

@@ -24,7 +24,6 @@ from typing import NamedTuple
 from ganlab.caps import PUBLIC, Caps, variable
 from ganlab.data.looks import ODD_NEEDS, Look, find_copies, find_odd, look_at
 from ganlab.data.pictures import (
-    MAX_FILE_BYTES,
     SUFFIXES,
     Cleaned,
     clean,
@@ -144,9 +143,14 @@ def _clean_all(
             read_of = f"of {len(files):,} files, the first {len(entries):,} by name were read."
             remark = f"{remark}{named}: {read_of}{else_}"
             break
-    pixels = variable("pixels")
-    if not remark and caps.profile == PUBLIC and any(pixels in str(e.notes) for e in entries):
-        remark = f"{caps.pixels:,} pixels are the limit of a picture ({pixels}).{caps.way_out}"
+    if not remark and caps.profile == PUBLIC:
+        notes = str([entry.notes for entry in entries])
+        limits = {"pixels": f"{caps.pixels:,} pixels", "picture_mb": f"{caps.picture_mb} MB"}
+        said = [
+            f"{each} ({variable(cap)})" for cap, each in limits.items() if variable(cap) in notes
+        ]
+        if said:
+            remark = f"{' and '.join(said)} are the limit of a picture.{caps.way_out}"
     return entries, looks, remark
 
 
@@ -175,8 +179,8 @@ def _read(file: Found, caps: Caps) -> _Read:
     try:
         data = file.read()
         size = len(data)
-        if size > MAX_FILE_BYTES:
-            raise ValueError(f"has more than {MAX_FILE_BYTES // 1_000_000} MB")
+        if size > caps.picture_mb * 1_000_000:
+            raise ValueError(f"has more than {caps.picture_mb} MB ({variable('picture_mb')})")
         cleaned = clean(data, max_pixels=caps.pixels)
     except ValueError as error:
         return _Read(size, wrong=str(error))

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ganlab.caps import Caps
-from ganlab.data.pictures import MAX_FILE_BYTES, clean, flatten, to_square
+from ganlab.caps import Caps, variable
+from ganlab.data.pictures import clean, flatten, to_square
 
 
 def read_file(path: Path) -> Image.Image:
@@ -16,10 +16,11 @@ def read_file(path: Path) -> Image.Image:
     Raises:
         ValueError: it is broken or too large; a few words that follow its name.
     """
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise ValueError(f"has more than {MAX_FILE_BYTES // 1_000_000} MB")
+    caps = Caps.from_environment()
+    if path.stat().st_size > caps.picture_mb * 1_000_000:
+        raise ValueError(f"has more than {caps.picture_mb} MB ({variable('picture_mb')})")
     try:
-        picture = clean(path.read_bytes(), max_pixels=Caps.from_environment().pixels).picture
+        picture = clean(path.read_bytes(), max_pixels=caps.pixels).picture
     except MemoryError:
         raise ValueError("needs more memory than there is") from None
     return flatten(picture, "RGB") if picture.mode == "RGBA" else picture

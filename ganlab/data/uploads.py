@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 from ganlab.caps import Caps
 from ganlab.data.archives import File, TooMany, check_table, files_of_zip, parts_of, too_large
-from ganlab.data.pictures import MAX_FILE_BYTES
 from ganlab.data.reading import is_left_behind, tasks_of
 
 Source = str | Path | tuple[str | Path, str]
@@ -31,7 +30,7 @@ class Found(NamedTuple):
     Attributes:
         name: its path inside the source, safe to show.
         task: safe to show.
-        read: gives the content, at most `MAX_FILE_BYTES` and one of it.
+        read: gives the content, at most as much as a picture may have, and one byte.
         wrong: why it is not to be read, as words that follow its name; empty = it can be.
     """
 
@@ -71,19 +70,20 @@ def open_sources(sources: Iterable[Source], *, caps: Caps, loose_task: str) -> I
 
     Args:
         sources: paths, or pairs of a path and the name that it had before it was uploaded.
-        caps: more files than its `entries` are not even listed.
+        caps: more files than its `entries` are not even listed, larger ones than its `picture_mb`
+            not read.
         loose_task: the task of single files.
     """
     findings = Findings()
     loose: list[File] = []
-    room = caps.entries
+    room, most = caps.entries, caps.picture_mb * 1_000_000
     with ExitStack() as opened:
         for source in sources:
             path, name = source if isinstance(source, tuple) else (source, None)
             path = Path(path)
             name = str(name) if name else path.name or str(path.resolve().name)
             try:
-                files = _files_of(path, name, room, opened)
+                files = _files_of(path, name, room, most, opened)
             except TooMany as error:
                 before = ", with those before," if room < caps.entries else ""
                 most = f"more than {caps.entries:,} files (GANLAB_MAX_ENTRIES)"
@@ -95,7 +95,7 @@ def open_sources(sources: Iterable[Source], *, caps: Caps, loose_task: str) -> I
                 continue
             room -= max(1, len(files or ()))
             if files is None:
-                loose.append(_single(path, name))
+                loose.append(_single(path, name, most))
             else:
                 findings.files += _by_task(files, safe_text(Path(name).stem))
             if room < 0:
@@ -118,7 +118,7 @@ def _by_task(files: list[File], flat_name: str) -> list[Found]:
     ]
 
 
-def _files_of(path: Path, name: str, room: int, opened: ExitStack) -> list[File] | None:
+def _files_of(path: Path, name: str, room: int, most: int, opened: ExitStack) -> list[File] | None:
     """The files of a folder or a zip; None = it is a single file.
 
     Raises:
@@ -130,7 +130,7 @@ def _files_of(path: Path, name: str, room: int, opened: ExitStack) -> list[File]
     except (OSError, ValueError):  # ValueError: a zero byte in the path
         raise ValueError("is not there.") from None
     if stat.S_ISDIR(mode):
-        return list(_files_of_folder(path, room))
+        return list(_files_of_folder(path, room, most))
     if not stat.S_ISREG(mode):
         raise ValueError("is no ordinary file, but a device or the like.")
     try:
@@ -143,21 +143,21 @@ def _files_of(path: Path, name: str, room: int, opened: ExitStack) -> list[File]
             check_table(file, room)
     except OSError as error:
         raise ValueError(f"cannot be opened: {error.strerror}.") from error
-    return files_of_zip(path, opened)
+    return files_of_zip(path, opened, most)
 
 
 # Folders and files ----------------------------------------------------------------------------
 
 
-def _single(path: Path, name: str) -> File:
+def _single(path: Path, name: str, most: int) -> File:
     parts = parts_of(name) or ("without a name",)
     try:
-        return _on_disk(path, parts, path.stat())
+        return _on_disk(path, parts, path.stat(), most)
     except OSError as error:
         return File(parts, bytes, f"cannot be opened: {error.strerror}")
 
 
-def _files_of_folder(folder: Path, room: int) -> Iterator[File]:
+def _files_of_folder(folder: Path, room: int, most: int) -> Iterator[File]:
     waiting, seen = [(str(folder), ())], 0
     while waiting:
         here, inside = waiting.pop()
@@ -172,19 +172,20 @@ def _files_of_folder(folder: Path, room: int) -> Iterator[File]:
                         if not is_left_behind(parts):
                             waiting.append((entry.path, parts))
                     else:
-                        yield _on_disk(Path(entry), parts, entry.stat(follow_symlinks=False))
+                        status = entry.stat(follow_symlinks=False)
+                        yield _on_disk(Path(entry), parts, status, most)
         except OSError as error:  # no permission, or too deep for a path
             yield File((*inside, "…"), bytes, f"cannot be opened: {error.strerror}")
 
 
-def _on_disk(path: Path, parts: tuple[str, ...], status: os.stat_result) -> File:
+def _on_disk(path: Path, parts: tuple[str, ...], status: os.stat_result, most: int) -> File:
     def read() -> bytes:
         with open(path, "rb") as file:
-            return file.read(MAX_FILE_BYTES + 1)
+            return file.read(most + 1)
 
     wrong = ""
     if stat.S_ISLNK(status.st_mode):
         wrong = "is a link, and links are not followed"
     elif not stat.S_ISREG(status.st_mode):
         wrong = "is no ordinary file, but a device or the like"
-    return File(parts, read, wrong or too_large(status.st_size))
+    return File(parts, read, wrong or too_large(status.st_size, most))

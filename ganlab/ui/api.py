@@ -15,7 +15,6 @@ from ganlab.ui.picker import open_picked
 from ganlab.ui.scratch import scratch_file
 from ganlab.ui.viewer import as_seed
 
-MOST = 64
 ABOUT = (
     "Draws pictures of a mix of a generator's heads, as the Blend tab does. Gives one PNG: a grid, "
     "row by row, of as many columns as make it square or a little wider."
@@ -52,7 +51,7 @@ def build_api(jobs: Jobs, exports: Path) -> None:
             gr.Textbox("", label="Texture: the same for fine blocks alone; empty: as weights"),
             gr.Radio(list(MODES), value=PARAMETERS, label="Mode: what is mixed"),
             gr.Number(1, label="Seed of the latents, a whole number from 0", precision=0),
-            gr.Number(16, label=f"How many pictures, 1 to {MOST}", precision=0),
+            gr.Number(16, label=f"How many pictures, 1 to {jobs.caps.api_pictures}", precision=0),
         ]
         picture = gr.Image(format="png", label="The pictures")
         gr.Button().click(
@@ -84,8 +83,9 @@ def blended(
     opened = open_picked(jobs, checkpoint)
     if not opened.parts:
         raise ValueError(f"{checkpoint} has no heads to mix: choose another generator.")
-    if type(n) not in (int, float) or not 1 <= n <= MOST:
-        raise ValueError(f"{n} pictures: ask for 1 to {MOST}.")
+    most = jobs.caps.api_pictures
+    if type(n) not in (int, float) or not 1 <= n <= most:
+        raise jobs.caps.reached("api_pictures", f"{n} pictures: ask for 1 to {most}")
     names = [part.name for part in opened.parts]
     both = shares_from_text(weights, names) if weights else first_shares(len(names))
     coarse = shares_from_text(structure, names) if structure else both

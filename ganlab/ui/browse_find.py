@@ -15,6 +15,7 @@ import gradio as gr
 from PIL import Image
 
 from ganlab import checkpoints, device, sampling
+from ganlab.caps import Caps
 from ganlab.data import catalog
 from ganlab.data.single import as_pixels, read_file
 from ganlab.jobs import Jobs
@@ -28,6 +29,7 @@ from ganlab.ui.viewer import small_button
 from ganlab.ui.visitor import ACT, QUICK, refusal
 
 SECONDS_BETWEEN_LOOKS = 0.5
+LIMIT = "(GANLAB_"  # a mistake that names one
 SUFFIXES = ["image", ".heic", ".heif"]
 # Of the browser's tab, so that a reload finds the search that goes on.
 REMEMBER = """(search) => {
@@ -103,7 +105,7 @@ def build_find(jobs: Jobs) -> Find:
     return Find(
         file, own, unseen, target, problem, stage, find, cancel, use, current,
         seen, gr.Timer(SECONDS_BETWEEN_LOOKS, active=False),
-        Projections(lambda: jobs.is_training),
+        Projections(lambda: jobs.is_training, caps=jobs.caps),
     )  # fmt: skip
 
 
@@ -121,7 +123,8 @@ def uploaded(path: Any) -> Target:
     except OSError:
         raise ValueError(f"{name}: cannot be opened. Upload it again.") from None
     except ValueError as error:
-        raise ValueError(f"{name} {error}. Choose another picture.") from None
+        home = Caps.from_environment().way_out if LIMIT in str(error) else ""
+        raise ValueError(f"{name} {error}. Choose another picture.{home}") from None
 
 
 def own_sample(jobs: Jobs, *values: Any) -> Target:

@@ -30,14 +30,12 @@ Receive = Callable[[], Awaitable[Message]]
 
 log = logging.getLogger(__name__)
 
-MAX_EVENT_BYTES = 8_000_000  # of a page's event: one that names 5,000 files has most
-MAX_EVENT_MARKS = 200_000  # of JSON's, which tell how long it takes to read
+MAX_EVENT_MARKS = 200_000  # of JSON's, which tell how long it takes to read; 5,000 files need most
 # What gradio keeps things under, for good: as the page and `gradio_client` call them.
 KEPT_UNDER = ("session_hash", "event_id", "upload_id")
 SHORT = re.compile(r"[\w\-]{0,64}", re.ASCII)
 # What a browser says of them by https, or on this machine; programs say nothing.
 OTHER_SITES = (b"cross-site", b"same-site")
-TOO_MUCH = f"Too large: send at most {MAX_EVENT_BYTES // 1_000_000} MB."
 OUR_TROUBLES = {  # anything else is the request's
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), FULL),
     **dict.fromkeys((errno.EMFILE, errno.ENFILE, errno.EIO), "Not now: try again."),
@@ -105,7 +103,7 @@ class Gate:
             if upload:
                 upload.expect(_length(scope))
             elif method == "POST":
-                body = await _body(receive, MAX_EVENT_BYTES)
+                body = await _body(receive, self.caps)
                 _check_event(body, is_question=path.rstrip("/") == ASK)
                 receive = _replaying(body, receive)
             _check_names(dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"))))
@@ -152,15 +150,16 @@ def _length(scope: dict[str, Any]) -> int:
     return int(length[:20])
 
 
-async def _body(receive: Receive, limit: int) -> bytes:
+async def _body(receive: Receive, caps: Caps) -> bytes:
     body = b""
     while True:
         message = await receive()
         if message["type"] != "http.request":  # the visitor has gone
             raise Refused(400, "Broken off.")
         body += message.get("body", b"")
-        if len(body) > limit:
-            raise Refused(413, TOO_MUCH)
+        if len(body) > caps.event_mb * 1_000_000:
+            told = f"Too large: send at most {caps.event_mb} MB"
+            raise Refused(413, str(caps.reached("event_mb", told)))
         if not message.get("more_body"):
             return body
 

@@ -7,6 +7,7 @@ what was broken off or is no upload after all. `put_in_place` gives it this one 
 import logging
 from contextlib import suppress
 from contextvars import ContextVar
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,16 @@ class Receipt:
         self._need_room(size)
         _receipt.set(self)
 
+    def began(self, files: int) -> None:
+        """Counts files.
+
+        Raises:
+            Refused: they are too many.
+        """
+        if files > self.caps.files:
+            told = f"Too many: send at most {self.caps.files:,} files at once"
+            raise Refused(413, str(self.caps.reached("files", told)))
+
     def took(self, size: int, of_file: int) -> None:
         """Counts bytes that came in, of a file that has so many by now.
 
@@ -86,7 +97,7 @@ class FilesOnly(GradioMultiPartParser):
     """gradio's reader of one upload, on behalf of that request's `Receipt`."""
 
     def __init__(self, *args: Any, **settings: Any):
-        super().__init__(*args, **settings)
+        super().__init__(*args, **{**settings, "max_files": inf})  # they are counted here
         self._receipt = _receipt.get()
         self._receipt.readers.append(self)
         self._of_file = 0  # bytes of the current one
@@ -97,6 +108,7 @@ class FilesOnly(GradioMultiPartParser):
         if file is None or not file.filename or self._current_part.field_name != FIELD:
             raise Refused(400, "Send files.")
         self._of_file = 0
+        self._receipt.began(self._current_files)
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         self._of_file += end - start

@@ -71,7 +71,7 @@ def test_a_bomb_is_not_unpacked(tmp_path):
     start = time.perf_counter()
     report = take_in([bundle], tmp_path / "staged")
     assert entry_of(report, "bomb.png").notes == (
-        "has 110 MB, and 100 MB is the limit of one picture",
+        "has 110 MB, and 100 MB is the limit of one picture (GANLAB_MAX_PICTURE_MB)",
     )
     # A bomb that lies about its size is read as far as it says, and then found damaged.
     content = bytearray(bundle.read_bytes())

@@ -1,6 +1,7 @@
 """A page for strangers: whoever asks for more than a limit hears which one it is, and how to have
 none at home."""
 
+import zipfile
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -20,6 +21,7 @@ from ganlab.caps import HOME
 @pytest.fixture
 def visitor(nursery: Nursery, tmp_path: Path) -> Iterator[Visitor]:
     small = {"PICTURES": "4", "UPLOAD_MB": "1", "PIXELS": "250000", "FILE_MB": "1", "DISK_MB": "6"}
+    small |= {"PICTURE_MB": "1", "API_PICTURES": "2", "SEARCHES": "1"}
     settings = {f"GANLAB_MAX_{name}": value for name, value in small.items()}
     settings["GANLAB_RUN_HOURS"] = "1"
     server = ForkedServer(nursery, tmp_path / "server", GANLAB_PROFILE="public", **settings)
@@ -100,6 +102,31 @@ def test_more_than_may_be_sent_and_more_than_is_read(visitor, tmp_path):
     status, told = not_sent(visitor, noise(tmp_path / "large.png", 700))
     assert status == 413
     assert "files of at most 1 MB (GANLAB_MAX_FILE_MB)" in told and HOME in told
+
+    Image.new("RGB", (700, 700)).save(tmp_path / "black.bmp")  # packs to next to nothing
+    with zipfile.ZipFile(tmp_path / "black.zip", "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.write(tmp_path / "black.bmp", "black.bmp")
+        for number in range(2):
+            bundle.write(noise(tmp_path / "small.png", 64, number), f"{number}.png")
+    told = said_of(visitor, tmp_path / "black.zip")
+    assert "1 MB is the limit of one picture (GANLAB_MAX_PICTURE_MB)" in told and HOME in told
+
+
+def test_more_than_is_drawn_or_sought_at_once(visitor, tmp_path):
+    (blends,) = [each for each in visitor.endpoints.values() if each["api_name"] == "blend"]
+    told = refusal(visitor.call, blends, ["avatars64", "", "", "", "parameters", 1, 3])
+    assert "ask for 1 to 2 (GANLAB_MAX_API_PICTURES)" in told and HOME in told
+
+    model, picture = {"browse-model": "avatars64"}, noise(tmp_path / "x.png", 64)
+    pages = [visitor.again() for _ in range(3)]
+    for page in pages:
+        page.press("find-file", "upload", **model, **{"find-file": page.upload(picture)[0]})
+    for page in pages[:2]:
+        page.press("find-it", **model)
+    told = refusal(pages[2].press, "find-it", **model)
+    assert "(GANLAB_MAX_SEARCHES)" in told and HOME in told
+    for page in pages:
+        page.close()
 
 
 def test_what_is_sent_again_and_again_does_not_fill_the_disk(visitor, tmp_path):

@@ -216,10 +216,12 @@ def test_an_upload_that_hides_how_long_it_is_is_refused(page):
         assert re.match(rb"HTTP/1.1 4(11|00)", raw.recv(100))
 
 
-def test_too_many_files_are_refused(page):
+def test_too_many_files_are_refused(page, victim):
+    before = stray(victim)
     many = [("files", (f"{i}.png", b"x")) for i in range(1001)]
     answer = page.http.post("/gradio_api/upload", files=many)
-    assert answer.status_code == 400 and "Too many files" in answer.text
+    assert answer.status_code == 413 and "at most 1,000 files" in answer.text
+    assert "(GANLAB_MAX_FILES)" in answer.text and stray(victim) == before
 
 
 def test_what_uploads_that_broke_off_have_left_goes_after_a_while(tmp_path):

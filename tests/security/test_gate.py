@@ -20,7 +20,7 @@ from raw_http import Raw
 
 from ganlab.caps import Caps
 from ganlab.room import FULL
-from ganlab.ui.gate import MAX_EVENT_BYTES, OPEN, Gate
+from ganlab.ui.gate import OPEN, Gate
 
 CLOSED = [
     ("GET", path)
@@ -227,10 +227,10 @@ def test_a_program_learns_of_the_named_endpoint_and_no_other_and_can_use_it(page
 
 
 def test_what_a_request_may_weigh_is_bounded(page):
-    much = b" " * (MAX_EVENT_BYTES + 1)
+    much = b" " * (Caps().event_mb * 1_000_000 + 1)
     for path in ("run/predict", "queue/join", "call/blend", "cancel", "component_server"):
         answer = page.http.post(f"/gradio_api/{path}", content=much)
-        assert answer.status_code == 413 and "8 MB" in answer.json()["detail"]
+        assert answer.status_code == 413 and "8 MB (GANLAB_MAX_EVENT_MB)" in answer.json()["detail"]
         pieces = (much[:500_000] for _ in range(17))  # of unknown length
         assert page.http.post(f"/gradio_api/{path}", content=pieces).status_code == 413
     form = {"content-type": "multipart/form-data; boundary=x"}

@@ -40,7 +40,7 @@ def test_it_draws_what_the_recipe_says(jobs):
         ({"weights": "a=1", "mode": "magic"}, "choose one of"),
         ({"texture": "a=1", "mode": "pixels"}, "only parameters have blocks"),
         ({"n": 0}, "ask for 1 to 64"),
-        ({"n": 65}, "ask for 1 to 64"),
+        ({"n": 65}, r"ask for 1 to 64 \(GANLAB_MAX_API_PICTURES\)"),
         ({"n": float("nan")}, "ask for 1 to 64"),
         ({"n": None}, "ask for 1 to 64"),
         ({"seed": -1}, "whole number"),

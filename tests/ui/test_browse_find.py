@@ -14,6 +14,7 @@ from PIL import Image
 from sources import own_run
 
 from ganlab import projection
+from ganlab.caps import HOME
 from ganlab.data import catalog
 from ganlab.data.single import as_pixels, read_file
 from ganlab.projection import Found
@@ -92,8 +93,19 @@ def test_what_is_no_picture_ends_in_a_sentence_that_names_it(tmp_path, content, 
 
 def test_too_many_pixels_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("GANLAB_MAX_PIXELS", "5000")
-    with pytest.raises(ValueError, match="5,000"):
-        uploaded(saved(Image.new("RGB", (100, 100)), tmp_path / "large.png"))
+    large = saved(Image.new("RGB", (100, 100)), tmp_path / "large.png")
+    with pytest.raises(ValueError, match=r"5,000 pixels \(GANLAB_MAX_PIXELS\)\. .*picture\.$"):
+        uploaded(large)
+    monkeypatch.setenv("GANLAB_PROFILE", "public")
+    with pytest.raises(ValueError, match=HOME):
+        uploaded(large)
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANLAB_MAX_PICTURE_MB", "1")
+    (tmp_path / "large.png").write_bytes(bytes(1_000_001))
+    with pytest.raises(ValueError, match=r"^large\.png has more than 1 MB \(GANLAB_MAX_PICTURE_MB"):
+        uploaded(tmp_path / "large.png")
 
 
 def test_a_sample_of_its_own_is_the_one_that_browse_looks_at(jobs):

@@ -19,7 +19,7 @@ from ganlab.ui.checked import (
     Misfit,
     check,
 )
-from ganlab.ui.gate import MAX_EVENT_BYTES, gated
+from ganlab.ui.gate import gated
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,7 +70,7 @@ def test_a_folder_of_more_files_than_are_read_passes(tmp_path, monkeypatch):
     file.parent.mkdir()
     file.write_bytes(b"x")
     files = [named(file)] * (Caps().entries + 1)
-    assert len(json.dumps(files)) < MAX_EVENT_BYTES
+    assert len(json.dumps(files)) < Caps().event_mb * 1_000_000
     check(files, may_name_files=True)
     for odd in ({"x": [1]}, {"meta": {**FILE, "more": [1]}}, {"size": float("nan")},
                 {"path": "/etc/passwd"}, dict.fromkeys("abcdefghijkl"),
