@@ -63,6 +63,10 @@ SHOW_RUN_IN_ADDRESS = """(run) => {
   run ? url.searchParams.set("run", run) : url.searchParams.delete("run");
   window.history.replaceState({}, "", url);
 }"""
+SCROLL_TO_WHY_NOT = """(run) => {
+  if (!run && new URL(window.location).searchParams.has("run"))
+    document.getElementById("run")?.scrollIntoView({block: "center"});
+}"""
 SCROLL_TO_RUN = """() => {
   const run = document.getElementById("run");
   const top = run?.getBoundingClientRect().top;
@@ -339,7 +343,10 @@ def wire(lab: Lab, exports: Path) -> None:
     filled = [*_form_outputs(form), lab.tabs, *transfer.inputs]
     found = list(dict.fromkeys([*told, *filled]))
     attached = saved.ready.then(attach, saved.value, found, **QUICK)
-    attached.then(None, current, None, js=SHOW_RUN_IN_ADDRESS)
+    # A link to a run that is gone: on a phone the word about it stands below the form.
+    attached.then(None, current, None, js=SCROLL_TO_WHY_NOT).then(
+        None, current, None, js=SHOW_RUN_IN_ADDRESS
+    )
     if jobs.caps.run_hours is not None:
         attached.then(warn, saved.value, None, **ACT)
 

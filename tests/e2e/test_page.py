@@ -167,18 +167,18 @@ def test_a_link_shows_the_run_to_others_who_cannot_stop_it(
 
 
 @pytest.mark.parametrize(
-    ("run", "why"),
+    ("run", "why", "device"),
     [
-        ("AAAAAAAAAAAAAAAA", "There is no such run here: it may have been deleted."),
-        ("..%2F..%2Fetc", "This is not the id of a run."),
-        ("%3Cimg%20src=x%3E", "This is not the id of a run."),
+        ("AAAAAAAAAAAAAAAA", "There is no such run here: it may have been deleted.", PHONE),
+        ("..%2F..%2Fetc", "This is not the id of a run.", {}),
+        ("%3Cimg%20src=x%3E", "This is not the id of a run.", {}),
     ],
 )
 def test_a_link_to_no_run_shows_the_empty_state_and_a_hint(
-    visit: Visitors, server: Server, run: str, why: str
+    visit: Visitors, server: Server, run: str, why: str, device: dict
 ):
-    page = visit(f"{server.url}/?run={run}")
-    expect(page.get_by_text(why)).to_be_visible()
+    page = visit(f"{server.url}/?run={run}", **device)
+    expect(page.get_by_text(why)).to_be_in_viewport()
     expect(page.get_by_role("button", name="Begin")).to_be_visible()
     expect(page.locator("#state")).not_to_be_visible()
     expect(page).to_have_url(re.compile(r"/$"))
