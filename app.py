@@ -79,9 +79,10 @@ def main() -> None:
             catalog.load(name, tasks=catalog.CATALOG[name].suggested)
         source.prepare()
         files = (forget_old_uploads, sweep_uploads, forget_progress, page.remove_made)
+        chores = (jobs.tidy, *files, memory.give_back)
         while True:
             time.sleep(CHORES_SECONDS)
-            for chore in (jobs.tidy, *files):
+            for chore in chores:
                 try:
                     chore()
                 except Exception:  # a disk that is away comes back: the page stays

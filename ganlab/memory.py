@@ -7,6 +7,14 @@ _M_ARENA_MAX = -8  # of glibc's malloc.h
 ARENAS = 2
 
 
+def give_back() -> None:
+    """Returns what is free to the system, also from the midst of what is used; to be called now and
+    then."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def keep_little() -> None:
     """To be called before there are threads.
 

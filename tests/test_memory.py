@@ -1,4 +1,4 @@
-"""The memory that many threads leave behind."""
+"""The memory that a page leaves behind."""
 
 import ctypes
 import re
@@ -35,3 +35,25 @@ def test_many_threads_share_two_arenas():
         return len(re.findall(r"^Arena \d+:", told, re.MULTILINE))
 
     assert arenas("little") == 2 < arenas("as it was")
+
+
+# What lies before something that is still used stays with the process, unless it is given back.
+HOLD = """
+import re, sys
+sys.path.insert(0, sys.argv[1])
+from ganlab import memory
+def mb():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1]) // 1024
+kept = [bytes(5000) for _ in range(20_000)]
+del kept[:-1]
+held = mb()
+memory.give_back()
+print(held - mb())
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="not glibc")
+def test_what_is_free_is_given_back():
+    command = [sys.executable, "-c", HOLD, str(Path(__file__).parents[1])]
+    freed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert int(freed) > 80  # MB, of 100

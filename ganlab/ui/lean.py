@@ -18,6 +18,7 @@ from gradio.blocks import BlockFunction, Blocks, BlocksConfig, convert_component
 
 from ganlab import clock
 
+LOOK_SECONDS = 0.01  # between two looks at the queue of events
 MADE_KEPT_SECONDS = 3600.0  # as files that are made to be downloaded
 LEFT_ALONE = gr.skip()
 log = logging.getLogger(__name__)
@@ -50,6 +51,13 @@ class LeanBlocks(Blocks):
     def __init__(self, *args: Any, **settings: Any):
         super().__init__(*args, **settings)
         self.default_config = PageConfig(self)
+
+    def queue(self, *args: Any, **settings: Any) -> "LeanBlocks":
+        """As of `gr.Blocks`, which would look a thousand times a second whether an event waits: a
+        twentieth of a core, and each time a training is interrupted."""
+        super().queue(*args, **settings)
+        self._queue.sleep_when_free = LOOK_SECONDS
+        return self
 
     def remove_made(self) -> None:
         """Removes what gradio wrote for pages long ago, and forgets what is not there any more. To

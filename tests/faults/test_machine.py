@@ -21,6 +21,11 @@ def ended(server: ForkedServer, run_id: str, seconds: float = 120) -> str:
     return state()
 
 
+def why(visitor: Visitor, run_id: str) -> str:
+    """What a page says of a run that has failed, a moment after its folder does."""
+    return wait_for(lambda: visitor.told(run_id), "it says why")
+
+
 def the_next_has_its_turn(server: ForkedServer, visitor: Visitor) -> None:
     assert ended(server, visitor.start(5, **SHORT)) == "finished"
 
@@ -32,7 +37,7 @@ def test_a_training_that_explodes_says_what_to_do(server, visitor):
     }  # fmt: skip
     run_id = visitor.start(**settings)
     assert ended(server, run_id) == "failed"
-    assert visitor.told(run_id).startswith("The training exploded: ")
+    assert why(visitor, run_id).startswith("The training exploded: ")
     the_next_has_its_turn(server, visitor)
 
 
@@ -45,7 +50,7 @@ def test_an_exception_in_the_worker_is_said_and_the_server_lives_on(server, visi
     shutil.rmtree(server.path_of(gone))  # while it waits
     visitor.act("stop", busy)
     assert ended(server, spoilt) == "failed"
-    assert picture.name in visitor.told(spoilt)
+    assert picture.name in why(visitor, spoilt)
     the_next_has_its_turn(server, visitor)
 
 
@@ -67,8 +72,10 @@ def test_too_little_memory_is_said_and_the_server_lives_on(server, tmp_path):
     visitor = Visitor(server.url)
     run_id = visitor.start(**{"set-width": 128, "set-batch_size": 512, "set-full_size_width": 64})
     assert ended(server, run_id) == "failed"
-    told = visitor.told(run_id)
-    assert told == "The machine ran out of memory. Choose a smaller width or batch size."
+    assert (
+        why(visitor, run_id)
+        == "The machine ran out of memory. Choose a smaller width or batch size."
+    )
     the_next_has_its_turn(server, visitor)
     visitor.close()
 

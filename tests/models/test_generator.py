@@ -235,3 +235,18 @@ def test_channels_double_at_each_halving_of_the_side_up_to_four_times_the_width(
     assert generator.n_blocks == len(generator.norms) == len(factors)
     widths = [norm.scale.shape[1] for norm in generator.norms]
     assert widths == [32 * factor for factor in factors]
+
+
+def test_a_norm_that_draws_in_one_go_gives_what_it_gives_in_two():
+    norm = TaskBatchNorm(3, 2).eval()
+    with torch.no_grad():
+        for values in (norm.scale, norm.shift, norm.running_mean):
+            values.normal_()
+        norm.running_var.uniform_(0.1, 4.0)
+    x, weights, style = torch.randn(5, 3, 4, 4), torch.rand(5, 2), torch.randn(5, 6)
+    more, then = style[:, :, None, None].chunk(2, dim=1)
+    scale, shift = (weights @ each for each in (norm.scale, norm.shift))
+    plain = F.batch_norm(x, norm.running_mean, norm.running_var, eps=norm.eps)
+    plain = plain * scale[:, :, None, None] + shift[:, :, None, None]
+    torch.testing.assert_close(norm(x, weights), plain)
+    torch.testing.assert_close(norm(x, weights, style), plain * (1 + more) + then)

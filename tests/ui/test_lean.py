@@ -3,11 +3,13 @@
 import importlib.util
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import gradio as gr
 import httpx
 import pytest
+from gradio_client import Client
 
 from ganlab.ui import lean
 from ganlab.ui.lean import LeanBlocks
@@ -116,3 +118,23 @@ def test_what_was_written_for_pages_goes_when_it_is_old(tmp_path, monkeypatch):
     monkeypatch.setattr(lean, "MADE_KEPT_SECONDS", -1.0)
     page.remove_made()
     assert picture.temp_files == {str(names[1])} and names[1].exists() and not names[0].exists()
+
+
+def test_the_queue_is_looked_at_seldom_and_answers_soon(monkeypatch):
+    with LeanBlocks() as page:
+        name = gr.Textbox()
+        gr.Button().click(lambda name: f"Hello {name}", name, name, api_name="hello")
+    page.launch(prevent_thread_lock=True, quiet=True)
+    looks, really = [], type(page._queue).__len__
+    monkeypatch.setattr(
+        type(page._queue), "__len__", lambda queue: looks.append(queue) or really(queue)
+    )
+    try:
+        time.sleep(0.5)
+        assert 0 < looks.count(page._queue) < 100  # gradio's own: 400
+        client = Client(page.local_url, verbose=False)
+        began = time.monotonic()
+        assert client.predict("you", api_name="/hello") == "Hello you"
+        assert time.monotonic() - began < 2
+    finally:
+        page.close()
