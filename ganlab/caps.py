@@ -61,7 +61,9 @@ class Caps:
         2_500, 2_500, "GANLAB_MAX_UPLOAD_MB", "MB read of an upload in all, unpacked"
     )
     file_mb: int = _cap(200, 200, "GANLAB_MAX_FILE_MB", "MB of one file that is sent")
-    picture_mb: int = _cap(MOST_MB, MOST_MB, "GANLAB_MAX_PICTURE_MB", "MB of one picture's file")
+    picture_mb: int = _cap(
+        MOST_MB, MOST_MB, "GANLAB_MAX_PICTURE_MB", "MB of one picture's file", high=2_000
+    )
     pixels: int = _cap(
         MAX_PIXELS, MAX_PIXELS, "GANLAB_MAX_PIXELS", "pixels of one picture", 4096, 150_000_000
     )
@@ -69,12 +71,9 @@ class Caps:
         5_000, 5_000, "GANLAB_MAX_ENTRIES", "files in an upload, pictures or not", 2
     )
     files: int = _cap(
-        1_000,
-        1_000,
-        "GANLAB_MAX_FILES",
-        "files of one request; a page sends 1,000 at a time",
-        1_000,
-    )
+        1_000, 1_000, "GANLAB_MAX_FILES", "files of one request; a page sends 1,000 at a time",
+        low=1_000, high=100_000,
+    )  # fmt: skip
     intake_seconds: int = _cap(
         120, 120, "GANLAB_INTAKE_SECONDS", "seconds, after which what was read so far counts"
     )

@@ -175,14 +175,14 @@ def _timed_step() -> Callable[[Plan], None]:
 
 def _time(plans: list[Plan], step: Callable[[Plan], None], deadline: float) -> list[Plan]:
     """The plans with their measured speeds: the best of several rounds, 0 if none had begun by the
-    deadline, which the first plan need not keep.
+    deadline.
 
     In each round every plan takes its turn, so that what else keeps the machine busy, which comes
     and goes, does not decide between them.
     """
     best = [math.inf] * len(plans)
     end, turns = time.perf_counter() + _SECONDS_PER_CANDIDATE * len(plans), 0
-    while (now := time.perf_counter()) < deadline or not turns:
+    while (now := time.perf_counter()) < deadline:
         rounds, i = divmod(turns, len(plans))
         if i == 0 and rounds >= _LEAST_ROUNDS and now >= end:
             break

@@ -86,8 +86,8 @@ def open_sources(sources: Iterable[Source], *, caps: Caps, loose_task: str) -> I
                 files = _files_of(path, name, room, most, opened)
             except TooMany as error:
                 before = ", with those before," if room < caps.entries else ""
-                most = f"more than {caps.entries:,} files (GANLAB_MAX_ENTRIES)"
-                told = f"{safe_text(name)} holds{before} {most}: {error}.{caps.way_out}"
+                many = f"more than {caps.entries:,} files (GANLAB_MAX_ENTRIES)"
+                told = f"{safe_text(name)} holds{before} {many}: {error}.{caps.way_out}"
                 findings.remarks.append(told)
                 continue
             except ValueError as error:

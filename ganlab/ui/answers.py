@@ -1,7 +1,8 @@
 """What is sent back to a browser, with the headers that say what it may do with it.
 
-What gradio answers is changed in two places: the page gets the word that lets its scripts run, and
-an event that was refused in words is told from one that broke.
+What gradio answers is changed in three places: the page gets the word that lets its scripts run, an
+event that was refused in words is told from one that broke, and of a full queue it is said that and
+how to have more.
 """
 
 import gzip
@@ -86,6 +87,20 @@ class RefusedEvent:
         if json.loads(body).get("error"):  # None = it keeps to itself what broke
             start["status"] = 400
         return body
+
+
+class FullQueue:
+    """Of a queue that is full the page would only say that it is busy, whatever the answer says."""
+
+    def __init__(self, why: str):
+        self._why = why
+
+    def concerns(self, start: Message) -> bool:
+        return start["status"] == 503
+
+    def change(self, start: Message, body: bytes) -> bytes:
+        start["status"] = 429
+        return json.dumps({"detail": self._why}).encode()
 
 
 class Answer:

@@ -84,7 +84,9 @@ def blended(
     if not opened.parts:
         raise ValueError(f"{checkpoint} has no heads to mix: choose another generator.")
     most = jobs.caps.api_pictures
-    if type(n) not in (int, float) or not 1 <= n <= most:
+    if type(n) not in (int, float) or not n >= 1:
+        raise ValueError(f"{n} pictures: ask for 1 to {most}.")
+    if n > most:
         raise jobs.caps.reached("api_pictures", f"{n} pictures: ask for 1 to {most}")
     names = [part.name for part in opened.parts]
     both = shares_from_text(weights, names) if weights else first_shares(len(names))

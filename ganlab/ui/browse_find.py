@@ -15,7 +15,7 @@ import gradio as gr
 from PIL import Image
 
 from ganlab import checkpoints, device, sampling
-from ganlab.caps import Caps
+from ganlab.caps import Caps, variable
 from ganlab.data import catalog
 from ganlab.data.single import as_pixels, read_file
 from ganlab.jobs import Jobs
@@ -29,7 +29,6 @@ from ganlab.ui.viewer import small_button
 from ganlab.ui.visitor import ACT, QUICK, refusal
 
 SECONDS_BETWEEN_LOOKS = 0.5
-LIMIT = "(GANLAB_"  # a mistake that names one
 SUFFIXES = ["image", ".heic", ".heif"]
 # Of the browser's tab, so that a reload finds the search that goes on.
 REMEMBER = """(search) => {
@@ -123,7 +122,8 @@ def uploaded(path: Any) -> Target:
     except OSError:
         raise ValueError(f"{name}: cannot be opened. Upload it again.") from None
     except ValueError as error:
-        home = Caps.from_environment().way_out if LIMIT in str(error) else ""
+        is_limit = any(variable(cap) in str(error) for cap in ("pixels", "picture_mb"))
+        home = Caps.from_environment().way_out if is_limit else ""
         raise ValueError(f"{name} {error}. Choose another picture.{home}") from None
 
 

@@ -22,7 +22,7 @@ from starlette.middleware import Middleware
 
 from ganlab.caps import Caps
 from ganlab.room import FULL
-from ganlab.ui.answers import Answer, Message, Page, RefusedEvent, Send
+from ganlab.ui.answers import Answer, Change, FullQueue, Message, Page, RefusedEvent, Send
 from ganlab.ui.checked import MISFIT, check
 from ganlab.ui.receiving import Receipt, Refused, put_in_place
 
@@ -30,7 +30,7 @@ Receive = Callable[[], Awaitable[Message]]
 
 log = logging.getLogger(__name__)
 
-MAX_EVENT_MARKS = 200_000  # of JSON's, which tell how long it takes to read; 5,000 files need most
+MAX_EVENT_MARKS = 200_000  # of JSON's, which tell how long it takes to read: of 10,000 files
 # What gradio keeps things under, for good: as the page and `gradio_client` call them.
 KEPT_UNDER = ("session_hash", "event_id", "upload_id")
 SHORT = re.compile(r"[\w\-]{0,64}", re.ASCII)
@@ -44,6 +44,7 @@ OUR_TROUBLES = {  # anything else is the request's
 API = "/gradio_api"
 UPLOAD, INFO, FILE = f"{API}/upload", f"{API}/info", f"{API}/file="
 EVENT = f"{API}/run/"  # one that is answered at once, without the queue
+JOINS = (f"{API}/queue/join", f"{API}/call/")  # the queue, by the page and by programs
 ASK = f"{API}/component_server"  # what the scripts of the page ask beside its events
 _NAME = r"[\w.\-]{1,128}"
 OPEN = {
@@ -92,7 +93,7 @@ class Gate:
         if scope["type"] != "http":
             return await send({"type": "websocket.close"})
         path, method = _path_of(scope), scope["method"]
-        answer = _answer(scope, path, send)
+        answer = _answer(scope, path, send, self.caps)
         if method not in OPEN or not OPEN[method].fullmatch(path):
             return await answer.say(404, "Not found.")
         if method == "POST" and dict(scope["headers"]).get(b"sec-fetch-site") in OTHER_SITES:
@@ -126,12 +127,15 @@ class Gate:
             await answer.say(*said, is_plain=bool(upload))
 
 
-def _answer(scope: dict[str, Any], path: str, send: Send) -> Answer:
+def _answer(scope: dict[str, Any], path: str, send: Send, caps: Caps) -> Answer:
     if path == "/":
         nonce = secrets.token_urlsafe(16)
         zips = b"gzip" in dict(scope["headers"]).get(b"accept-encoding", b"")
         return Answer(send, Page(nonce, zips=zips), nonce)
-    change = RefusedEvent() if path.startswith(EVENT) else None
+    change: Change | None = RefusedEvent() if path.startswith(EVENT) else None
+    if path.startswith(JOINS):
+        full = f"The queue is full ({caps.events:,} requests wait): try again in a moment"
+        change = FullQueue(str(caps.reached("events", full)))
     return Answer(send, change, is_file=path.startswith(FILE))
 
 

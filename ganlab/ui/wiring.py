@@ -65,7 +65,7 @@ SHOW_RUN_IN_ADDRESS = """(run) => {
 }"""
 SCROLL_TO_WHY_NOT = """(run) => {
   if (!run && new URL(window.location).searchParams.has("run"))
-    document.getElementById("run")?.scrollIntoView({block: "center"});
+    document.getElementById("hint")?.scrollIntoView({block: "nearest"});
 }"""
 SCROLL_TO_RUN = """() => {
   const run = document.getElementById("run");

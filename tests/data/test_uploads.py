@@ -125,6 +125,19 @@ def test_of_too_many_files_in_several_the_limit_is_told(tmp_path):
         take_in(zips, tmp_path / "staged", caps=Caps(entries=20))
 
 
+def test_a_source_with_too_many_files_does_not_spoil_those_after_it(tmp_path):
+    files = {f"{i}.txt": b"" for i in range(30)}
+    sources = [
+        write_zip(tmp_path / "many.zip", files),
+        write_folder(tmp_path / "folder", GOOD),
+        write_zip(tmp_path / "good.zip", GOOD),
+    ]
+    report = take_in(sources, tmp_path / "staged", caps=Caps(entries=20))
+    assert report.usable == len(GOOD)  # the zip has the same pictures once more
+    (told,) = report.remarks
+    assert told.startswith("many.zip holds more than 20 files")
+
+
 def test_one_bad_source_does_not_spoil_the_others(tmp_path):
     folder = write_folder(tmp_path / "good", GOOD)
     (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04 and no more")

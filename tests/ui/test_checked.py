@@ -1,6 +1,7 @@
 """What is looked at before gradio and the handlers see it, and what is forgotten afterwards."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import gradio as gr
 import httpx
 import pytest
 
-from ganlab.caps import Caps
+from ganlab.caps import HOME, Caps
 from ganlab.ui.checked import (
     DEEPEST,
     FILE,
@@ -97,12 +98,13 @@ def page() -> Iterator[gr.Blocks]:
             lambda: gr.Dropdown(choices=["b"]), None, head, api_name="others", queue=False
         )
         gr.Button().click(lambda h: repr(h), head, text, api_name="head", queue=False)
-    page.queue(api_open=True).launch(
+        gr.Button().click(lambda: time.sleep(2), None, None, api_name="takes", concurrency_limit=1)
+    page.queue(max_size=1, api_open=True).launch(
         prevent_thread_lock=True,
         quiet=True,
         ssr_mode=False,
         blocked_paths=[str(ROOT)],
-        app_kwargs=gated(Caps()),
+        app_kwargs=gated(Caps.of("public", events=1)),
     )
     yield page
     page.close()
@@ -139,3 +141,15 @@ def test_an_event_that_set_out_before_a_lists_choices_changed_is_none_of_its_cho
     assert call(url, "head", "").json()["data"] == ["None"]
     assert call(url, "head", "b").json()["data"] == ["'b'"]
     assert call(url, "head", "a").status_code == 400
+
+
+def test_of_a_full_queue_the_limit_is_told(url):
+    def join() -> httpx.Response:
+        return httpx.post(f"{url}gradio_api/call/takes", json={"data": []}, trust_env=False)
+
+    answers = [join()]
+    time.sleep(0.5)  # it is under way
+    answers += [join() for _ in range(2)]
+    assert [each.status_code for each in answers] == [200, 200, 429]
+    told = answers[-1].json()["detail"]
+    assert told.startswith("The queue is full") and "(GANLAB_MAX_EVENTS)" in told and HOME in told
