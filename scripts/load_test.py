@@ -4,8 +4,9 @@
     python -m scripts.load_test --soak 60            # an hour of short runs, one after another
 
 Starts the app as a public page in a folder of its own. Every visitor is a thread that sends what
-a browser would: loads the page, ticks once a second, and every ten to twenty seconds looks at
-samples, moves a slider of Blend or uploads pictures. Two runs are queued all the time.
+a browser would: loads the page, asks for news as often as it is told to, and every ten to twenty
+seconds looks at samples, moves a slider of Blend or uploads pictures. Two runs are queued all the
+time.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import threading
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -102,14 +104,24 @@ class Visitor:
         self.page.fire(self.page.tab("browse"), "select")
 
     def tick(self, run_id: str) -> None:
-        timer = next(
-            n
-            for n, c in self.page.components.items()
-            if c["type"] == "timer" and c["props"]["value"] == 1.0
-        )
-        endpoint = next(e for e in self.page.endpoints.values() if [timer, "tick"] in e["targets"])
+        timer, endpoint = self.rhythm()
         _, _, *rest = self.page.defaults(endpoint)
-        self.page.call(endpoint, [run_id, self.store, *rest])
+        answers = self.page.call(endpoint, [run_id, self.store, *rest])
+        told = answers[endpoint["outputs"].index(timer)]
+        self.page.values[timer] = told.get("value", self.page.values[timer])
+
+    def rhythm(self) -> tuple[int, dict[str, Any]]:
+        """The timer that asks for a run's news, and is told when to ask again."""
+        return next(
+            (component, endpoint)
+            for endpoint in self.page.endpoints.values()
+            for component, on in endpoint["targets"]
+            if on == "tick" and component in endpoint["inputs"]
+        )
+
+    def is_over_before_the_next_tick(self) -> bool:
+        seconds = self.page.values[self.rhythm()[0]]
+        return self.watch.over.wait(random.uniform(0.9, 1.1) * seconds)
 
     def sample(self) -> None:
         self.page.values[self.page.named("browse-seed")] = random.randrange(1000)
@@ -146,7 +158,7 @@ class Visitor:
         watch = self.watch
         watch.time("page load", self.load)
         act_at = time.monotonic() + random.uniform(0, SECONDS_BETWEEN[1])
-        while not watch.over.wait(random.uniform(0.9, 1.1)):
+        while not self.is_over_before_the_next_tick():
             watch.time("tick", self.tick, run_of[0])
             if time.monotonic() < act_at:
                 continue

@@ -12,7 +12,7 @@ from ganlab import __version__, device
 from ganlab.caps import Caps
 from ganlab.jobs import Jobs
 from ganlab.ui import figures
-from ganlab.ui.attention import rest_unseen
+from ganlab.ui.attention import ask_while_seen
 from ganlab.ui.visitor import QUICK
 
 SECONDS_BETWEEN = 20.0
@@ -30,9 +30,7 @@ def build_footer(jobs: Jobs) -> None:
     def tell() -> str:
         return state_of_server(jobs, time.monotonic() - began)
 
-    timer = gr.Timer(SECONDS_BETWEEN)
-    timer.tick(tell, None, line, **QUICK)
-    rest_unseen(timer)
+    ask_while_seen(gr.Timer(SECONDS_BETWEEN), tell, None, line, **QUICK)
     gr.on(None, tell, None, line, **QUICK)  # of a new page
 
 

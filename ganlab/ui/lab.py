@@ -69,7 +69,7 @@ def build_lab(jobs: Jobs) -> None:
     wire_steps(jobs, transfer_form, saved)
     sides = Sides([own_runs, run_panel], viewers)
     for tab in (train, transfer):
-        tab.select(sides.show, None, sides.columns, **QUICK)
+        tab.select(None, None, sides.columns, js=sides.script())
     for tab in (train, transfer, blend, browse):
         tab.select(None, None, None, js=SHOW_TAB_IN_ADDRESS)
     wire_blend(jobs, viewers["blend"], saved, exports)

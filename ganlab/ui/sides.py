@@ -1,7 +1,7 @@
 """What shows beside the tabs: the run on view, or what Blend or Browse draws."""
 
+import json
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -23,10 +23,17 @@ class Sides:
     def columns(self) -> list[gr.Column]:
         return [*self.of_run, *(viewer.panel for viewer in self.viewers.values())]
 
-    def show(self, name: str = "") -> list[gr.Column]:
-        """Of a viewer by its name, or else of the run: updates of `columns`."""
-        of_run = [gr.Column(visible=name not in self.viewers)] * len(self.of_run)
-        return [*of_run, *(gr.Column(visible=each == name) for each in self.viewers)]
+    def shown(self, name: str = "") -> list[bool]:
+        """Of `columns`, which are to be seen: a viewer's by its name, or else the run's."""
+        return [*[name not in self.viewers] * len(self.of_run), *(n == name for n in self.viewers)]
+
+    def script(self, name: str = "", *, with_tab: bool = False) -> str:
+        """Shows them, and before them turns the tabs. In the page: no server is needed for it, and
+        of what an event of the server tells a column, gradio's page would copy all that is in it at
+        each later event."""
+        tab = [{"selected": name}] * with_tab
+        told = [*tab, *({"visible": is_seen} for is_seen in self.shown(name))]
+        return f"() => {json.dumps([{'__type__': 'update', **each} for each in told])}"
 
 
 def wire_sides(
@@ -39,14 +46,15 @@ def wire_sides(
 ) -> None:
     """Turns to a viewer with its tab, or with the button of the run on view."""
     for name, viewer in sides.viewers.items():
-        viewer.tab.select(partial(sides.show, name), None, sides.columns, **QUICK)
+        viewer.tab.select(None, None, sides.columns, js=sides.script(name))
     for button, name in ((watch.to_blend, "blend"), (watch.to_browse, "browse")):
         viewer = sides.viewers[name]
 
         def turn(run_id: str, store: Any, name: str = name) -> Any:
-            chosen, _ = offered(jobs, sides.viewers[name], store, run_id, "")
-            return [gr.Tabs(selected=name), *sides.show(name), chosen]
+            return offered(jobs, sides.viewers[name], store, run_id, "")[0]
 
-        button.click(turn, [current, saved], [tabs, *sides.columns, viewer.model], **QUICK).then(
+        # First the model: a tab that opens without one takes the first there is.
+        chosen = button.click(turn, [current, saved], viewer.model, **QUICK)
+        chosen.then(None, None, [tabs, *sides.columns], js=sides.script(name, with_tab=True)).then(
             **viewer.chooses
         )

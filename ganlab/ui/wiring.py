@@ -16,9 +16,10 @@ from ganlab.config import TrainConfig
 from ganlab.export import export
 from ganlab.jobs import Jobs
 from ganlab.known import UnknownRun
+from ganlab.runs import UNDER_WAY
 from ganlab.transfer_config import TransferConfig
 from ganlab.ui import downloads, figures
-from ganlab.ui.attention import rest_unseen
+from ganlab.ui.attention import LEAST, MOST, Rhythm, ask_while_seen
 from ganlab.ui.browser_store import BrowserStore, change
 from ganlab.ui.history import (
     CONFIRM,
@@ -57,6 +58,7 @@ SECONDS_TO_STOP = 1.0
 # knows nothing of it, and the next one makes its visitor the owner.
 LISTED = ("run_id", "state", "has_snapshot", "is_owner")
 TABS = ("train", "transfer", "blend", "browse")
+TURN = "tab => ({__type__: 'update', ...(tab ? {selected: tab} : {})})"
 
 SHOW_RUN_IN_ADDRESS = """(run) => {
   const url = new URL(window.location);
@@ -109,6 +111,8 @@ def wire(lab: Lab, exports: Path) -> None:
     jobs, form, watch, history = lab.jobs, lab.form, lab.watch, lab.history
     current, saved, seen, follows = lab.current, lab.saved, lab.seen, lab.follows
     shown = components(watch)
+    timer, rhythm = gr.Timer(LEAST), Rhythm()
+    opened = gr.Textbox(visible=False)  # the tab to turn to
 
     def show_run(run_id: str, store: Any, last: Seen, follow: bool = True) -> dict[Any, Any]:
         """Updates for what has changed since `last`; an empty page if the run is gone."""
@@ -140,12 +144,17 @@ def wire(lab: Lab, exports: Path) -> None:
             lab.transfer.source: gr.Dropdown(choices=sources),
         }
 
-    def tick(run_id: str, store: Any, last: Seen, follow: bool) -> Any:
+    def tick(run_id: str, store: Any, last: Seen, follow: bool, asked: Any) -> Any:
         if last.run_id and last.run_id != run_id:
             # Asked before the page turned to another run, or after one that was. Either may have
             # been answered last, so the next one shows everything.
             return {seen: Seen()} if run_id else gr.skip()
-        return (run_id and show_run(run_id, store, last, follow)) or gr.skip()
+        news = show_run(run_id, store, last, follow) if run_id else {}
+        follows_one = bool(run_id) and news.get(seen, last).state in UNDER_WAY
+        due = rhythm.after(asked) if follows_one else MOST
+        if due != asked:
+            news[timer] = gr.Timer(due)
+        return news or gr.skip()
 
     def look_back(run_id: str, moment: float | None, last: Seen, at_end: Any) -> Any:
         view = jobs.view(run_id)
@@ -203,7 +212,7 @@ def wire(lab: Lab, exports: Path) -> None:
         # Its run is told in any case: another window may have turned to another one.
         changed = change({**store_of(store), "run": None}, kept)
         turned = {current: run_id, saved: changed, follows: True, seen: Seen()}
-        return {**turned, **show_run(run_id, kept, Seen())}
+        return {**turned, timer: gr.Timer(LEAST), **show_run(run_id, kept, Seen())}
 
     def remedy(run_id: str, store: Any, request: gr.Request) -> Any:
         try:
@@ -276,14 +285,15 @@ def wire(lab: Lab, exports: Path) -> None:
     def attach(store: Any, request: gr.Request) -> Any:
         """Finds the run of a link or, failing that, this browser's last one; and the tab."""
         linked, tab = (request.query_params.get(name, "") for name in ("run", "tab"))
-        turned = {lab.tabs: gr.Tabs(selected=tab)} if tab in TABS else {}
+        turned = {opened: tab} if tab in TABS else {}
         run_id = linked or store_of(store).get("run", "")
         try:
             view = jobs.view(run_id)
         except UnknownRun as error:
             return {**show_empty(watch, why_not_here(error) if linked else ""), **turned}
         updates = show_run(run_id, store, Seen())
-        return {current: run_id, **updates, **show_settings(lab, view.config), **turned}
+        of_run = {opened: "transfer"} if isinstance(view.config, TransferConfig) else {}
+        return {current: run_id, **updates, **show_settings(lab, view.config), **of_run, **turned}
 
     def warn(store: Any) -> None:
         """Of what will not be there much longer."""
@@ -291,12 +301,10 @@ def wire(lab: Lab, exports: Path) -> None:
             gr.Warning(warning, duration=20)
 
     transfer = lab.transfer
-    watched = [current, saved.value, seen, follows]
-    told = [current, seen, *shown, history.picked, transfer.source]
+    watched = [current, saved.value, seen, follows, timer]
+    told = [current, seen, *shown, history.picked, transfer.source, timer]
     everything = [current, saved, follows, *told[1:]]
-    timer = gr.Timer(1.0)
-    timer.tick(tick, watched, told, **QUICK)
-    rest_unseen(timer)
+    ask_while_seen(timer, tick, watched, told, **QUICK)
 
     for button, act, inputs in (
         (form.start, start, [saved.value, *form.inputs]),
@@ -340,9 +348,10 @@ def wire(lab: Lab, exports: Path) -> None:
     saved.on(
         answered.then, delete, [asked, saved.value], everything, trigger_mode="multiple", **ACT
     ).success(None, current, None, js=SHOW_RUN_IN_ADDRESS)
-    filled = [*_form_outputs(form), lab.tabs, *transfer.inputs]
+    filled = [*_form_outputs(form), opened, *transfer.inputs]
     found = list(dict.fromkeys([*told, *filled]))
     attached = saved.ready.then(attach, saved.value, found, **QUICK)
+    attached.then(None, opened, lab.tabs, js=TURN)
     # A link to a run that is gone: on a phone the word about it stands below the form.
     attached.then(None, current, None, js=SCROLL_TO_WHY_NOT).then(
         None, current, None, js=SHOW_RUN_IN_ADDRESS
@@ -352,9 +361,9 @@ def wire(lab: Lab, exports: Path) -> None:
 
 
 def show_settings(lab: Lab, config: TrainConfig) -> dict[Any, Any]:
-    """Fills the form that a run was started with, and turns to it."""
+    """Fills the form that a run was started with."""
     if isinstance(config, TransferConfig):
-        return {lab.tabs: gr.Tabs(selected="transfer"), **show_transfer(lab.transfer, config)}
+        return show_transfer(lab.transfer, config)
     return show_config(lab.form, config)
 
 

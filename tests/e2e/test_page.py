@@ -115,11 +115,14 @@ def test_a_reload_finds_the_run_again(page: Page):
 def test_two_windows_of_a_browser_lose_none_of_each_others_runs(page: Page):
     windows = page, page.context.new_page()
     windows[1].goto(page.url)
+    runs = set()
     for window in windows:
+        window.bring_to_front()  # one behind hardly moves
         choose_fashion(window, ("bag",))
         train_for(window, 5, "steps")
-    runs = {start(window) for window in windows}
+        runs.add(start(window))
     for window in windows:
+        window.bring_to_front()
         window.reload()
         open_section(window, "Your runs")
         listed = window.locator("#runs").get_by_role("radio")
