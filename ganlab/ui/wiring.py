@@ -145,10 +145,10 @@ def wire(lab: Lab, exports: Path) -> None:
         }
 
     def tick(run_id: str, store: Any, last: Seen, follow: bool, asked: Any) -> Any:
-        if last.run_id and last.run_id != run_id:
+        if run_id and last.run_id not in ("", run_id):
             # Asked before the page turned to another run, or after one that was. Either may have
             # been answered last, so the next one shows everything.
-            return {seen: Seen()} if run_id else gr.skip()
+            return {seen: Seen()}
         news = show_run(run_id, store, last, follow) if run_id else {}
         follows_one = bool(run_id) and news.get(seen, last).state in UNDER_WAY
         due = rhythm.after(asked) if follows_one else MOST

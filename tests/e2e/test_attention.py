@@ -29,3 +29,19 @@ def test_a_tab_in_the_background_rests_and_catches_up_when_it_is_seen_again(page
     page.evaluate(TURN, False)
     wait_for_step_above(page, before)
     expect(page.locator("#footer")).to_contain_text("1 run trains")
+
+
+def test_a_page_with_a_run_asks_once_a_second_and_without_one_seldom(page: Page):
+    asked: list[bool] = []
+    page.on("request", lambda request: asked.append("/run/predict" in request.url))
+    page.wait_for_timeout(3000)  # for what a page asks first
+    asked.clear()
+    page.wait_for_timeout(9000)
+    assert 1 <= sum(asked) <= 4
+
+    choose_fashion(page)
+    start(page)
+    wait_for_grid(page)
+    asked.clear()
+    page.wait_for_timeout(6000)
+    assert sum(asked) >= 4

@@ -91,19 +91,23 @@ class Visitor(Raw):
 
     def told_next(self, run_id: str) -> str:
         """The same, as this page shows it at its next tick that has something to show."""
-        tick = next(
-            each
-            for each in self.endpoints.values()
-            if self.ids["state"] in each["outputs"] and each["targets"][0][1] == "tick"
-        )
-        place = tick["outputs"].index(self.ids["state"])
 
         def shown() -> str | None:
-            value = self.call(tick, [run_id, self.store, None, True])[place]
+            value = self.tick(run_id)[self.ids["state"]]
             return value if isinstance(value, str) else None  # nothing was sent
 
         html = wait_for(shown, "a tick shows it")
         return unescape(re.search(r'gl-message">(.*?)</span>', html)[1])
+
+    def tick(self, run_id: str) -> dict[int, Any]:
+        """What is answered, by component."""
+        endpoint = next(
+            each
+            for each in self.endpoints.values()
+            if self.ids["state"] in each["outputs"] and each["targets"][0][1] == "tick"
+        )
+        asked = [run_id, self.store, *self.defaults(endpoint)[2:]]
+        return dict(zip(endpoint["outputs"], self.call(endpoint, asked), strict=True))
 
     def download(self, run_id: str) -> Path:
         """Prepares a run's zip; gives where the server has put it."""
