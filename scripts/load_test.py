@@ -90,6 +90,7 @@ class Visitor:
         self.key = f"{random.getrandbits(128):032x}"
         self.store = {"visitor": self.key, "tokens": {}}
         self.page: Raw | None = None
+        self.run_id = ""  # that it follows
 
     def load(self) -> None:
         """The page, and on a first visit what it loads."""
@@ -105,6 +106,11 @@ class Visitor:
 
     def tick(self, run_id: str) -> None:
         timer, endpoint = self.rhythm()
+        if run_id != self.run_id:  # a page turns to it with its first interval
+            self.run_id, self.page.values[timer] = (
+                run_id,
+                self.page.components[timer]["props"]["value"],
+            )
         _, _, *rest = self.page.defaults(endpoint)
         answers = self.page.call(endpoint, [run_id, self.store, *rest])
         told = answers[endpoint["outputs"].index(timer)]
@@ -120,7 +126,7 @@ class Visitor:
         )
 
     def is_over_before_the_next_tick(self) -> bool:
-        seconds = self.page.values[self.rhythm()[0]]
+        seconds = self.page.values[self.rhythm()[0]] if self.page else 1.0
         return self.watch.over.wait(random.uniform(0.9, 1.1) * seconds)
 
     def sample(self) -> None:

@@ -11,24 +11,22 @@ from typing import Any
 
 import gradio as gr
 
-TELL = """document.addEventListener("visibilitychange", () => {
-  trigger("input");
+COMES_BACK = """document.addEventListener("visibilitychange", () => {
   if (!document.hidden) trigger("click");
 });"""
-IS_SEEN = "() => ({__type__: 'update', active: !document.hidden})"
 
 LEAST, MOST = 1.0, 4.0  # seconds between two questions of a page
-TOGETHER = 8.0  # questions a second that all pages ask which follow a run under way
+TOGETHER = 8.0  # questions a second of all pages that follow a run under way, or about so many
 REMEMBERED = 10.0  # seconds
-NEAR_ENOUGH = 1.25  # a page keeps its interval while it is off by no more
+NEAR_ENOUGH = 1.25  # a page keeps its interval while it is off by no more than this factor
 
 
 def ask_while_seen(
     timer: gr.Timer, act: Callable[..., Any], inputs: Any, outputs: Any, **how: Any
 ) -> None:
-    """Asks at each tick while somebody sees the page, and at once when they come back to it."""
-    page = gr.HTML("<i></i>", js_on_load=TELL, visible="hidden")
-    page.input(None, None, timer, js=IS_SEEN)
+    """Asks at each tick, which gradio leaves out while nobody sees the page, and at once when they
+    come back to it."""
+    page = gr.HTML("<i></i>", js_on_load=COMES_BACK, visible="hidden")
     for event in (timer.tick, page.click):
         event(act, inputs, outputs, **how)
 
@@ -40,16 +38,17 @@ class Rhythm:
         self._changing = threading.Lock()
         self._pages, self._at = 0.0, time.monotonic()
 
-    def after(self, asked: Any) -> float:
+    def after(self, interval: Any) -> float:
         """Notes a question of a page that follows a run under way.
 
         Args:
-            asked: seconds since the page's last one, as the page has it.
+            interval: seconds between its questions, as the page has them.
 
         Returns:
-            seconds until its next one.
+            the same for the next ones.
         """
-        between = asked if isinstance(asked, (int, float)) and LEAST <= asked <= MOST else LEAST
+        fits = isinstance(interval, (int, float)) and LEAST <= interval <= MOST
+        between = float(interval) if fits else LEAST
         with self._changing:
             now = time.monotonic()
             # Each page adds as much as is forgotten of it until it asks again.
@@ -58,4 +57,4 @@ class Rhythm:
             self._at = now
             due = min(max(self._pages / TOGETHER, LEAST), MOST)
         is_near = due / NEAR_ENOUGH <= between <= due * NEAR_ENOUGH
-        return between if is_near else round(due, 1)
+        return between if is_near and due > LEAST else round(due, 1)

@@ -59,6 +59,10 @@ def build_lab(jobs: Jobs) -> None:
                 "blend": Blend(**blend_form, **build_blend_panel(jobs)),
                 "browse": Browse(**browse_form, **build_browse_panel(jobs)),
             }
+    sides = Sides([own_runs, run_panel], viewers)
+    # Before all else that a tab does: gradio has a script wait for the server's answers before it.
+    for tab, name in ((train, ""), (transfer, ""), (blend, "blend"), (browse, "browse")):
+        tab.select(None, None, sides.columns, js=sides.script(name))
     empty = [watch.empty_text, watch.begin]
     train.select(lambda: [figures.EMPTY, gr.Button(visible=True)], None, empty, **QUICK)
     transfer.select(
@@ -67,9 +71,6 @@ def build_lab(jobs: Jobs) -> None:
     lab = Lab(jobs, tabs, form, transfer_form, watch, history, current, saved, seen, follows)
     wire(lab, exports)
     wire_steps(jobs, transfer_form, saved)
-    sides = Sides([own_runs, run_panel], viewers)
-    for tab in (train, transfer):
-        tab.select(None, None, sides.columns, js=sides.script())
     for tab in (train, transfer, blend, browse):
         tab.select(None, None, None, js=SHOW_TAB_IN_ADDRESS)
     wire_blend(jobs, viewers["blend"], saved, exports)

@@ -28,9 +28,9 @@ class Sides:
         return [*[name not in self.viewers] * len(self.of_run), *(n == name for n in self.viewers)]
 
     def script(self, name: str = "", *, with_tab: bool = False) -> str:
-        """Shows them, and before them turns the tabs. In the page: no server is needed for it, and
-        of what an event of the server tells a column, gradio's page would copy all that is in it at
-        each later event."""
+        """Shows them, and before them turns the tabs. In the page, as the server knows nothing more
+        of it; and at each event gradio's page copies all that is in a column which the server has
+        ever told something."""
         tab = [{"selected": name}] * with_tab
         told = [*tab, *({"visible": is_seen} for is_seen in self.shown(name))]
         return f"() => {json.dumps([{'__type__': 'update', **each} for each in told])}"
@@ -44,9 +44,7 @@ def wire_sides(
     current: gr.Textbox,
     saved: gr.JSON,
 ) -> None:
-    """Turns to a viewer with its tab, or with the button of the run on view."""
-    for name, viewer in sides.viewers.items():
-        viewer.tab.select(None, None, sides.columns, js=sides.script(name))
+    """Turns to a viewer with a button of the run on view."""
     for button, name in ((watch.to_blend, "blend"), (watch.to_browse, "browse")):
         viewer = sides.viewers[name]
 

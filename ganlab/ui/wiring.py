@@ -144,15 +144,15 @@ def wire(lab: Lab, exports: Path) -> None:
             lab.transfer.source: gr.Dropdown(choices=sources),
         }
 
-    def tick(run_id: str, store: Any, last: Seen, follow: bool, asked: Any) -> Any:
+    def tick(run_id: str, store: Any, last: Seen, follow: bool, interval: Any) -> Any:
         if run_id and last.run_id not in ("", run_id):
             # Asked before the page turned to another run, or after one that was. Either may have
             # been answered last, so the next one shows everything.
             return {seen: Seen()}
         news = show_run(run_id, store, last, follow) if run_id else {}
-        follows_one = bool(run_id) and news.get(seen, last).state in UNDER_WAY
-        due = rhythm.after(asked) if follows_one else MOST
-        if due != asked:
+        follows_one = bool(news.get(current, run_id)) and news.get(seen, last).state in UNDER_WAY
+        due = rhythm.after(interval) if follows_one else MOST
+        if due != interval:
             news[timer] = gr.Timer(due)
         return news or gr.skip()
 
@@ -293,7 +293,9 @@ def wire(lab: Lab, exports: Path) -> None:
             return {**show_empty(watch, why_not_here(error) if linked else ""), **turned}
         updates = show_run(run_id, store, Seen())
         of_run = {opened: "transfer"} if isinstance(view.config, TransferConfig) else {}
-        return {current: run_id, **updates, **show_settings(lab, view.config), **of_run, **turned}
+        again = {timer: gr.Timer(LEAST)}  # an answer without a run may have come before
+        settings = show_settings(lab, view.config)
+        return {current: run_id, **again, **updates, **settings, **of_run, **turned}
 
     def warn(store: Any) -> None:
         """Of what will not be there much longer."""

@@ -1,7 +1,7 @@
 """A page that nobody sees asks the server nothing."""
 
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from e2e.visitor import choose_fashion, start, step, wait_for_grid, wait_for_step_above
 
@@ -9,7 +9,10 @@ pytestmark = pytest.mark.browser
 
 # As the browser says it of a tab in the background, which a page of a test never is.
 TURN = """is_hidden => {
-  Object.defineProperty(document, "hidden", {get: () => is_hidden, configurable: true});
+  const say = (name, value) => Object.defineProperty(
+    document, name, {get: () => value, configurable: true});
+  say("hidden", is_hidden);
+  say("visibilityState", is_hidden ? "hidden" : "visible");
   document.dispatchEvent(new Event("visibilitychange"));
 }"""
 
@@ -29,6 +32,38 @@ def test_a_tab_in_the_background_rests_and_catches_up_when_it_is_seen_again(page
     page.evaluate(TURN, False)
     wait_for_step_above(page, before)
     expect(page.locator("#footer")).to_contain_text("1 run trains")
+
+
+def test_who_comes_back_gets_news_at_once(page: Page):
+    asked: list[Request] = []
+    page.on("request", lambda request: asked.append(request))
+    page.evaluate(TURN, True)
+    page.wait_for_timeout(3000)  # for what a page asks first
+    asked.clear()
+    page.evaluate(TURN, False)
+    page.wait_for_timeout(700)
+    assert len(asked) == 2  # of a run, which it asks for every four seconds, and of the server
+
+
+def test_a_tab_turns_before_the_server_answers(page: Page):
+    run, browse = page.locator("#empty"), page.locator("#browse-panel")
+    expect(run).to_be_visible()
+    held: list[Route] | None = []
+    page.route(
+        "**/run/predict",
+        lambda route: route.continue_() if held is None else held.append(route),
+    )
+    page.get_by_role("tab", name="Browse").click()
+    expect(browse).to_be_visible()
+    page.get_by_role("tab", name="Train", exact=True).click()
+    expect(run).to_be_visible()
+    answered, held = held, None
+    assert answered
+    for route in answered:
+        route.continue_()
+    page.wait_for_timeout(1500)  # for the answers
+    expect(run).to_be_visible()
+    expect(browse).to_be_hidden()
 
 
 def test_a_page_with_a_run_asks_once_a_second_and_without_one_seldom(page: Page):
