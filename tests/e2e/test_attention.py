@@ -42,7 +42,7 @@ def test_who_comes_back_gets_news_at_once(page: Page):
     asked.clear()
     page.evaluate(TURN, False)
     page.wait_for_timeout(700)
-    assert len(asked) == 2  # of a run, which it asks for every four seconds, and of the server
+    assert len(asked) >= 2  # of a run, else every four seconds, and of the server, else every 20
 
 
 def test_a_tab_turns_before_the_server_answers(page: Page):
