@@ -48,9 +48,9 @@ class JobView:
     @property
     def seconds_left(self) -> float | None:
         """Of training; None = too early to say."""
-        laps = max(len(getattr(self.config, "laps", ())), 1)
-        if self.config.seconds is not None and self.config.steps is None and laps == 1:
-            return max(self.config.seconds - self.seconds, 0.0)
+        if self.config.seconds is not None and self.config.steps is None:
+            laps = max(len(getattr(self.config, "laps", ())), 1)  # each has that time
+            return laps * self.config.seconds * max(1 - self.progress, 0.0)
         if self.progress < 0.01:
             return None
         return self.seconds * (1 - self.progress) / self.progress

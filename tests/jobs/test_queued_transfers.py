@@ -156,8 +156,7 @@ def test_the_time_left_of_a_race_is_that_of_all_laps(jobs, race):
     view = jobs.view(run_id)
     jobs.stop(run_id, token)
     assert view.seconds > 1
-    left = 3 - view.seconds  # or more, where the laps before took longer than their time
-    assert left - 0.5 < view.seconds_left < left + 1.5
+    assert view.seconds_left == pytest.approx(3 - view.seconds, abs=0.5)
     assert ended(jobs, run_id).state == "stopped"
 
 

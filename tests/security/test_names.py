@@ -12,7 +12,7 @@ from raw_http import Raw, Refused
 
 from .conftest import FORMAT, NAMES, Victim
 
-ROUNDS = 4  # with other combinations
+ROUNDS = 8  # with other combinations
 DANGER = re.compile(r"<img src=x|<script>alert|onerror=alert\(1\)>", re.IGNORECASE)
 
 
@@ -91,8 +91,8 @@ def test_a_name_never_becomes_markup(victim, page):
         found += markup_in(page, endpoint, values)
     found += [told for told in page.toasts if DANGER.search(told)]
     assert not found, "\n".join(found)
-    assert len(seen) > 3, seen  # the names were shown, by so many at least: as text
-    assert len(as_it_is) > 1, as_it_is  # and nothing was filled into them
+    assert len(seen) > 5, seen  # the names were shown: as text
+    assert len(as_it_is) > 2, as_it_is  # and nothing was filled into them
 
 
 def test_names_within_an_upload_never_become_markup(page, tmp_path):
