@@ -1,14 +1,15 @@
 """What is sent back to a browser, with the headers that say what it may do with it.
 
-What gradio answers is changed in three places: the page gets the word that lets its scripts run, an
-event that was refused in words is told from one that broke, and of a full queue it is said that and
-how to have more.
+What gradio answers is changed in three places: the page gets the word that lets its scripts run, and
+one more of them; an event that was refused in words is told from one that broke; and of a full
+queue it is said that and how to have more.
 """
 
 import gzip
 import json
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
 from typing import Any, Protocol
 
 Message = MutableMapping[str, Any]
@@ -41,6 +42,7 @@ ALWAYS: Headers = [
 ]
 
 
+LEAN = Path(__file__).with_name("lean.js").read_bytes()
 PICTURES = [b"image/png", b"image/jpeg", b"image/gif", b"image/webp"]
 
 
@@ -69,6 +71,7 @@ class Page:
         return dict(start["headers"]).get(b"content-type", b"").startswith(b"text/html")
 
     def change(self, start: Message, body: bytes) -> bytes:
+        body = body.replace(b"</head>", b"<script>" + LEAN + b"</script></head>", 1)
         body = body.replace(b"<script", b'<script nonce="' + self._nonce + b'"')
         start["headers"].append((b"vary", b"accept-encoding"))
         if self._zips:

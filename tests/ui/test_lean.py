@@ -98,6 +98,16 @@ def labels(blocks: dict[int, gr.blocks.Block]) -> list[str | None]:
     return [block.label for block in blocks.values() if isinstance(block, gr.Textbox)]
 
 
+def test_an_event_that_shows_no_progress_tells_no_component_that_it_is_under_way():
+    with LeanBlocks() as page:
+        text, button, place = gr.Textbox(), gr.Button(), gr.HTML()
+        hidden = button.click(lambda: "a", None, text, show_progress="hidden")
+        hidden.then(lambda: "b", None, text, show_progress="hidden", show_progress_on=place)
+        hidden.then(lambda: "c", None, text)
+    told = [event["show_progress_on"] for event in page.config["dependencies"]]
+    assert told == [[], [place._id], None]  # None = all outputs
+
+
 def test_gradio_does_not_search_all_folders_for_what_is_not_installed_at_every_event():
     """It asks for matplotlib each time; a program that has it finds it as ever."""
     code = "import sys; from ganlab.ui import lean; print('matplotlib' in sys.modules)"
