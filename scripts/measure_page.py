@@ -1,10 +1,11 @@
-"""Measures what the README says of the page: a tick's cost, and the speed with pages open.
+"""Measures what the README says of the page: what it costs browser and server, and a training.
 
     python scripts/measure_page.py          # about two minutes
 
 Starts the app in a folder of its own, trains the quick preset, and compares the training's speed
 with no page open and with three, in turns. A tick is the page's once-a-second question whether
-anything changed, sent again and again from one connection.
+anything changed, sent again and again from one connection. What a page works is the time that its
+main thread is busy.
 """
 
 import argparse
@@ -26,6 +27,8 @@ from playwright.sync_api import BrowserContext, Page, Request, sync_playwright
 REPOSITORY = Path(__file__).parents[1]
 PAGES = 3
 TICKS = 200
+LOADS = 7
+WATCHED_SECONDS = 20
 
 
 def main() -> None:
@@ -65,6 +68,7 @@ def measure(url: str, home: Path, seconds: float, rounds: int) -> None:
         visitor = browser.new_context()  # keeps the owner's token, whichever page is open
         page = visitor.new_page()
         ticks: list[Request] = []
+        time_loads(visitor, url)
         page.goto(url)
         page.get_by_role("spinbutton", name="Train for").fill(str(2 * seconds * rounds + 120))
         began = time.monotonic()
@@ -74,6 +78,7 @@ def measure(url: str, home: Path, seconds: float, rounds: int) -> None:
         run_url, run = page.url, next((home / "runs").glob("*/run.json")).parent
         page.on("request", lambda request: ticks.append(request) if request.post_data else None)
         page.wait_for_timeout(3000)
+        print(f"a page that watches a run works {work(page):.0%} of the time")
         page.close()
         compare(visitor, ticks[-1], run_url, run, seconds, rounds)
         page = open_page(visitor, run_url)
@@ -83,6 +88,35 @@ def measure(url: str, home: Path, seconds: float, rounds: int) -> None:
         print(f"Stop to stopped: {time.monotonic() - began:.2f} s")
         time_ticks(ticks[-1])
         browser.close()
+
+
+def time_loads(visitor: BrowserContext, url: str) -> None:
+    """From the address to a form that can be used; the first time all has to be fetched."""
+    spent = []
+    for _ in range(LOADS):
+        page = visitor.new_page()
+        began = time.perf_counter()
+        page.goto(url)
+        page.locator("#start:enabled").wait_for()
+        spent.append(time.perf_counter() - began)
+        page.wait_for_timeout(500)
+        page.close()
+    again = statistics.median(spent[1:])
+    print(f"a page opens in {spent[0]:.2f} s, and again in {again:.2f} s (median of {LOADS - 1})")
+
+
+def work(page: Page) -> float:
+    """The share of the time in which its main thread is busy."""
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+
+    def busy() -> float:
+        metrics = session.send("Performance.getMetrics")["metrics"]
+        return next(each["value"] for each in metrics if each["name"] == "TaskDuration")
+
+    before = busy()
+    page.wait_for_timeout(1000 * WATCHED_SECONDS)
+    return (busy() - before) / WATCHED_SECONDS
 
 
 def open_page(visitor: BrowserContext, url: str) -> Page:

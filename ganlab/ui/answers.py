@@ -1,8 +1,8 @@
 """What is sent back to a browser, with the headers that say what it may do with it.
 
-What gradio answers is changed in three places: the page gets the word that lets its scripts run, and
-one more of them; an event that was refused in words is told from one that broke; and of a full
-queue it is said that and how to have more.
+What gradio answers is changed in three places: the page gets the word that lets its scripts run,
+and one more script; an event that was refused in words is told from one that broke; of a full queue
+it is said that and how to have more.
 """
 
 import gzip

@@ -318,6 +318,14 @@ def nameless(page: Page) -> list[str]:
     return [str(node) for node in found if not node.get("name", {}).get("value", "").strip()]
 
 
+def test_the_events_of_a_page_are_none_that_its_scripts_would_wrap(page: Page):
+    """Svelte wraps plain arrays and objects alone."""
+    events = "[gradio_config.dependencies, ...gradio_config.dependencies]"
+    kinds = page.evaluate(f"{events}.map(each => each.constructor.name)")
+    assert len(kinds) > 100
+    assert not {"Array", "Object"} & set(kinds)
+
+
 def test_every_control_has_a_name_and_every_picture_a_text(page: Page):
     for section in SECTIONS:
         open_section(page, section)
