@@ -10,11 +10,14 @@ import copy
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import BlockFunction, Blocks, BlocksConfig, convert_component_dict_to_list
+from gradio.routes import App
 
 from ganlab import clock
 
@@ -57,13 +60,19 @@ class LeanBlocks(Blocks):
     """`gr.Blocks` that works on what changes alone, and keeps nothing that a page sent or got."""
 
     def __init__(self, *args: Any, **settings: Any):
-        super().__init__(*args, **settings)
+        with _without_app():
+            super().__init__(*args, **settings)
         self.default_config = PageConfig(self)
+
+    def __exit__(self, *args: Any) -> None:
+        with _without_app():
+            super().__exit__(*args)
 
     def queue(self, *args: Any, **settings: Any) -> "LeanBlocks":
         """As of `gr.Blocks`, which would look a thousand times a second whether an event waits: a
         twentieth of a core, and each time a training is interrupted."""
-        super().queue(*args, **settings)
+        with _without_app():
+            super().queue(*args, **settings)
         self._queue.sleep_when_free = LOOK_SECONDS
         return self
 
@@ -99,6 +108,18 @@ class LeanBlocks(Blocks):
             for i, value in zip(changed, sent, strict=True):
                 answer[i] = value
         return answer
+
+
+@contextmanager
+def _without_app() -> Iterator[None]:
+    """gradio makes the web application three times before `launch` makes the one that is used: half
+    a second."""
+    made = App.__dict__["create_app"]
+    App.create_app = staticmethod(lambda *args, **settings: None)
+    try:
+        yield
+    finally:
+        App.create_app = made
 
 
 def is_left_alone(value: Any) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import gradio as gr
 import httpx
 import pytest
+from gradio.routes import App
 from gradio_client import Client
 
 from ganlab.ui import lean
@@ -106,6 +107,22 @@ def test_an_event_that_shows_no_progress_tells_no_component_that_it_is_under_way
         hidden.then(lambda: "c", None, text)
     told = [event["show_progress_on"] for event in page.config["dependencies"]]
     assert told == [[], [place._id], None]  # None = all outputs
+
+
+def test_the_web_application_is_made_once(monkeypatch):
+    made = []
+    make = App.create_app
+    monkeypatch.setattr(
+        App, "create_app", lambda *args, **how: made.append(1) or make(*args, **how)
+    )
+    with LeanBlocks() as page:
+        gr.Textbox()
+    page.queue().launch(prevent_thread_lock=True, quiet=True)
+    try:
+        assert httpx.get(page.local_url, trust_env=False).status_code == 200
+    finally:
+        page.close()
+    assert len(made) == 1
 
 
 def test_gradio_does_not_search_all_folders_for_what_is_not_installed_at_every_event():
