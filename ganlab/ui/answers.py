@@ -1,16 +1,19 @@
 """What is sent back to a browser, with the headers that say what it may do with it.
 
-What gradio answers is changed in three places: the page gets the word that lets its scripts run,
-and one more script; an event that was refused in words is told from one that broke; of a full queue
-it is said that and how to have more.
+What gradio answers is changed in three places: the page says in its head what it is and gets the
+word that lets its scripts run, an event that was refused in words is told from one that broke, and
+of a full queue it is said that and how to have more.
 """
 
 import gzip
 import json
+import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any, Protocol
+
+from ganlab.ui.figures import TAGLINE
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -42,7 +45,14 @@ ALWAYS: Headers = [
 ]
 
 
-LEAN = Path(__file__).with_name("lean.js").read_bytes()
+# Into the page's head: what is shown of a link to it, and a script that goes before gradio's.
+ABOUT = f"""<meta name="description" content="{TAGLINE}">
+<meta property="og:title" content="ganlab">
+<meta property="og:description" content="{TAGLINE}">
+<meta property="og:type" content="website">
+"""
+HEAD = f"{ABOUT}<script>{Path(__file__).with_name('lean.js').read_text()}</script>".encode()
+GRADIOS_ABOUT = re.compile(rb'<meta\s+(?:property="og|name="twitter):[^>]*>\s*')
 PICTURES = [b"image/png", b"image/jpeg", b"image/gif", b"image/webp"]
 
 
@@ -71,7 +81,8 @@ class Page:
         return dict(start["headers"]).get(b"content-type", b"").startswith(b"text/html")
 
     def change(self, start: Message, body: bytes) -> bytes:
-        body = body.replace(b"</head>", b"<script>" + LEAN + b"</script></head>", 1)
+        body = GRADIOS_ABOUT.sub(b"", body)
+        body = body.replace(b"</head>", HEAD + b"</head>", 1)
         body = body.replace(b"<script", b'<script nonce="' + self._nonce + b'"')
         start["headers"].append((b"vary", b"accept-encoding"))
         if self._zips:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from html import escape
+from pathlib import Path
 
 import pandas as pd
 from PIL import Image
@@ -33,13 +34,10 @@ STATE_WORDS = {
 
 LAMP_SIGNS = {"green": "✓", "amber": "!", "red": "×", "grey": "…"}  # never colour alone
 
-MARK = """<svg viewBox="0 0 40 40" role="img" aria-label="ganlab"><rect width="40" height="40"
- rx="11" fill="#232935"/><path d="M25.5 13.2A9 9 0 1 0 29 20h-7" fill="none" stroke="#ff922b"
- stroke-width="4" stroke-linecap="round" stroke-linejoin="round"/><circle cx="29" cy="11.5" r="3.4"
- fill="#4dabf7"/></svg>"""
-
-HEADER = f"""<header class="gl-header">{MARK}<div><h1>ganlab</h1>
-<p>Watch two networks teach each other to draw.</p></div></header>"""
+MARK = Path(__file__).with_name("mark.svg")
+TAGLINE = "Watch two networks teach each other to draw."
+HEADER = f"""<header class="gl-header">{MARK.read_text()}<div><h1>ganlab</h1>
+<p>{TAGLINE}</p></div></header>"""
 
 
 def _noise_to_face() -> str:

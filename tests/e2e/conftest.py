@@ -79,7 +79,8 @@ def measured(request: pytest.FixtureRequest) -> Callable[[str, float], None]:
 
 
 def find_chromium() -> str | None:
-    names = ("chromium", "chromium-browser", "google-chrome")
+    # The first one is the same without windows: it takes a seventh less time.
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
     found = (shutil.which(name) for name in names)
     return os.environ.get("CHROMIUM") or next(filter(None, found), None)
 

@@ -20,6 +20,7 @@ from raw_http import Raw
 
 from ganlab.caps import Caps
 from ganlab.room import FULL
+from ganlab.ui.figures import MARK, TAGLINE
 from ganlab.ui.gate import OPEN, Gate
 
 CLOSED = [
@@ -161,6 +162,17 @@ def test_only_the_pages_own_scripts_run_and_the_word_for_that_is_new_each_time(p
         assert int(answer.headers["content-length"]) == answer.num_bytes_downloaded
         words.add(nonce)
     assert len(words) == 2
+
+
+def test_a_link_to_the_page_is_shown_as_ganlab(page):
+    head = page.http.get("/").text.partition("</head>")[0]
+    about = r'<meta\s+(?:property|name)="(?:og|twitter):([^"]+)"\s+content="([^"]*)"'
+    told = dict(re.findall(about, head))
+    assert told == {"title": "ganlab", "description": TAGLINE, "type": "website"}
+    assert "githubusercontent" not in head.partition("gradio_config")[0]
+    icon = page.http.get("/favicon.ico")
+    assert icon.headers["content-type"].startswith("image/svg+xml")
+    assert icon.content == MARK.read_bytes()
 
 
 def test_a_page_comes_compressed_to_browsers_that_take_it(page):
