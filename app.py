@@ -21,7 +21,7 @@ from ganlab.caps import Caps
 from ganlab.data import catalog
 from ganlab.jobs import Jobs
 from ganlab.paths import cache_dir, make_home, runs_dir
-from ganlab.ui.figures import MARK
+from ganlab.ui.figures import MARK_FILE
 from ganlab.ui.gate import gated
 from ganlab.ui.layout import build_page
 from ganlab.ui.lent import declare_for_zero_gpu
@@ -59,7 +59,7 @@ def main() -> None:
             server_name=os.environ.get("GRADIO_SERVER_NAME"),  # gradio's own: this machine only
             theme=build_theme(),
             css_paths=STYLES,
-            favicon_path=str(MARK),
+            favicon_path=str(MARK_FILE),
             share=False,
             ssr_mode=False,
             show_error=False,

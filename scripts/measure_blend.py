@@ -9,7 +9,6 @@ picture counts once it is decoded.
 
 import argparse
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import tempfile
 
 from playwright.sync_api import Page, sync_playwright
 
-from scripts.measure_page import REPOSITORY, wait_for
+from scripts.measure_page import REPOSITORY, find_chromium, wait_for
 
 MOVE = """async (value) => {
   const slider = document.querySelector("#mixer input[type=range]");
@@ -42,7 +41,6 @@ def main() -> None:
     parser.add_argument("--moves", type=int, default=40, help="of the slider (default: 40)")
     parser.add_argument("--port", type=int, default=7872)
     args = parser.parse_args()
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
         url = f"http://127.0.0.1:{args.port}"
         env = {**os.environ, "GANLAB_HOME": home, "GRADIO_SERVER_PORT": str(args.port)}
@@ -50,7 +48,7 @@ def main() -> None:
         try:
             wait_for(url)
             flags = ["--no-sandbox", "--disable-gpu"]
-            browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+            browser = playwright.chromium.launch(executable_path=find_chromium(), args=flags)
             page = open_blend(browser.new_page(), url)
             tell("idle", times(page, args.moves))
             trainer = browser.new_page()

@@ -1,18 +1,16 @@
 """Measures what the README says of the page: what it costs browser and server, and a training.
 
-    python scripts/measure_page.py          # about two minutes
+    python scripts/measure_page.py          # about three minutes
 
 Starts the app in a folder of its own, trains the quick preset, and compares the training's speed
 with no page open and with three, in turns. A tick is the page's once-a-second question whether
-anything changed, sent again and again from one connection. What a page works is the time that its
-main thread is busy.
+anything changed, sent again and again from one connection.
 """
 
 import argparse
 import json
 import os
 import secrets
-import shutil
 import statistics
 import subprocess
 import sys
@@ -23,6 +21,9 @@ import urllib.request
 from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, Request, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # what finds the browser there, too
+from chromium import find_chromium
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = 3
@@ -62,15 +63,14 @@ def wait_for(url: str) -> None:
 
 
 def measure(url: str, home: Path, seconds: float, rounds: int) -> None:
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
         visitor = browser.new_context()  # keeps the owner's token, whichever page is open
         page = visitor.new_page()
         ticks: list[Request] = []
         time_loads(visitor, url)
         page.goto(url)
-        page.get_by_role("spinbutton", name="Train for").fill(str(2 * seconds * rounds + 120))
+        page.get_by_role("spinbutton", name="Train for").fill(str(3 * seconds * rounds + 120))
         began = time.monotonic()
         page.locator("#begin").click()
         page.wait_for_selector("#grid img")
@@ -78,7 +78,7 @@ def measure(url: str, home: Path, seconds: float, rounds: int) -> None:
         run_url, run = page.url, next((home / "runs").glob("*/run.json")).parent
         page.on("request", lambda request: ticks.append(request) if request.post_data else None)
         page.wait_for_timeout(3000)
-        print(f"a page that watches a run works {work(page):.0%} of the time")
+        print(f"a page that watches a run: its main thread is busy {busy_share(page):.0%}")
         page.close()
         compare(visitor, ticks[-1], run_url, run, seconds, rounds)
         page = open_page(visitor, run_url)
@@ -105,8 +105,8 @@ def time_loads(visitor: BrowserContext, url: str) -> None:
     print(f"a page opens in {spent[0]:.2f} s, and again in {again:.2f} s (median of {LOADS - 1})")
 
 
-def work(page: Page) -> float:
-    """The share of the time in which its main thread is busy."""
+def busy_share(page: Page) -> float:
+    """Of the time, that in which the page's main thread works."""
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable")
 

@@ -10,6 +10,7 @@ import json
 import re
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
+from html import escape
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,14 +46,15 @@ ALWAYS: Headers = [
 ]
 
 
-# Into the page's head: what is shown of a link to it, and a script that goes before gradio's.
-ABOUT = f"""<meta name="description" content="{TAGLINE}">
+SCRIPT = Path(__file__).with_name("lean.js").read_text()  # gradio's own are modules, so they wait
+INTO_HEAD = f"""<link rel="icon" type="image/svg+xml" href="favicon.ico">
+<meta name="description" content="{escape(TAGLINE)}">
 <meta property="og:title" content="ganlab">
-<meta property="og:description" content="{TAGLINE}">
+<meta property="og:description" content="{escape(TAGLINE)}">
 <meta property="og:type" content="website">
-"""
-HEAD = f"{ABOUT}<script>{Path(__file__).with_name('lean.js').read_text()}</script>".encode()
-GRADIOS_ABOUT = re.compile(rb'<meta\s+(?:property="og|name="twitter):[^>]*>\s*')
+<script>{SCRIPT}</script>
+""".encode()
+GRADIOS_META = re.compile(rb'<meta\s+(?:property="og|name="twitter):[^>]*>\s*')
 PICTURES = [b"image/png", b"image/jpeg", b"image/gif", b"image/webp"]
 
 
@@ -81,8 +83,8 @@ class Page:
         return dict(start["headers"]).get(b"content-type", b"").startswith(b"text/html")
 
     def change(self, start: Message, body: bytes) -> bytes:
-        body = GRADIOS_ABOUT.sub(b"", body)
-        body = body.replace(b"</head>", HEAD + b"</head>", 1)
+        body = GRADIOS_META.sub(b"", body)
+        body = body.replace(b"</head>", INTO_HEAD + b"</head>", 1)
         body = body.replace(b"<script", b'<script nonce="' + self._nonce + b'"')
         start["headers"].append((b"vary", b"accept-encoding"))
         if self._zips:

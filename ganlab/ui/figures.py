@@ -34,9 +34,9 @@ STATE_WORDS = {
 
 LAMP_SIGNS = {"green": "✓", "amber": "!", "red": "×", "grey": "…"}  # never colour alone
 
-MARK = Path(__file__).with_name("mark.svg")
+MARK_FILE = Path(__file__).with_name("mark.svg")
 TAGLINE = "Watch two networks teach each other to draw."
-HEADER = f"""<header class="gl-header">{MARK.read_text()}<div><h1>ganlab</h1>
+HEADER = f"""<header class="gl-header">{MARK_FILE.read_text()}<div><h1>ganlab</h1>
 <p>{TAGLINE}</p></div></header>"""
 
 

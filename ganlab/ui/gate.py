@@ -50,7 +50,7 @@ _NAME = r"[\w.\-]{1,128}"
 OPEN = {
     "GET": re.compile(
         rf"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json"
-        rf"|/(assets|static|svelte)/[\w./\-]+"
+        rf"|/pwa_icon|/(assets|static|svelte)/[\w./\-]+"
         rf"|{API}/(info/?|app_id|startup-events|theme\.css|queue/data|upload_progress|heartbeat/{_NAME})"
         rf"|{API}/call/(v2/)?{_NAME}/{_NAME}"
         # A file of this machine: of another address, gradio would fetch what lies there.

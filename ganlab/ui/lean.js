@@ -7,7 +7,8 @@
   const events = window.gradio_config.dependencies;
   for (const event of events) {
     Object.setPrototypeOf(event, Fixed.prototype);
-    // What follows another event belongs to no component, which would be searched for all the same.
+    // What follows another event, or a page's end, belongs to no component: gradio would search for
+    // that all the same.
     event.targets = event.targets.filter(([component]) => component !== null);
   }
   Object.setPrototypeOf(events, Events.prototype);

@@ -48,8 +48,8 @@ class PageConfig(BlocksConfig):
         return new
 
     def set_event_trigger(self, *args: Any, **settings: Any) -> tuple[BlockFunction, int]:
-        """As of gradio's, whose page tells all outputs at every step of an event that it is under
-        way, also where nothing shows it: and for that, each time, copies all that is in them."""
+        """As gradio's, but an event whose progress is hidden tells none of its outputs that it is
+        under way: the page would copy all that is in them, at each step."""
         function, number = super().set_event_trigger(*args, **settings)
         if function.show_progress == "hidden" and function.show_progress_on is None:
             function.show_progress_on = []
@@ -60,8 +60,7 @@ class LeanBlocks(Blocks):
     """`gr.Blocks` that works on what changes alone, and keeps nothing that a page sent or got."""
 
     def __init__(self, *args: Any, **settings: Any):
-        with _without_app():
-            super().__init__(*args, **settings)
+        super().__init__(*args, **settings)
         self.default_config = PageConfig(self)
 
     def __exit__(self, *args: Any) -> None:
@@ -113,7 +112,7 @@ class LeanBlocks(Blocks):
 @contextmanager
 def _without_app() -> Iterator[None]:
     """gradio makes the web application three times before `launch` makes the one that is used: half
-    a second."""
+    a second. Pages are built by one thread, and `queue` comes before `launch`."""
     made = App.__dict__["create_app"]
     App.create_app = staticmethod(lambda *args, **settings: None)
     try:

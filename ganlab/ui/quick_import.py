@@ -11,7 +11,7 @@ from typing import Any
 _getfile = inspect.getfile
 
 
-def _hide_components(of: Any) -> str:
+def _hide_components(of: Any, /) -> str:
     if isinstance(of, type) and of.__module__.startswith("gradio."):
         raise OSError("not looked for while gradio is imported")
     return _getfile(of)

@@ -10,12 +10,12 @@
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from chromium import find_chromium
 from conftest import make_known
 from playwright.sync_api import (
     Browser,
@@ -76,13 +76,6 @@ def measured(request: pytest.FixtureRequest) -> Callable[[str, float], None]:
         request.node.user_properties.append(("measured", f"{what}: {seconds:.2f} s{beside}"))
 
     return note
-
-
-def find_chromium() -> str | None:
-    # The first one is the same without windows: it takes a seventh less time.
-    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-    found = (shutil.which(name) for name in names)
-    return os.environ.get("CHROMIUM") or next(filter(None, found), None)
 
 
 @pytest.fixture(scope="session")

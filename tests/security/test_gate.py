@@ -20,14 +20,14 @@ from raw_http import Raw
 
 from ganlab.caps import Caps
 from ganlab.room import FULL
-from ganlab.ui.figures import MARK, TAGLINE
+from ganlab.ui.figures import MARK_FILE, TAGLINE
 from ganlab.ui.gate import OPEN, Gate
 
 CLOSED = [
     ("GET", path)
     for path in (
         "/monitoring", "/monitoring/", "/monitoring/summary", "/monitoring/x", "/logout", "/docs",
-        "/redoc", "/openapi.json", "/login_check", "/pwa_icon", "/pwa_icon/100000", "/runs",
+        "/redoc", "/openapi.json", "/login_check", "/pwa_icon/100000", "/runs",
         "/gradio_api/deep_link?session_hash=x", "/gradio_api/dev/reload",
         "/gradio_api/token", "/gradio_api/user", "/gradio_api/login_check", "/gradio_api/runs",
         "/gradio_api/openapi.json", "/gradio_api/queue/status", "/gradio_api/vibe-code",
@@ -128,7 +128,7 @@ def test_of_gradios_routes_only_these_are_open():
         "theme.css", "upload_progress",
     )}  # fmt: skip
     assert {path for method, path in found if method == "GET"} == named | {
-        "/", "/config", "/config/", "/favicon.ico", "/manifest.json", "/robots.txt", "/theme.css",
+        "/", "/config", "/config/", "/favicon.ico", "/manifest.json", "/pwa_icon", "/robots.txt", "/theme.css",
         "/static/{path}", "/svelte/{path}", "/assets/{path}",
     }  # fmt: skip
     assert {path.removeprefix("/gradio_api/") for method, path in found if method == "POST"} == {
@@ -166,13 +166,26 @@ def test_only_the_pages_own_scripts_run_and_the_word_for_that_is_new_each_time(p
 
 def test_a_link_to_the_page_is_shown_as_ganlab(page):
     head = page.http.get("/").text.partition("</head>")[0]
-    about = r'<meta\s+(?:property|name)="(?:og|twitter):([^"]+)"\s+content="([^"]*)"'
-    told = dict(re.findall(about, head))
-    assert told == {"title": "ganlab", "description": TAGLINE, "type": "website"}
+    about = r'<meta\s+(?:property|name)="([^"]+)"\s+content="([^"]*)"'
+    assert sorted(re.findall(about, head))[:-1] == [
+        ("description", TAGLINE),
+        ("og:description", TAGLINE),
+        ("og:title", "ganlab"),
+        ("og:type", "website"),
+    ]  # and the viewport
     assert "githubusercontent" not in head.partition("gradio_config")[0]
-    icon = page.http.get("/favicon.ico")
-    assert icon.headers["content-type"].startswith("image/svg+xml")
-    assert icon.content == MARK.read_bytes()
+
+
+def test_the_pages_icons_are_ours(page):
+    head = page.http.get("/").text.partition("</head>")[0]
+    manifest = page.http.get("/manifest.json").raise_for_status().json()
+    icons = [re.search('<link rel="icon"[^>]* href="([^"]+)"', head)[1]]
+    icons += [icon["src"] for icon in manifest["icons"]]
+    assert len(icons) > 1
+    for icon in icons:
+        answer = page.http.get(icon)
+        assert answer.headers["content-type"].startswith("image/svg+xml"), icon
+        assert answer.content == MARK_FILE.read_bytes(), icon
 
 
 def test_a_page_comes_compressed_to_browsers_that_take_it(page):
