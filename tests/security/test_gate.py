@@ -128,8 +128,8 @@ def test_of_gradios_routes_only_these_are_open():
         "theme.css", "upload_progress",
     )}  # fmt: skip
     assert {path for method, path in found if method == "GET"} == named | {
-        "/", "/config", "/config/", "/favicon.ico", "/manifest.json", "/pwa_icon", "/robots.txt", "/theme.css",
-        "/static/{path}", "/svelte/{path}", "/assets/{path}",
+        "/", "/config", "/config/", "/favicon.ico", "/manifest.json", "/pwa_icon", "/robots.txt",
+        "/theme.css", "/static/{path}", "/svelte/{path}", "/assets/{path}",
     }  # fmt: skip
     assert {path.removeprefix("/gradio_api/") for method, path in found if method == "POST"} == {
         "call/v2/{api_name}", "call/v2/{api_name}/", "call/{api_name}", "call/{api_name}/",
