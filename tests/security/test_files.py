@@ -160,7 +160,7 @@ PICTURE = part("files", b"x" * 10_000, "a.png")
     ids=["no file", "of another name", "only named so"],
 )
 def test_parts_that_no_page_sends_are_refused_and_leave_nothing(page, victim, odd: bytes):
-    before, memory = stray(victim), victim.server.resources()["mb"]
+    before, memory = stray(victim), victim.server.settled_megabytes()
     for body in (odd + PICTURE + b"--x--\r\n", PICTURE + odd + b"--x--\r\n"):
         answer = page.http.post("/gradio_api/upload", content=body, headers=FORM)
         assert (answer.status_code, answer.text) == (400, "Send files.")
