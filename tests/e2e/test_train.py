@@ -221,7 +221,8 @@ def test_a_stopped_run_says_so_at_once_and_resumes_where_it_was(
     page.evaluate(
         """() => { window.steps = []; new MutationObserver(() => window.steps.push(
             +document.querySelector('#facts dd').innerText.replaceAll(',', ''))
-        ).observe(document.getElementById('facts'), {subtree: true, childList: true}) }"""
+        ).observe(document.getElementById('facts'),
+            {subtree: true, childList: true, characterData: true}) }"""
     )
     page.get_by_role("button", name="Resume").click()
     expect_state(page, "Learning")
