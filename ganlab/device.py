@@ -179,8 +179,8 @@ def _time(plans: list[Plan], step: Callable[[Plan], None], deadline: float) -> l
     deadline.
 
     In each round every plan takes its turn, so that what else keeps the machine busy, which comes
-    and goes, does not decide between them. What was hopeless in a round has no other: where bf16 is
-    emulated, it takes nine times as long as fp32.
+    and goes, does not decide between them. A precision that was hopeless in a round, in every
+    layout, has no other: where bf16 is emulated, it takes nine times as long as fp32.
     """
     best, hopeful = [math.inf] * len(plans), list(range(len(plans)))
     end, rounds = time.perf_counter() + _SECONDS_PER_CANDIDATE * len(plans), 0
@@ -198,7 +198,12 @@ def _time(plans: list[Plan], step: Callable[[Plan], None], deadline: float) -> l
                 torch.cuda.synchronize()
             took[i] = time.perf_counter() - start
             best[i] = min(best[i], took[i])
-        hopeful = [i for i in hopeful if took[i] <= _HOPELESS * min(took.values())]
+        quickest: dict[str, float] = {}
+        for i in hopeful:
+            precision = plans[i].precision
+            quickest[precision] = min(took[i], quickest.get(precision, math.inf))
+        most = _HOPELESS * min(took.values())
+        hopeful = [i for i in hopeful if quickest[plans[i].precision] <= most]
         rounds += 1
     return _with_speeds(plans, best)
 
