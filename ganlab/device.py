@@ -182,14 +182,15 @@ def _time(plans: list[Plan], step: Callable[[Plan], None], deadline: float) -> l
     and goes, does not decide between them. A precision that was hopeless in a round, in every
     layout, has no other: where bf16 is emulated, it takes nine times as long as fp32.
     """
-    best, hopeful = [math.inf] * len(plans), list(range(len(plans)))
+    best, hopeful = [math.inf] * len(plans), {plan.precision for plan in plans}
     end, rounds = time.perf_counter() + _SECONDS_PER_CANDIDATE * len(plans), 0
     while rounds < _LEAST_ROUNDS or time.perf_counter() < end:
         took = {}
-        for i in hopeful:
+        for i, plan in enumerate(plans):
+            if plan.precision not in hopeful:
+                continue
             if time.perf_counter() >= deadline:
                 return _with_speeds(plans, best)
-            plan = plans[i]
             plan.apply_threads()
             step(plan)  # brings the weights into its layout
             start = time.perf_counter()
@@ -198,12 +199,8 @@ def _time(plans: list[Plan], step: Callable[[Plan], None], deadline: float) -> l
                 torch.cuda.synchronize()
             took[i] = time.perf_counter() - start
             best[i] = min(best[i], took[i])
-        quickest: dict[str, float] = {}
-        for i in hopeful:
-            precision = plans[i].precision
-            quickest[precision] = min(took[i], quickest.get(precision, math.inf))
         most = _HOPELESS * min(took.values())
-        hopeful = [i for i in hopeful if quickest[plans[i].precision] <= most]
+        hopeful = {plans[i].precision for i, seconds in took.items() if seconds <= most}
         rounds += 1
     return _with_speeds(plans, best)
 
