@@ -1,6 +1,7 @@
 """How this machine computes fastest: device, number format and threads, found by a short timing.
 
-The winner is kept in a file for the machine, so that the timing (under two seconds) is paid once.
+The winner is kept in a file for the machine, so that the timing (under two seconds) is paid once;
+one that others' work spoilt is repeated by the next processes.
 Environment variables override it: GANLAB_DEVICE (cpu, cuda), GANLAB_PRECISION (fp32, bf16),
 GANLAB_LAYOUT (channels_last, contiguous) and GANLAB_THREADS (a number).
 """
@@ -9,22 +10,18 @@ import logging
 import math
 import os
 import platform
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from ganlab import courtesy
-from ganlab.courtesy import going_first
 from ganlab.files import read_json, write_json
 from ganlab.paths import cache_dir
 
@@ -33,7 +30,8 @@ log = logging.getLogger(__name__)
 _SECONDS_PER_CANDIDATE, _LEAST_ROUNDS = 0.3, 3
 _HOPELESS = 5.0  # times as slow as the fastest one
 _MOST_SECONDS = 4.0  # of all, on a machine that is busy with something else
-NICE = 10  # how far behind others a thread is
+_MOST_TIMINGS = 3  # by as many processes, where it is busy each time
+_ALONE = 0.75  # of the cores' time: alone, a timing gets 0.96 of it, beside one other 0.6
 LENT = "this Space's GPU is lent per call, which a training cannot use"
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 # A small GAN at 64 px, so that what wins here wins in a training, too. Of each convolution:
@@ -55,6 +53,7 @@ class Plan:
     threads: int  # of the CPU, within one operation
     steps_per_second: float = 0.0  # of the timed model; 0 = not timed
     layout: str = "channels_last"  # a name in LAYOUTS: how pictures and kernels lie in memory
+    was_busy: bool = field(default=False, compare=False)  # the machine, with something else
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -69,46 +68,6 @@ class Plan:
     def apply_threads(self) -> None:
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
-
-
-class ThreadChooser:
-    """Moves between all threads and half of them, to whichever is faster now.
-
-    Threads wait for each other at the end of every operation, so a core that somebody else uses (a
-    browser on the same laptop, a neighbour on the same host) can make two threads slower than one.
-    Now and then the other number is tried for a while: the more often it loses, the more rarely.
-    """
-
-    FIRST_TRIAL, MOST_RARELY = 3, 48  # in stretches of training
-    CLEARLY = 1.1  # faster by so much
-
-    def __init__(self, threads: int):
-        self.threads, self._other = threads, max(1, threads // 2)
-        self._wait = self._left = self.FIRST_TRIAL
-        self._usual: float | None = None  # speed before the trial that is under way
-
-    def after(self, speed: float) -> int:
-        """Takes the speed of the stretch that has ended; gives the threads for the next one."""
-        if self._other == self.threads:
-            return self.threads
-        if self._usual is not None:  # this was a trial
-            won = speed > self.CLEARLY * self._usual
-            if won:
-                self.threads, self._other = self._other, self.threads
-            self._wait = self.FIRST_TRIAL if won else min(2 * self._wait, self.MOST_RARELY)
-            self._left, self._usual = self._wait, None
-            return self.threads
-        self._left -= 1
-        if self._left > 0:
-            return self.threads
-        self._usual = speed
-        return self._other
-
-    def after_sharing(self) -> int:
-        """The same after a stretch whose speed says nothing: a trial is put off."""
-        if self._usual is not None:
-            self._left, self._usual = 1, None
-        return self.threads
 
 
 def available_cores() -> int:
@@ -223,42 +182,70 @@ def measure() -> Plan:
         for layout in LAYOUTS
     ]
     step(plans[0])
-    deadline = time.perf_counter() + _MOST_SECONDS
+    began, worked = time.perf_counter(), time.process_time()
+    deadline = began + _MOST_SECONDS
     timed = _time(plans, step, deadline)
+    share = (time.process_time() - worked) / (time.perf_counter() - began) / cores
     best = max(timed, key=lambda plan: plan.steps_per_second)
     # Two threads on one core's halves help some machines only.
     if not on_cuda and cores > 2 and time.perf_counter() < deadline:
         timed += _time([replace(best, threads=cores // 2)], step, deadline)
         best = max(timed, key=lambda plan: plan.steps_per_second)
     torch.set_num_threads(threads_before)
-    log.info("device timing: %s", timed)
-    return best
+    log.info("device timing, with %.0f %% of the cores: %s", 100 * share, timed)
+    return replace(best, was_busy=not on_cuda and share < _ALONE)
+
+
+_of_this_process: dict[Path, Plan] = {}  # what is not to be believed, or could not be kept
 
 
 def plan(precision: str = "auto") -> Plan:
     """The plan for this machine, timed on first use, with what the user asked for on top."""
     file = cache_dir() / "device.json"
-    machine = {
+    saved, timings = _read(file)
+    if saved and (not saved.was_busy or timings >= _MOST_TIMINGS):
+        return _overridden(saved, precision)
+    found = _of_this_process.get(file)
+    if not found:
+        found = measure()
+        if saved and found.was_busy:
+            found = max(saved, found, key=lambda plan: plan.steps_per_second)
+        if not _write(file, found, timings + 1) or found.was_busy:
+            _of_this_process[file] = found
+    return _overridden(found, precision)
+
+
+def _machine() -> dict[str, Any]:
+    return {
         "cpu": _cpu_name(),
         "cores": available_cores(),
         "cuda": torch.cuda.get_device_name() if cuda_is_there() else None,
         "torch": torch.__version__,
     }
-    found = None
-    if file.exists():
-        try:
-            saved = read_json(file)
-            if saved["machine"] == machine and saved["plan"]["steps_per_second"] > 0:
-                found = Plan(**saved["plan"])
-        except (KeyError, TypeError, ValueError) as error:  # ValueError: neither JSON nor text
-            log.warning("%s is damaged (%s): timing again", file, error)
-    if found is None:
-        found = measure()
-        try:
-            write_json(file, {"machine": machine, "plan": found.__dict__})
-        except OSError as error:  # it only costs the time to measure again
-            log.warning("%s cannot be written: %s", file, error)
-    return _overridden(found, precision)
+
+
+def _read(file: Path) -> tuple[Plan | None, int]:
+    """This machine's plan, and by how many timings."""
+    if not file.exists():
+        return None, 0
+    try:
+        saved = read_json(file)
+        if saved["machine"] == _machine() and saved["plan"]["steps_per_second"] > 0:
+            return Plan(**saved["plan"]), int(saved.get("timings", 1))
+    except (KeyError, TypeError, ValueError) as error:  # ValueError: neither JSON nor text
+        log.warning("%s is damaged (%s): timing again", file, error)
+    return None, 0
+
+
+def _write(file: Path, found: Plan, timings: int) -> bool:
+    """Whether it could be."""
+    content = {"machine": _machine(), "plan": found.__dict__, "timings": timings}
+    try:
+        write_json(file, content)
+    except OSError as error:  # it only costs the next process the time to measure again
+        log.warning("%s cannot be written: %s", file, error)
+        return False
+    return True
 
 
 def _overridden(found: Plan, precision: str) -> Plan:
@@ -288,51 +275,3 @@ def warm_up() -> None:
     """Loads what PyTorch leaves to a process's first optimiser: its compiler, a second or two of
     imports, which else the first visitor waits for."""
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])
-
-
-def _hands(number: int, *, are_last: bool = False) -> ThreadPoolExecutor:
-    """Threads that draw; `are_last`: on a core that nothing else needs, where the system knows such
-    threads."""
-
-    def begin() -> None:
-        torch.set_num_threads(1)
-        if are_last and sys.platform == "linux":
-            me = threading.get_native_id()
-            os.setpriority(os.PRIO_PROCESS, me, max(NICE, os.getpriority(os.PRIO_PROCESS, me)))
-
-    return ThreadPoolExecutor(number, "ganlab-draws", begin)
-
-
-_HANDS = _hands(available_cores())
-# Beside these a training waits for a core for 9 % of its time, beside equal ones it was 18 %.
-_FEW_HANDS = _hands(available_cores() - courtesy.half(available_cores()) or 1, are_last=True)
-
-
-def side_by_side(draw: Callable[[Tensor], np.ndarray], z: Tensor) -> np.ndarray:
-    """What `draw` makes of latents (N, z_dim), for somebody who waits for it: a part of them on
-    each core. Threads within an operation would wait for each other after every one of them, and
-    where a browser has the same cores, that took half as long again.
-    """
-    threads, hands = plan().threads, _HANDS
-    if courtesy.is_short():
-        threads, hands = courtesy.half(threads), _FEW_HANDS
-    parts = z.tensor_split(min(threads, len(z)))
-    with going_first():
-        return np.concatenate(list(hands.map(draw, parts)))
-
-
-@contextmanager
-def quick_threads() -> Iterator[None]:
-    """For what somebody waits for, within this thread: as many as the machine has to offer."""
-    before, threads = torch.get_num_threads(), plan().threads
-    torch.set_num_threads(courtesy.half(threads) if courtesy.is_short() else threads)
-    try:
-        with going_first():
-            yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def threads_are_fixed() -> bool:
-    """Whether the user has said how many."""
-    return "GANLAB_THREADS" in os.environ

@@ -24,7 +24,7 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor, nn
 
-from ganlab import device, sampling
+from ganlab import sampling, threads
 from ganlab.files import forget_oldest, write_atomically
 from ganlab.paths import cache_dir
 
@@ -134,7 +134,7 @@ def _computed(
     weights = torch.eye(generator.n_tasks, device=place)[head]
     for start in range(0, n, CHUNK):
         part = z[start : start + CHUNK]
-        with device.quick_threads(), torch.no_grad():  # between chunks, a training goes on
+        with threads.quick_threads(), torch.no_grad():  # between chunks, a training goes on
             features = generator.first_features(part.to(place), weights).flatten(1).float().cpu()
             of_features = of_features + features.sum(0)
             squares = squares + features.square().sum(0)

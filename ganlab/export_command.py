@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ganlab import device, onnx_model
+from ganlab import onnx_model, threads
 from ganlab.export import export, generator_bytes, zip_shipped
 from ganlab.files import write_atomically
 from ganlab.opened import open_named
@@ -55,7 +55,7 @@ def export_source(args: argparse.Namespace) -> int:
 
 def _onnx(source: str, out: Path) -> None:
     opened = open_named(source)
-    with device.quick_threads():
+    with threads.quick_threads():
         content = onnx_model.checked(opened.generator, opened.config)
     write_atomically(out, content)
 

@@ -21,11 +21,11 @@ from ganlab import checkpoints, kinship, sampling, transfer
 from ganlab.blending import Part
 from ganlab.checkpoints import MissingPart
 from ganlab.config import ModelConfig
-from ganlab.device import side_by_side
 from ganlab.models import HAS_HEADS
 from ganlab.runs import NoSuchSnapshot, Run
 from ganlab.source import find_source, free_names
 from ganlab.strategies import STRATEGIES
+from ganlab.threads import side_by_side
 from ganlab.transfer_config import TransferConfig, is_race
 
 KEPT = 6  # in memory; a generator of 64 px has some 10 MB

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from ganlab import sampling, transfer
 from ganlab.checkpoints import MissingPart
 from ganlab.config import ModelConfig
-from ganlab.device import side_by_side
 from ganlab.opened import generator_at
 from ganlab.runs import NoSuchSnapshot, Run
 from ganlab.state import first_generator
 from ganlab.strategies import STRATEGIES
+from ganlab.threads import side_by_side
 from ganlab.training import GRID_COLUMNS, grid_layout
 from ganlab.transfer_config import TransferConfig, is_race
 

@@ -22,7 +22,6 @@ from ganlab.checkpoints import brief, state_bytes
 from ganlab.config import ModelConfig, TrainConfig
 from ganlab.courtesy import Courtesy, somebody_waits
 from ganlab.data.dataset import Dataset
-from ganlab.device import ThreadChooser
 from ganlab.events import Agreed, Event, GridSaved, Logged, Looked, SnapshotSaved, TakenUp
 from ganlab.models import HAS_HEADS
 from ganlab.quality import FIRST_LOOK_SECONDS, BrokenOff, Gauge
@@ -30,6 +29,7 @@ from ganlab.runs import Run
 from ganlab.state import State, fresh_state, set_learning_rate, tensors_of, unpack
 from ganlab.step import BOTH, train_step
 from ganlab.sums import has_sums
+from ganlab.threads import ThreadChooser, threads_are_fixed
 from ganlab.transfer_config import TransferConfig
 
 GRID_COLUMNS = 8
@@ -95,7 +95,7 @@ def train(
     plan = device.plan(run.config.precision)
     plan.apply_threads()
     # Another number of threads rounds differently: only where the clock decides anyway.
-    may_choose = plan.device == "cpu" and not run.config.steps and not device.threads_are_fixed()
+    may_choose = plan.device == "cpu" and not run.config.steps and not threads_are_fixed()
     chooser = ThreadChooser(plan.threads) if may_choose else None
     threads, has_shared = plan.threads, False
     trained, held_out = dataset.split()

@@ -5,7 +5,7 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
-from ganlab import device, mixing, sampling
+from ganlab import mixing, sampling, threads
 from ganlab.blending import MODES, PARAMETERS
 from ganlab.files import told_if_refused
 from ganlab.jobs import Jobs
@@ -94,6 +94,6 @@ def blended(
     fine = shares_from_text(texture, names) if texture else both
     recipe = Recipe(coarse, fine if fine != coarse else (), mode)
     z = sampling.latents(int(n), opened.config.z_dim, as_seed(seed))
-    with device.quick_threads():
+    with threads.quick_threads():
         pixels = mixing.draw(opened.parts, z, recipe)
     return sampling.to_image(sampling.grid(pixels, -(-int(n) // int(int(n) ** 0.5))))

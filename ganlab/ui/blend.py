@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from ganlab import device, sampling
+from ganlab import sampling, threads
 from ganlab.blending import MODES, PARAMETERS
 from ganlab.jobs import Jobs
 from ganlab.mixing import Recipe
@@ -232,7 +232,7 @@ def choose(jobs: Jobs, store: Any, *values: Any) -> tuple[list[Any] | None, list
     if mixes:
 
         def draw_faces() -> list[str]:
-            with device.quick_threads():
+            with threads.quick_threads():
                 return faces_of(parts, sampling.latents(1, opened.config.z_dim, seed))
 
         faces = once(opened, parts, ("faces", seed), draw_faces)

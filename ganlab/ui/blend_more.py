@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from ganlab import device, mixing, sampling
+from ganlab import mixing, sampling, threads
 from ganlab.blending import Part
 from ganlab.files import told_if_refused
 from ganlab.jobs import Jobs
@@ -174,7 +174,7 @@ def film_of(
 
     def frames() -> Iterator[Any]:
         for recipe in mixing.way(round_trip, total):
-            with device.quick_threads():
+            with threads.quick_threads():
                 pixels = mixing.draw(view.parts, z, recipe)
             yield pixels
 
@@ -217,7 +217,7 @@ def wire_more(jobs: Jobs, blend: Any, saved: gr.JSON, read: Read, exports: Path)
             z = view.latents()
             if type(cell) is not int or not 0 <= cell < len(z):
                 raise ValueError("Click one of the pictures.")
-            with device.quick_threads():
+            with threads.quick_threads():
                 return family_figure(view.parts, z[cell : cell + 1], cell + 1)
         except ValueError as error:
             return figures.mistake(str(error))
@@ -226,7 +226,7 @@ def wire_more(jobs: Jobs, blend: Any, saved: gr.JSON, read: Read, exports: Path)
         try:
             view = view_of(store, values)
             ends = place(view, first), place(view, last)
-            with device.quick_threads():
+            with threads.quick_threads():
                 return strip_figure(view, *ends)
         except ValueError as error:
             return figures.mistake(str(error))
@@ -257,7 +257,7 @@ def wire_more(jobs: Jobs, blend: Any, saved: gr.JSON, read: Read, exports: Path)
                 path = as_file(pixels, view.columns, exports, f"ganlab-blend-seed{view.seed}.png")
             else:
                 z = view.latents(view.columns)
-                with device.quick_threads():
+                with threads.quick_threads():
                     pixels = mixing.heads(view.parts, z)
                 path = as_file(pixels, len(z), exports, f"ganlab-heads-seed{view.seed}.png")
             return gr.DownloadButton(value=path)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab import courtesy, device, sampling
+from ganlab import courtesy, sampling, threads
 from ganlab.blending import PARAMETERS, Mix, Part
 from ganlab.jobs import Jobs
 from ganlab.mixing import Recipe
@@ -59,7 +59,7 @@ class View:
             network, tasks = Mix(self.parts, weights, self.recipe.mode), weights
         else:  # a classic, which has no heads
             network, tasks = self.opened.generator, torch.ones(1)
-        return device.side_by_side(lambda z: sampling.sample(network, z, tasks), self.latents(n))
+        return threads.side_by_side(lambda z: sampling.sample(network, z, tasks), self.latents(n))
 
 
 def open_both(jobs: Jobs, name: Any, other: Any) -> tuple[Opened, tuple[Part, ...]]:

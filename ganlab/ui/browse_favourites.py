@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 import torch
 
-from ganlab import device, favourites, sampling, vectors
+from ganlab import favourites, sampling, threads, vectors
 from ganlab.favourites import Favourite, merged, of_store, to_store
 from ganlab.files import write_atomically
 from ganlab.jobs import Jobs
@@ -131,7 +131,7 @@ def _drawn(
     if not latents:
         raise ValueError("These favourites belong to another generator of the same name.")
     z = torch.cat(latents)
-    with device.quick_threads():
+    with threads.quick_threads():
         pixels = opened.draw(z, torch.tensor([tasks.index(head) for head in heads]))
     return pixels, z, heads, places
 

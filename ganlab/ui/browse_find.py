@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from ganlab import checkpoints, device, sampling
+from ganlab import checkpoints, sampling, threads
 from ganlab.caps import Caps, variable
 from ganlab.data import catalog
 from ganlab.data.single import as_pixels, read_file
@@ -130,7 +130,7 @@ def uploaded(path: Any) -> Target:
 def own_sample(jobs: Jobs, *values: Any) -> Target:
     """The sample that is picked, or the first of the seed."""
     chosen = subject(jobs, *values)
-    with device.quick_threads():
+    with threads.quick_threads():
         pixels = chosen.opened.draw(chosen.z, chosen.ids)[0]
     return Target(sampling.to_image(pixels), f"A sample of its own, {chosen.head}")
 

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 import torch
 
-from ganlab import device, sampling
+from ganlab import sampling, threads
 from ganlab.jobs import Jobs
 from ganlab.opened import Opened
 from ganlab.ui import figures
@@ -151,7 +151,7 @@ def way(sample: Subject, start: str) -> str:
     else:  # its heads are mixed on the way
         weights = torch.lerp(ends[0], ends[1], share)
         ids = weights.expand(sample.opened.generator.n_blocks, -1, -1)
-    with device.quick_threads():
+    with threads.quick_threads():
         pixels = sample.opened.draw(latents, ids)
     return pickable(
         pixels,

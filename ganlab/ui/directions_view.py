@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab import device, directions, kept, sampling, vectors
+from ganlab import directions, kept, sampling, threads, vectors
 from ganlab.directions import Principal
 from ganlab.jobs import Jobs
 from ganlab.kept import Named
@@ -102,7 +102,7 @@ def _row(row: Row) -> str:
 
 def picture(subject: Subject, z: Tensor) -> str:
     """A latent (1, z_dim) of the subject's head, as the address of a JPEG."""
-    with device.quick_threads():
+    with threads.quick_threads():
         pixels = subject.opened.draw(z, subject.ids)
     return figures.jpeg_uri(sampling.to_jpeg(pixels[0]))
 
@@ -173,7 +173,7 @@ def strips(subject: Subject, vectors: Any) -> list[str]:
     amounts = torch.linspace(-FARTHEST, FARTHEST, STEPS)[:, None]
     made = []
     for vector in along:
-        with device.quick_threads():
+        with threads.quick_threads():
             pixels = subject.opened.draw(subject.z + amounts * vector, subject.ids.repeat(STEPS))
         made.append(figures.jpeg_uri(sampling.to_jpeg(sampling.grid(pixels, STEPS), QUALITY)))
     return made
@@ -213,7 +213,7 @@ def tile_answers(jobs: Jobs) -> list[Callable[[Any], Any]]:
             if ask.get("head") not in tasks or not 0 <= ask["start"] <= MOST_TILES - TILES:
                 raise ValueError("There are no such samples.")
             z = tiles_of(ask, opened.config.z_dim, ask["start"] + TILES)[ask["start"] :]
-            with device.quick_threads():
+            with threads.quick_threads():
                 pixels = opened.draw(z, torch.full((TILES,), tasks.index(ask["head"])))
         except ValueError:
             return None

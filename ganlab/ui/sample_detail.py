@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ganlab import device, originals, sampling
+from ganlab import originals, sampling, threads
 from ganlab.copies import CLOSE, COPIED, NEW
 from ganlab.jobs import Jobs
 from ganlab.originals import NoOriginals
@@ -28,7 +28,7 @@ def show_sample(sample: Subject) -> list[str]:
     """The sample large, and the same latent in every head (nothing of one head alone)."""
     tasks = sample.opened.config.tasks
     ids = torch.arange(len(tasks))
-    with device.quick_threads():
+    with threads.quick_threads():
         pixels = sample.opened.draw(sample.z.expand(len(tasks), -1), ids)
     own = pixels[tasks.index(sample.head)]
     family = ""
@@ -73,7 +73,7 @@ def show_near(jobs: Jobs, name: Any, sample: Subject) -> str:
         found = originals.of_checkpoint(name, sample.head)
     else:
         found = originals.of_run(jobs.run(name), sample.head)
-    with device.quick_threads():
+    with threads.quick_threads():
         pixels = torch.from_numpy(sample.opened.draw(sample.z, sample.ids)[0]).permute(2, 0, 1)
         try:
             near = found.originals.nearest(pixels)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab import checkpoints, device, onnx_model, sampling
+from ganlab import checkpoints, onnx_model, sampling, threads
 from ganlab.export import download_name, export, generator_bytes, slug, zip_shipped
 from ganlab.files import told_if_refused, write_atomically
 from ganlab.jobs import Jobs
@@ -123,7 +123,7 @@ def whole(jobs: Jobs, name: str, folder: Path, token: object) -> Path:
 
 def onnx(opened: Opened, path: Path, progress: Progress, *, halved: bool = False) -> Path:
     """The graph, which has been checked."""
-    with device.quick_threads():
+    with threads.quick_threads():
         content = onnx_model.checked(
             opened.generator,
             opened.config,
