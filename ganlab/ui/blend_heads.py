@@ -17,7 +17,8 @@ from ganlab.ui.browser_store import BrowserStore, change
 from ganlab.ui.link import to_query
 from ganlab.ui.mixer import MOST_PARTS
 from ganlab.ui.picker import is_shipped, model_choices
-from ganlab.ui.visitor import ACT, refusal, store_of, token_of, tokens_of, with_token
+from ganlab.ui.toasts import inform, refusal
+from ganlab.ui.visitor import ACT, store_of, token_of, tokens_of, with_token
 
 ABOUT = (
     "The mix becomes a head of its own, in a copy of the generator that is yours: mix it with the "
@@ -110,7 +111,7 @@ def wire_heads(
         kept = with_token(store, run_id, token) if token else store_of(store)
         query = show and to_query(run_id, "", [show], Recipe((1.0,)), int(values[-1]))
         where = json.dumps({"query": f"?{query}", "width": width_of(values[3])})
-        gr.Info(escape(said), duration=6)
+        inform(escape(said))
         choices = model_choices(jobs, list(tokens_of(kept)), with_heads=True)
         return {
             saved: change(store_of(store), kept),

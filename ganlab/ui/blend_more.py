@@ -16,8 +16,9 @@ from ganlab.ui import downloads, figures, filming, sheets
 from ganlab.ui.filming import FORMATS, LONGEST_FILM
 from ganlab.ui.mixer import MOST_PARTS, is_number
 from ganlab.ui.scratch import scratch_file
+from ganlab.ui.toasts import inform, refusal
 from ganlab.ui.viewer import small_button
-from ganlab.ui.visitor import ACT, refusal
+from ganlab.ui.visitor import ACT
 
 STEPS, STRIP_ROWS = 9, 4
 SECONDS_PER_STOP = 1.5
@@ -280,7 +281,7 @@ def wire_more(jobs: Jobs, blend: Any, saved: gr.JSON, read: Read, exports: Path)
             lambda *values, which=which: take(which, *values), inputs, more.file, **ACT
         ).success(None, None, None, js=downloads.click(FILE))
     more.copy_link.click(
-        lambda: gr.Info("The link is copied: whoever opens it sees these pictures."),
+        lambda: inform("The link is copied: whoever opens it sees these pictures."),
         None,
         None,
         js="() => { navigator.clipboard?.writeText(window.location.href); }",

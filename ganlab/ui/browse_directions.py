@@ -27,8 +27,9 @@ from ganlab.ui.directions_view import (
 )
 from ganlab.ui.picker import is_shipped
 from ganlab.ui.subject import Subject, from_text, subject, to_text
+from ganlab.ui.toasts import inform, refusal
 from ganlab.ui.viewer import refused
-from ganlab.ui.visitor import ACT, QUICK, refusal, store_of, token_of
+from ganlab.ui.visitor import ACT, QUICK, store_of, token_of
 
 MOST_MODELS = 12  # whose directions a browser keeps
 HERE = Path(__file__)
@@ -254,7 +255,7 @@ def wire_directions(jobs: Jobs, browse: Any, saved: gr.JSON) -> None:
                 name = kept.checked_name(ask.get("name"))
                 vector, words = taught(about, ask)
                 keeping.keep(name, vector)
-                gr.Info(f"<b>{escape(name)}</b> stands among the directions. {words}")
+                inform(f"<b>{escape(name)}</b> stands among the directions. {words}")
             about = seen(jobs, *of[:-1], latent)
             figure = look(about, model, keeping)
             key = key_of(about, model, of[3], of[4])

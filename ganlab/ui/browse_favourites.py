@@ -20,8 +20,9 @@ from ganlab.ui.pickable import build_pickable, pickable
 from ganlab.ui.picker import is_shipped, model_title, open_picked
 from ganlab.ui.scratch import scratch_file
 from ganlab.ui.subject import checked_latent, subject
+from ganlab.ui.toasts import inform, refusal
 from ganlab.ui.viewer import refused, small_button
-from ganlab.ui.visitor import ACT, QUICK, refusal
+from ganlab.ui.visitor import ACT, QUICK
 
 COLUMNS = 5  # a phone has room for no more, if one is to be removed by a finger
 NONE_YET = (
@@ -167,12 +168,12 @@ def wire_favourites(
             one = Favourite(name, model_title(jobs, name), sample.head, vectors.to_text(sample.z))
             before = of_store(store)
             if one in before:
-                gr.Info("This sample is among your favourites already.")
+                inform("This sample is among your favourites already.")
                 return [gr.skip()] * len(all_changed)
             kept = merged(before, [one])
         except ValueError as error:
             raise refusal("Not kept", error) from None
-        gr.Info("Kept in this browser, below the samples.")
+        inform("Kept in this browser, below the samples.")
         return changed(values[0], before, kept)
 
     def remove(event: gr.EventData, name: Any, store: Any) -> list[Any]:
@@ -200,7 +201,7 @@ def wire_favourites(
         except (OSError, ValueError) as error:
             raise refusal("These favourites cannot be loaded", ValueError(error)) from None
         more = len(kept) - len(before)
-        gr.Info(f"{more} favourites were loaded." if more else "All of them were here already.")
+        inform(f"{more} favourites were loaded." if more else "All of them were here already.")
         return changed(name, before, kept)
 
     def take(kind: str, name: Any, store: Any) -> Any:

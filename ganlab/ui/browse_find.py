@@ -25,8 +25,9 @@ from ganlab.ui import figures
 from ganlab.ui.find_figures import chosen_figure, search_figure
 from ganlab.ui.picker import is_shipped, model_title, open_picked
 from ganlab.ui.subject import subject, to_text
+from ganlab.ui.toasts import refusal
 from ganlab.ui.viewer import small_button
-from ganlab.ui.visitor import ACT, QUICK, refusal
+from ganlab.ui.visitor import ACT, QUICK
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SUFFIXES = ["image", ".heic", ".heif"]

@@ -19,13 +19,13 @@ from ganlab.ui.history import NO_RUN, delete_run, open_download
 from ganlab.ui.model_cards import cards_of, deleted_notice, gallery
 from ganlab.ui.models_compare import Compare, build_compare, wire_compare
 from ganlab.ui.picker import is_shipped, open_picked
+from ganlab.ui.toasts import refusal, warn
 from ganlab.ui.viewer import offered
 from ganlab.ui.visitor import (
     ACT,
     MAX_TOKENS,
     QUICK,
     deleted_of,
-    refusal,
     store_of,
     token_of,
     tokens_of,
@@ -168,7 +168,7 @@ def wire_models(jobs: Jobs, browse: Any, saved: BrowserStore) -> None:
         try:
             run_id, token = open_download(jobs, file)
         except ValueError as error:  # as no error, which would stay in the drop zone
-            gr.Warning(escape(figures.as_sentence(str(error))), title=NO_RUN)
+            warn(escape(figures.as_sentence(str(error))), title=NO_RUN)
             return [None, *[gr.skip()] * len(told)]
         return [None, *renewed(store, with_token(store, run_id, token), chosen, where)]
 

@@ -18,8 +18,9 @@ from ganlab.ui.picker import open_picked
 from ganlab.ui.scratch import scratch_folder
 from ganlab.ui.subject import as_truncation, subject
 from ganlab.ui.take_files import FRAME_RATES, LEAST_POINTS, MOST_PICTURES, MOST_POINTS
+from ganlab.ui.toasts import refusal
 from ganlab.ui.viewer import as_seed
-from ganlab.ui.visitor import QUICK, refusal, token_of
+from ganlab.ui.visitor import QUICK, token_of
 
 FILE = "take-file"  # the hidden button
 PROGRESS = gr.Progress()

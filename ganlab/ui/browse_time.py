@@ -26,7 +26,7 @@ from ganlab.ui.blend_more import FORMATS
 from ganlab.ui.picker import is_shipped
 from ganlab.ui.subject import samples_of, subject
 from ganlab.ui.time_film import film_of
-from ganlab.ui.visitor import refusal
+from ganlab.ui.toasts import refusal
 
 COLUMNS, ROWS_OF_ONE = 6, 4
 QUALITY = 88  # of JPEGs that live for a moment

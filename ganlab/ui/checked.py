@@ -14,8 +14,8 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from ganlab.known import NotOwner, UnknownRun
+from ganlab.ui import toasts
 from ganlab.ui.lean import LeanBlocks
-from ganlab.ui.visitor import refusal
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class CheckedBlocks(LeanBlocks):
         try:
             return await super().call_function(*args, **how)
         except (UnknownRun, NotOwner) as error:
-            raise refusal("That did not work", error) from None
+            raise toasts.refusal("That did not work", error) from None
 
 
 def has_no_empty(block: Any, state: Any) -> bool:
@@ -84,7 +84,7 @@ def has_no_empty(block: Any, state: Any) -> bool:
 
 def refused(block_fn: Any, error: Exception) -> gr.Error:
     log.info("%s was sent what no page sends: %.200r", block_fn.api_name, error)
-    return gr.Error(MISFIT, title="Not understood", print_exception=False)
+    return toasts.refused(MISFIT, "Not understood")
 
 
 def check(value: Any, may_name_files: bool = False) -> None:

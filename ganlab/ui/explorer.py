@@ -18,7 +18,8 @@ from ganlab.jobs import Jobs
 from ganlab.ui import take_files
 from ganlab.ui.scratch import scratch_folder
 from ganlab.ui.subject import Subject, subject, to_text
-from ganlab.ui.visitor import QUICK, refusal
+from ganlab.ui.toasts import refusal
+from ganlab.ui.visitor import QUICK
 
 HERE = Path(__file__).parent
 SCRIPT = (HERE / "explorer.js").read_text(encoding="utf-8")

@@ -12,6 +12,7 @@ from ganlab.jobs import Jobs
 from ganlab.known import UnknownRun
 from ganlab.ui import figures
 from ganlab.ui.picker import when_begun
+from ganlab.ui.toasts import inform
 from ganlab.ui.visitor import MAX_TOKENS
 
 NEARLY_ALL = MAX_TOKENS - 2  # of the runs whose keys a browser keeps
@@ -108,5 +109,5 @@ def open_download(jobs: Jobs, file: Any) -> tuple[str, str]:
     goes_on = (
         "mix its heads" if jobs.view(run_id).is_derived else "let it go on from where it ended"
     )
-    gr.Info(f"The run is open: look through it, or {goes_on}.")
+    inform(f"The run is open: look through it, or {goes_on}.")
     return run_id, token

@@ -7,7 +7,7 @@ from ganlab.ui import figures
 from ganlab.ui.checked import CheckedBlocks
 from ganlab.ui.footer import build_footer
 from ganlab.ui.lab import build_lab
-from ganlab.ui.too_large import refuse_too_large
+from ganlab.ui.toasts import build_toasts
 
 
 def build_page(jobs: Jobs) -> gr.Blocks:
@@ -20,5 +20,5 @@ def build_page(jobs: Jobs) -> gr.Blocks:
         gr.HTML(figures.HEADER, elem_classes="gl-html")
         build_lab(jobs)
         build_footer(jobs)
-        refuse_too_large(jobs.caps)
+        build_toasts()
     return page

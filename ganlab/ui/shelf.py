@@ -17,7 +17,7 @@ from ganlab.config import ModelConfig
 from ganlab.export import zip_shipped
 from ganlab.models import features
 from ganlab.ui import downloads, figures
-from ganlab.ui.visitor import refusal
+from ganlab.ui.toasts import refusal
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ const isRefused = (event, files, input) => {
   if (!large) return false;
   event.preventDefault();
   event.stopImmediatePropagation();
-  trigger("input", {name: large.name});
+  const isOfPictures = Boolean(input?.webkitdirectory || input?.closest("#pictures"));
+  trigger("input", {name: large.name, isOfPictures});
   return true;
 };
 document.addEventListener("change", (event) => {

@@ -17,6 +17,7 @@ from ganlab.config import PRESETS, TrainConfig
 from ganlab.data import catalog
 from ganlab.data.catalog import CATALOG
 from ganlab.ui import figures
+from ganlab.ui.toasts import refused
 
 PROGRESS = gr.Progress()
 ADVANCED = [spec for spec in fields(TrainConfig) if spec.metadata["group"]]
@@ -207,7 +208,7 @@ def _tasks_of(name: Any) -> Any:
     """The boxes to tick. By itself and quick, as gradio refuses whatever of another set's tasks is
     sent before."""
     if not isinstance(name, str) or name not in CATALOG:
-        raise gr.Error("Choose a data set from the list.", print_exception=False)
+        raise refused("Choose a data set from the list.")
     entry = CATALOG[name]
     return gr.CheckboxGroup(
         choices=list(entry.tasks), value=list(entry.suggested), visible=len(entry.tasks) > 1
@@ -232,7 +233,7 @@ def _fetch(name: Any, progress: gr.Progress = PROGRESS) -> Any:
 
 def _choose_preset(name: Any) -> list[Any]:
     if not isinstance(name, str) or name not in PRESETS:
-        raise gr.Error("Choose a preset from the list.", print_exception=False)
+        raise refused("Choose a preset from the list.")
     config = TrainConfig.from_preset(name)
     values = [getattr(config, spec.name) for spec in ADVANCED]
     return [_preset_note(name), config.seconds, "seconds", *values]

@@ -9,6 +9,8 @@ from ganlab.jobs import Jobs
 from ganlab.known import UnknownRun
 from ganlab.ui.browser_store import BrowserStore, change
 from ganlab.ui.picker import model_choices
+from ganlab.ui.toasts import warn
+from ganlab.ui.too_large import refuse_too_large
 from ganlab.ui.transfer_form import (
     NEAREST,
     TransferForm,
@@ -64,10 +66,13 @@ def wire_steps(jobs: Jobs, form: TransferForm, saved: BrowserStore) -> None:
         try:
             return [*take_files(files, progress), ""]
         except gr.Error as error:
-            gr.Warning(error.message, title=error.title)
-            stay = " The pictures from before stay, below." if before else ""
-            words = f'<p class="gl-mistake" role="alert">{error.message}{stay}</p>'
-            return [gr.skip(), None, words]
+            return [gr.skip(), None, say_why(error, before)]
+
+    def say_why(error: gr.Error, before: Any) -> str:
+        """At once, and below the drop zone for as long as it matters."""
+        warn(error.message, title=error.title)
+        stay = " The pictures from before stay, below." if before else ""
+        return f'<p class="gl-mistake" role="alert">{error.message}{stay}</p>'
 
     def choose_fit(upload_id: Any, fit: Any, background: Any) -> Any:
         if fit in [*FITS] and background in [*BACKGROUNDS]:
@@ -110,6 +115,7 @@ def wire_steps(jobs: Jobs, form: TransferForm, saved: BrowserStore) -> None:
             **compare
         )
 
+    refuse_too_large(jobs.caps, say_why, upload.current, upload.problem)
     for files in (upload.files, upload.folder):
         after(
             files.upload(

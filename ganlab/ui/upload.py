@@ -29,6 +29,7 @@ from ganlab.paths import home, uploads_dir
 from ganlab.room import need_room
 from ganlab.ui import figures
 from ganlab.ui.sent import taken_in
+from ganlab.ui.toasts import refused
 
 UPLOAD_ID = re.compile(r"[A-Za-z0-9_]{16}")
 EXAMPLE = "example:"  # before the name of a bundled set
@@ -244,7 +245,7 @@ def take_files(files: Any, progress: gr.Progress = PROGRESS) -> tuple[str, None]
     # Files only: gradio lets the folder pass that holds what everybody uploaded.
     paths = [path for path in named if os.path.isfile(path)]
     if not paths:
-        raise gr.Error("Nothing was uploaded.", print_exception=False)
+        raise refused("Nothing was uploaded.")
     try:
         return _take_in(paths, progress), None
     finally:
@@ -257,7 +258,7 @@ def _take_in(paths: list[str], progress: gr.Progress) -> str:
     try:
         need_room(home(), Caps.from_environment())
     except ValueError as error:
-        raise gr.Error(escape(str(error)), print_exception=False) from None
+        raise refused(escape(str(error))) from None
     upload_id = secrets.token_urlsafe(12).replace("-", "_")
     folder = uploads_dir() / upload_id
     try:
@@ -271,9 +272,7 @@ def _take_in(paths: list[str], progress: gr.Progress) -> str:
         shutil.rmtree(folder, ignore_errors=True)  # of half an upload, nobody has the id
         if not isinstance(error, ValueError):
             raise
-        raise gr.Error(
-            escape(str(error)), title="No pictures that can be used", print_exception=False
-        ) from None
+        raise refused(escape(str(error)), "No pictures that can be used") from None
     return upload_id
 
 

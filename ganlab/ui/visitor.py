@@ -1,4 +1,4 @@
-"""What the browser keeps of its visitor's runs, and how the page says no.
+"""What the browser keeps of its visitor's runs.
 
 The store holds the run on view, the owner's tokens of the visitor's runs, the pictures that were
 uploaded last and a name that the browser gave itself. It comes from outside, so it may have been
@@ -7,13 +7,11 @@ tampered with.
 
 import os
 import re
-from html import escape
 from typing import Any
 
 import gradio as gr
 
 from ganlab.turns import Visitor
-from ganlab.ui import figures
 
 MAX_TOKENS = 20
 MAX_DELETED = 5  # whose tokens are kept, in case they are brought back
@@ -84,8 +82,3 @@ def with_run_back(store: Any, run_id: str) -> dict[str, Any]:
     deleted = dict(deleted_of(store))
     tokens = list({**tokens_of(store), run_id: deleted.pop(run_id, "")}.items())
     return {**store_of(store), "tokens": dict(tokens[-MAX_TOKENS:]), "deleted": deleted}
-
-
-def refusal(title: str, error: ValueError) -> gr.Error:
-    """What the page shows of a mistake; gradio takes its text as HTML."""
-    return gr.Error(escape(figures.as_sentence(str(error))), title=title, print_exception=False)

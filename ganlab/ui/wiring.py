@@ -32,6 +32,7 @@ from ganlab.ui.history import (
 )
 from ganlab.ui.picker import model_choices
 from ganlab.ui.scratch import scratch_folder
+from ganlab.ui.toasts import inform, refusal, warn
 from ganlab.ui.train_form import Form, read_form, show_config
 from ganlab.ui.transfer_form import TransferForm, read_source, read_transfer, show_transfer
 from ganlab.ui.upload import EXAMPLE, named_pictures
@@ -39,7 +40,6 @@ from ganlab.ui.visitor import (
     ACT,
     QUICK,
     deleted_of,
-    refusal,
     store_of,
     token_of,
     tokens_of,
@@ -179,7 +179,7 @@ def wire(lab: Lab, exports: Path) -> None:
     def say_if_it_waits(store: Any) -> None:
         """Of a second run, which may have been started by a second press."""
         if any(is_under_way(jobs, run_id) for run_id in tokens_of(store)):
-            gr.Info("Your run before this one goes on, too: find it under Your runs.", duration=8)
+            inform("Your run before this one goes on, too: find it under Your runs.")
 
     def start_transfer(store: Any, upload_id: Any, request: gr.Request, *values: Any) -> Any:
         try:
@@ -200,7 +200,7 @@ def wire(lab: Lab, exports: Path) -> None:
             new_id, token = jobs.take_lap(run_id, str(strategy), token_of(store, run_id))
         except ValueError as error:
             raise refusal("Cannot open this lap", error) from None
-        gr.Info("The lap is a run of its own now: train it longer, download it, start from it.")
+        inform("The lap is a run of its own now: train it longer, download it, start from it.")
         return watch_own(new_id, token, store)
 
     def watch_own(run_id: str, token: str, store: Any) -> dict[Any, Any]:
@@ -222,7 +222,7 @@ def wire(lab: Lab, exports: Path) -> None:
             raise refusal("Cannot do this now", error) from None
         step = jobs.view(new_id).step
         how = f"goes on from step {step:,}" if step else "begins anew"
-        gr.Info(f"A new run {how}. The one before is kept under Your runs.", duration=8)
+        inform(f"A new run {how}. The one before is kept under Your runs.")
         return watch_own(new_id, token, store)
 
     def stop(run_id: str, store: Any) -> None:
@@ -297,10 +297,10 @@ def wire(lab: Lab, exports: Path) -> None:
         settings = show_settings(lab, view.config)
         return {current: run_id, **again, **updates, **settings, **of_run, **turned}
 
-    def warn(store: Any) -> None:
+    def warn_before_expiry(store: Any) -> None:
         """Of what will not be there much longer."""
         if warning := going_soon(jobs, list(tokens_of(store))):
-            gr.Warning(warning, duration=20)
+            warn(warning)
 
     transfer = lab.transfer
     watched = [current, saved.value, seen, follows, timer]
@@ -359,7 +359,7 @@ def wire(lab: Lab, exports: Path) -> None:
         None, current, None, js=SHOW_RUN_IN_ADDRESS
     )
     if jobs.caps.run_hours is not None:
-        attached.then(warn, saved.value, None, **ACT)
+        attached.then(warn_before_expiry, saved.value, None, **ACT)
 
 
 def show_settings(lab: Lab, config: TrainConfig) -> dict[Any, Any]:

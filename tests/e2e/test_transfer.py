@@ -235,8 +235,31 @@ def test_a_file_that_is_too_large_is_refused_by_name_and_is_not_sent(page: Page,
     expect(toast).to_contain_text("Invalid file type")
     assert not sent
 
+    problem = page.locator("#intake-problem")  # and stays when the toast has gone
+    expect(problem).to_contain_text("dropped.zip is too large")
     page.locator("#example-emoji").click()
     is_ready(page)
+    expect(problem).not_to_contain_text("dropped.zip")
+
+
+def test_messages_wait_for_those_that_came_after_them_and_for_the_pointer(page: Page):
+    toast, text = page.get_by_test_id("toast-body"), page.get_by_test_id("toast-text")
+    zone = page.locator("#pictures button").first
+    turn_to_transfer(page)
+    page.clock.install()
+    zone.evaluate(DROPS_TOO_MUCH, "first.zip")
+    expect(text).to_contain_text(["first.zip"])
+    page.clock.run_for(8_000)  # that one's time is nine seconds
+    zone.evaluate(DROPS_TOO_MUCH, "second.zip")
+    expect(text).to_contain_text(["first.zip", "second.zip"])
+    page.clock.run_for(8_000)
+    expect(text).to_contain_text(["first.zip", "second.zip"])
+    toast.hover()
+    page.clock.run_for(60_000)
+    expect(text).to_contain_text(["first.zip", "second.zip"])
+    page.mouse.move(0, 0)
+    page.clock.run_for(16_000)
+    expect(toast).to_have_count(0)
 
 
 def test_a_zip_of_folders_has_a_task_for_each_and_too_few_pictures_are_told_what_to_expect(

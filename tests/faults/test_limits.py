@@ -59,7 +59,9 @@ def said_of(visitor: Visitor, *pictures: Path) -> str:
 def test_whoever_comes_back_is_warned_of_what_will_be_removed(visitor):
     run_id = visitor.start(5, unit="steps", **SMALL)
     page = visitor.again()
-    (warns,) = [each for each in page.endpoints.values() if each["api_name"] == "warn"]
+    (warns,) = [
+        each for each in page.endpoints.values() if each["api_name"] == "warn_before_expiry"
+    ]
     page.call(warns, [{"tokens": {}}])
     assert not page.toasts
 
