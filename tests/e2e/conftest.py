@@ -68,12 +68,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.fixture
-def measured(request: pytest.FixtureRequest) -> Callable[[str, float], None]:
-    """Notes a time for the summary: `measured("Start to first grid", 1.2)`."""
+def measured(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Notes a figure for the summary: `measured("Start to first grid", 1.2)`, in seconds."""
     beside = ", with other tests beside it" if "PYTEST_XDIST_WORKER" in os.environ else ""
 
-    def note(what: str, seconds: float) -> None:
-        request.node.user_properties.append(("measured", f"{what}: {seconds:.2f} s{beside}"))
+    def note(what: str, figure: float, unit: str = "s") -> None:
+        digits = 2 if unit == "s" else 0
+        line = f"{what}: {figure:.{digits}f} {unit}{beside}"
+        request.node.user_properties.append(("measured", line))
 
     return note
 

@@ -63,7 +63,7 @@ def test_everything_can_be_taken_home(page: Page):
 
 
 @pytest.mark.alone
-def test_the_generator_runs_in_the_browser(visit: Visitors, measured: Callable[[str, float], None]):
+def test_the_generator_runs_in_the_browser(visit: Visitors, measured: Callable[..., None]):
     page = visit()
     turn_to_view(page, "Explorer")
     page.locator("#explore-start").click()

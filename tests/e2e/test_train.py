@@ -48,12 +48,12 @@ POINTS_OF_LINE = """id => [...document.querySelectorAll(`#${id} .mark-line path`
 
 @pytest.mark.alone
 def test_the_server_answers_soon_and_its_empty_page_says_what_will_appear_and_one_button_starts_it(
-    page: Page, server: Server, measured: Callable[[str, float], None]
+    page: Page, server: Server, measured: Callable[..., None]
 ):
     boot = server.boot_seconds
     measured("Command to a page that answers (first start, with the timing)", boot)
     assert boot < 20
-    measured("MB of memory before anybody trains", server.resources()["mb"])
+    measured("Memory before this test's training", server.resources()["mb"], "MB")
     assert server.resources()["mb"] < 2000
     empty = page.locator("#empty")
     expect(empty.get_by_role("heading", name="Pictures will appear here")).to_be_visible()
@@ -171,7 +171,7 @@ def test_start_right_after_the_choice_of_data_trains_on_its_tasks(page: Page, se
 
 @pytest.mark.alone
 def test_a_started_run_shows_pictures_within_seconds_and_then_moves(
-    page: Page, measured: Callable[[str, float], None]
+    page: Page, measured: Callable[..., None]
 ):
     choose_fashion(page)
     began = time.monotonic()
@@ -201,7 +201,7 @@ def test_a_started_run_shows_pictures_within_seconds_and_then_moves(
 
 @pytest.mark.alone
 def test_a_stopped_run_says_so_at_once_and_resumes_where_it_was(
-    page: Page, server: Server, measured: Callable[[str, float], None]
+    page: Page, server: Server, measured: Callable[..., None]
 ):
     choose_fashion(page)
     run_id = start(page)

@@ -81,7 +81,7 @@ def test_from_dropped_files_to_samples_of_the_downloaded_zip(
     page: Page,
     drawings: list[Path],
     tmp_path: Path,
-    measured: Callable[[str, float], None],
+    measured: Callable[..., None],
 ):
     turn_to_transfer(page)
     expect(page.get_by_role("heading", name="Your generator will appear here")).to_be_visible()
