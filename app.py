@@ -28,7 +28,7 @@ from ganlab.ui.lent import declare_for_zero_gpu
 from ganlab.ui.receiving import forget_progress
 from ganlab.ui.sent import sweep_uploads
 from ganlab.ui.theme import STYLES, build_theme
-from ganlab.ui.upload import forget_old_uploads
+from ganlab.ui.uploaded import forget_old_uploads
 
 log = logging.getLogger(__name__)
 

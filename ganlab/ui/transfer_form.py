@@ -19,7 +19,9 @@ from ganlab.ui import figures
 from ganlab.ui.picker import is_shipped, own_run
 from ganlab.ui.strategy_figure import strategy_note
 from ganlab.ui.train_form import arrow_step, as_typed
-from ganlab.ui.upload import Upload, build_upload, can_train, preview, staged_pictures
+from ganlab.ui.upload import Upload, build_upload
+from ganlab.ui.upload_figures import preview
+from ganlab.ui.uploaded import can_train, staged_pictures
 
 MAYBE = {"automatic": None, "on": True, "off": False}  # of a setting that the pictures may decide
 NEAREST = ""  # of the heads: the one nearest to the pictures

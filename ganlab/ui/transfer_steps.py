@@ -17,18 +17,9 @@ from ganlab.ui.transfer_form import (
     describe_source,
     describe_transfer,
 )
-from ganlab.ui.upload import (
-    BACKGROUNDS,
-    EXAMPLE,
-    FITS,
-    PROGRESS,
-    choose,
-    show_chosen,
-    show_upload,
-    take_files,
-    tick,
-    ticked,
-)
+from ganlab.ui.upload import BACKGROUNDS, FITS, PROGRESS, show_chosen, show_upload, take_files
+from ganlab.ui.upload_figures import ticked
+from ganlab.ui.uploaded import EXAMPLE, choose, tick
 from ganlab.ui.visitor import ACT, QUICK, store_of, tokens_of
 
 

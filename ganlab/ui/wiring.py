@@ -35,7 +35,7 @@ from ganlab.ui.scratch import scratch_folder
 from ganlab.ui.toasts import inform, refusal, warn
 from ganlab.ui.train_form import Form, read_form, show_config
 from ganlab.ui.transfer_form import TransferForm, read_source, read_transfer, show_transfer
-from ganlab.ui.upload import EXAMPLE, named_pictures
+from ganlab.ui.uploaded import EXAMPLE, named_pictures
 from ganlab.ui.visitor import (
     ACT,
     QUICK,

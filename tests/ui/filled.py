@@ -5,7 +5,7 @@ from typing import Any
 
 from ganlab.transfer_config import RACE
 from ganlab.ui.transfer_form import ADVANCED, NEAREST, describe_transfer
-from ganlab.ui.upload import EXAMPLE
+from ganlab.ui.uploaded import EXAMPLE
 
 ROBOTS = EXAMPLE + "robots"
 RUBBISH = [

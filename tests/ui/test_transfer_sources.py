@@ -21,7 +21,8 @@ from ganlab.strategies import STRATEGIES, THAWS
 from ganlab.ui import transfer_form as form_module
 from ganlab.ui.strategy_figure import strategy_note
 from ganlab.ui.transfer_form import NEAREST, describe_source, read_source, read_transfer
-from ganlab.ui.upload import take_files, tick
+from ganlab.ui.upload import take_files
+from ganlab.ui.uploaded import tick
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ganlab.ui.upload import Upload, named_pictures, show_upload
+from ganlab.ui.upload import Upload, show_upload
+from ganlab.ui.uploaded import named_pictures
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 RUBBISH = [

@@ -9,19 +9,16 @@ import pytest
 import torch
 
 from ganlab.data import catalog
-from ganlab.ui.upload import (
-    BACKGROUNDS,
+from ganlab.ui.upload import BACKGROUNDS, FITS, take_files
+from ganlab.ui.upload_figures import preview, ticked
+from ganlab.ui.uploaded import (
     EXAMPLE,
     EXAMPLES,
-    FITS,
     can_train,
     choose,
     folder_of,
-    preview,
     staged_pictures,
-    take_files,
     tick,
-    ticked,
 )
 from upload.taken import RUBBISH, half_clear, names_of, photo, pixels, save, shown, uploads
 

@@ -17,14 +17,14 @@ import torch
 
 from ganlab.data import intake
 from ganlab.data.report import KEPT, load_report
-from ganlab.ui import upload as step
 from ganlab.ui.sent import _Files, sweep_uploads
-from ganlab.ui.upload import (
+from ganlab.ui.upload import take_files
+from ganlab.ui.uploaded import (
+    KEPT_SECONDS,
     choose,
     folder_of,
     forget_old_uploads,
     staged_pictures,
-    take_files,
     tick,
 )
 from upload.taken import HOSTILE, RUBBISH, names_of, photo, save, shown, uploads
@@ -175,7 +175,7 @@ def test_a_folder_without_a_report_is_no_upload(home):
 def test_old_uploads_are_forgotten_and_young_ones_kept(upload, files, home):
     paths = save(files, photo(0), photo(1))
     old, young = take_files(paths)[0], take_files(paths)[0]
-    for upload_id, age in {old: step.KEPT_SECONDS + 60, young: step.KEPT_SECONDS - 60}.items():
+    for upload_id, age in {old: KEPT_SECONDS + 60, young: KEPT_SECONDS - 60}.items():
         then = time.time() - age
         os.utime(home / "uploads" / upload_id, (then, then))
     newest, _ = take_files(paths)  # makes room first

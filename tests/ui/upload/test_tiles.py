@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from ganlab.data.report import KEPT, LEFT_OUT, MENDED, Entry, Report
-from ganlab.ui.upload import folder_of, summary, take_files, tick, tiles
+from ganlab.ui.upload import take_files
+from ganlab.ui.upload_figures import summary, tiles
+from ganlab.ui.uploaded import folder_of, tick
 from upload.taken import HOSTILE, names_of, photo, pixels, save, shown
 
 
