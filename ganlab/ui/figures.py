@@ -8,11 +8,9 @@ from datetime import datetime, timezone
 from html import escape
 from pathlib import Path
 
-import pandas as pd
 from PIL import Image
 
 from ganlab.data.catalog import CatalogEntry
-from ganlab.losses import LOSSES
 from ganlab.models import features
 from ganlab.quality import FIRST_LOOK_SECONDS
 from ganlab.strategies import STRATEGIES
@@ -353,50 +351,3 @@ def as_sentence(text: str) -> str:
 def mistake(text: str) -> str:
     """What is wrong and what to do, as a sentence."""
     return f'<p class="gl-mistake" role="alert">{escape(as_sentence(text))}</p>'
-
-
-# Plots: long frames of step, value and series.
-
-LOSS_SERIES = {"loss_g": "G", "loss_d": "D"}
-SCORE_SERIES = {"score_real": "real", "score_fake": "generated"}
-NORM_SERIES = {"grad_norm_g": "G", "grad_norm_d": "D"}
-KID_SERIES = {"kid": "KID"}
-DIVERSITY_SERIES = {"diversity": "generated", "of_real": "real"}
-BEST = "best snapshot"
-
-
-def frame(curve: Lines, series: dict[str, str]) -> pd.DataFrame:
-    """The logged lines as rows (step, value, series), for `gr.LinePlot`."""
-    rows = [(line["step"], line[key], name) for key, name in series.items() for line in curve]
-    return pd.DataFrame(rows, columns=["step", "value", "series"])
-
-
-def kid_frame(looks: Lines, best_step: int | None) -> pd.DataFrame:
-    return _with_best(frame(looks, KID_SERIES), best_step)
-
-
-def diversity_frame(looks: Lines, best_step: int | None) -> pd.DataFrame:
-    """Beside that of the data, which is 1 by definition."""
-    lines = [{**line, "of_real": 1.0} for line in looks]
-    return _with_best(frame(lines, DIVERSITY_SERIES), best_step)
-
-
-def _with_best(values: pd.DataFrame, best_step: int | None) -> pd.DataFrame:
-    """The best snapshot as an upright line. The axis spans it: from 0, and with some air above."""
-    if best_step is None:
-        return values
-    ends = [min(values["value"].min(), 0.0), 1.1 * values["value"].max()]
-    mark = pd.DataFrame({"step": best_step, "value": ends, "series": BEST})
-    return pd.concat([values, mark], ignore_index=True)
-
-
-def score_frame(curve: Lines, loss: str) -> pd.DataFrame:
-    """D's scores; where only their difference has a meaning, around their midpoint."""
-    if LOSSES[loss].shift_free:
-        curve = [_centred(line) for line in curve]
-    return frame(curve, SCORE_SERIES)
-
-
-def _centred(line: dict[str, float]) -> dict[str, float]:
-    half = (line["score_real"] - line["score_fake"]) / 2
-    return {**line, "score_real": half, "score_fake": -half}

@@ -12,21 +12,13 @@ from ganlab.jobs import Jobs
 from ganlab.models import features
 from ganlab.strategies import STRATEGIES
 from ganlab.transfer_config import TransferConfig, is_race
-from ganlab.ui import downloads, figures, task_figures
+from ganlab.ui import curves, downloads, figures, task_figures
 from ganlab.ui.race_watch import RaceWatch, build_race_watch, show_race
-from ganlab.ui.theme import DISCRIMINATOR, GENERATOR, NEUTRAL
 from ganlab.views import JobView
 
 # Drawing plots costs a browser far more than sending them costs the server, and on a laptop
 # the browser draws on the cores that train.
 SECONDS_BETWEEN_PLOTS = 2.0
-
-
-COLOURS = {
-    **dict.fromkeys(("G", "generated", "KID"), GENERATOR),
-    **dict.fromkeys(("D", "real"), DISCRIMINATOR),
-    figures.BEST: NEUTRAL,
-}
 
 
 class Seen(NamedTuple):
@@ -124,16 +116,16 @@ def build_watch() -> Watch:
                 buttons=[],
             )  # fmt: skip
         with gr.Column(elem_classes="gl-card", visible=False) as quality, gr.Row():
-            kid = _plot(
+            kid = curves.plot(
                 f"KID, {features.NAME}",
                 "Distance to the real pictures: lower is better.",
-                figures.KID_SERIES,
+                curves.KID_SERIES,
                 "kid",
             )
-            diversity = _plot(
+            diversity = curves.plot(
                 f"Diversity, {features.NAME}",
                 "How varied the samples are: 1 = like the data.",
-                figures.DIVERSITY_SERIES,
+                curves.DIVERSITY_SERIES,
                 "diversity",
             )
         with gr.Column(elem_classes="gl-card", visible=False) as tasks, gr.Row():
@@ -142,22 +134,22 @@ def build_watch() -> Watch:
             with gr.Column(min_width=310):
                 agreement = gr.HTML(elem_id="agreement", elem_classes="gl-html")
         with gr.Column(elem_classes="gl-card", visible=False) as plots, gr.Row():
-            losses = _plot(
+            losses = curves.plot(
                 "Loss",
                 "Two players: when one gains, the other pays.",
-                figures.LOSS_SERIES,
+                curves.LOSS_SERIES,
                 "losses",
             )
-            scores = _plot(
+            scores = curves.plot(
                 "D's scores",
                 "The closer the two lines, the less D can tell.",
-                figures.SCORE_SERIES,
+                curves.SCORE_SERIES,
                 "scores",
             )
-            norms = _plot(
+            norms = curves.plot(
                 "Gradient norms",
                 "How strongly each network is pushed.",
-                figures.NORM_SERIES,
+                curves.NORM_SERIES,
                 "norms",
             )
         race = build_race_watch()
@@ -203,26 +195,6 @@ def components(watch: Watch) -> list[Any]:
     """All of them, the race's too."""
     own = [getattr(watch, name) for name in watch.__dataclass_fields__ if name != "race"]
     return [*own, *(getattr(watch.race, name) for name in watch.race.__dataclass_fields__)]
-
-
-def _plot(title: str, note: str, series: dict[str, str], elem_id: str) -> gr.LinePlot:
-    names = [*series.values(), figures.BEST]
-    with gr.Column(min_width=230):
-        gr.HTML(f'<p class="gl-plot-head">{title}<small>{note}</small></p>', elem_classes="gl-html")
-        return gr.LinePlot(
-            figures.frame([], series),
-            x="step",
-            y="value",
-            color="series",
-            color_map={name: COLOURS[name] for name in names},
-            x_title="step",
-            y_title=" ",
-            color_title=" ",
-            height=210,
-            elem_id=elem_id,
-            elem_classes="gl-plot",
-            buttons=[],
-        )
 
 
 def show(
@@ -397,8 +369,8 @@ def _show_quality(
         return {watch.quality: gr.Column(visible=False)}
     return {
         watch.quality: gr.Column(visible=True),
-        watch.kid: figures.kid_frame(looks, best_step),
-        watch.diversity: figures.diversity_frame(looks, best_step),
+        watch.kid: curves.kid_frame(looks, best_step),
+        watch.diversity: curves.diversity_frame(looks, best_step),
     }
 
 
@@ -408,9 +380,9 @@ def _show_plots(watch: Watch, jobs: Jobs, view: JobView) -> dict[Any, Any]:
         return {watch.plots: gr.Column(visible=False)}
     return {
         watch.plots: gr.Column(visible=True),
-        watch.losses: figures.frame(curve, figures.LOSS_SERIES),
-        watch.scores: figures.score_frame(curve, view.config.loss),
-        watch.norms: figures.frame(curve, figures.NORM_SERIES),
+        watch.losses: curves.frame(curve, curves.LOSS_SERIES),
+        watch.scores: curves.score_frame(curve, view.config.loss),
+        watch.norms: curves.frame(curve, curves.NORM_SERIES),
     }
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from ganlab.data import catalog
 from ganlab.data.catalog import CATALOG
 from ganlab.losses import LOSSES
-from ganlab.ui import figures
+from ganlab.ui import curves, figures
 
 # Pictures -----------------------------------------------------------------------------------------
 
@@ -60,7 +60,7 @@ CURVE = [
 
 
 def test_a_frame_has_a_row_for_each_step_and_series():
-    frame = figures.frame(CURVE, figures.LOSS_SERIES)
+    frame = curves.frame(CURVE, curves.LOSS_SERIES)
     assert list(frame.columns) == ["step", "value", "series"]
     assert frame.values.tolist() == [
         [1.0, 0.5, "G"],
@@ -71,14 +71,14 @@ def test_a_frame_has_a_row_for_each_step_and_series():
 
 
 def test_a_frame_of_nothing_has_its_columns():
-    frame = figures.frame([], figures.SCORE_SERIES)
+    frame = curves.frame([], curves.SCORE_SERIES)
     assert list(frame.columns) == ["step", "value", "series"]
     assert len(frame) == 0
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_scores_are_centred_where_only_their_difference_counts(loss):
-    values = figures.score_frame(CURVE, loss)["value"].tolist()
+    values = curves.score_frame(CURVE, loss)["value"].tolist()
     centred = [1.0, 1.0, -1.0, -1.0]
     assert values == (centred if LOSSES[loss].shift_free else [3.0, 7.0, 1.0, 5.0])
     assert CURVE[0]["score_real"] == 3.0  # what was given is left as it was
@@ -91,9 +91,9 @@ def test_every_series_is_logged_by_the_training(new_run, dataset):
     run.move("running")
     train(run, dataset)
     logged = run.metrics()[-1]
-    for series in (figures.LOSS_SERIES, figures.SCORE_SERIES, figures.NORM_SERIES):
+    for series in (curves.LOSS_SERIES, curves.SCORE_SERIES, curves.NORM_SERIES):
         assert set(series) <= set(logged)
-        assert len(figures.frame(run.metrics(), series)) == 2 * len(run.metrics())
+        assert len(curves.frame(run.metrics(), series)) == 2 * len(run.metrics())
 
 
 LOOKS = [
@@ -108,22 +108,22 @@ def points(frame, series: str) -> list[list[float]]:
 
 
 def test_the_best_snapshot_is_an_upright_line_through_the_curve_of_kid():
-    frame = figures.kid_frame(LOOKS, 200)
+    frame = curves.kid_frame(LOOKS, 200)
     assert points(frame, "KID") == [[100.0, 8.0], [200.0, 2.0], [300.0, 4.0]]
     (x, low), (also_x, high) = points(frame, "best snapshot")
     assert x == also_x == 200
     assert low == 0
     assert high > 8
-    assert "best snapshot" not in set(figures.kid_frame(LOOKS, None)["series"])
+    assert "best snapshot" not in set(curves.kid_frame(LOOKS, None)["series"])
 
 
 def test_the_axis_of_a_negative_kid_reaches_below_nought():
     looks = [{"step": 1, "kid": -0.02}, {"step": 2, "kid": 0.5}]
-    assert points(figures.kid_frame(looks, 1), "best snapshot")[0] == [1, -0.02]
+    assert points(curves.kid_frame(looks, 1), "best snapshot")[0] == [1, -0.02]
 
 
 def test_diversity_is_plotted_beside_that_of_the_data():
-    frame = figures.diversity_frame(LOOKS, 200)
+    frame = curves.diversity_frame(LOOKS, 200)
     assert points(frame, "generated") == [[100.0, 0.5], [200.0, 0.75], [300.0, 1.25]]
     assert points(frame, "real") == [[100.0, 1.0], [200.0, 1.0], [300.0, 1.0]]
     assert points(frame, "best snapshot")[1][1] > 1.25
