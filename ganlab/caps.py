@@ -106,6 +106,12 @@ class Caps:
         "GANLAB_MAX_DISK_MB",
         "MB that all runs and uploads take; as much each for files sent or made lately",
     )
+    made_mb: int | None = _cap(
+        None,
+        2_500,
+        "GANLAB_MAX_MADE_MB",
+        "of these, MB of runs that were made at once: copies, edited heads, laps, opened zips",
+    )
     profile: str = LOCAL
 
     def __post_init__(self) -> None:

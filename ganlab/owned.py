@@ -22,6 +22,7 @@ from ganlab.titles import checked_name
 
 log = logging.getLogger(__name__)
 
+MADE = "made"  # an empty file in the folder of a run that took no turn in the queue
 UNASKED_SECONDS = 3600.0  # then an ended run is read anew by whoever asks again
 
 
@@ -32,6 +33,7 @@ class OwnedRuns(KnownRuns):
         super().__init__(folder, caps)
         self._expiry = Expiry(self.caps.run_hours)
         self._purging = threading.Lock()  # what one destroys, another counts no more
+        self._making = threading.Lock()  # what one makes, another counts
 
     def own(self, run_id: str, token: object) -> Run:
         """A run, for its owner alone."""
@@ -41,17 +43,37 @@ class OwnedRuns(KnownRuns):
     def open_run(self, zip_path: Path) -> tuple[str, str]:
         """Makes a run of the zip of one; it has ended, and can be resumed. Gives its id and owner's
         token."""
-        self._need_room()
+        self._need_room_to_make()
         run, token = portable.open_run(zip_path, runs=self.folder, any_data=False)
+        self._mark(run)
         self._add(run)
         return run.id, token
+
+    def _need_room_to_make(self, size: int = 0) -> None:
+        """As `_need_room`, for a run that takes no turn in the queue: such ones are made in a
+        moment, so they have a part of the disk alone, and trainings the rest."""
+        self._need_room(size)
+        most = self.caps.made_mb
+        if most is None:
+            return
+        made = (run.path for run in all_runs(self.folder) if (run.path / MADE).exists())
+        if sum(map(size_of, made)) + size > most * 1_000_000:
+            told = f"Copies, edited heads and opened runs take all of the {most:,} MB that they may"
+            raise self.caps.reached("made_mb", f"{told}: delete one of yours, or try again later")
+
+    @staticmethod
+    def _mark(run: Run) -> None:
+        with run.undone_on_error():
+            (run.path / MADE).touch()
 
     def take_lap(self, run_id: str, strategy: str, token: object) -> tuple[str, str]:
         """Makes a run of its own of a race's lap; gives its id and owner's token."""
         with self._changed:
             race = self._owned(run_id, token).run
-        self._need_room()
-        run, new_token = contest.take(race, strategy, self.folder)
+        with self._making:
+            self._need_room_to_make()
+            run, new_token = contest.take(race, strategy, self.folder)
+            self._mark(run)
         return run.id, new_token
 
     def rename(self, run_id: str, name: Any, token: object) -> None:
@@ -69,14 +91,17 @@ class OwnedRuns(KnownRuns):
         copies files."""
         shipped = [folder for folder in checkpoints.shipped() if folder.name == origin]
         if shipped:
-            self._need_room(size_of(shipped[0]))
-            run, new_token = derived.create(read_source(shipped[0]), [], runs=self.folder)
+            with self._making:
+                self._need_room_to_make(size_of(shipped[0]))
+                run, new_token = derived.create(read_source(shipped[0]), [], runs=self.folder)
+                self._mark(run)
         else:
             with self._changed:
                 run = self._owned(origin, token).run
-            self._need_room(size_of(run.path))
-            with self._editing(origin, token) if run.is_derived else nullcontext():
+            with self._making, self._editing(origin, token) if run.is_derived else nullcontext():
+                self._need_room_to_make(size_of(run.path))
                 run, new_token = duplicates.duplicate(run, self.folder)
+                self._mark(run)
         self._add(run)
         return run.id, new_token
 
@@ -226,9 +251,11 @@ class OwnedRuns(KnownRuns):
                     derived.change(run, make(tuple(run.about["model"]["tasks"])))
                 return origin, None
             source = derived.origin_of_run(run)
-        self._need_room()
         edit = make(source.config.tasks)
-        run, new_token = derived.create(source, [edit], runs=self.folder)
+        with self._making:
+            self._need_room_to_make()
+            run, new_token = derived.create(source, [edit], runs=self.folder)
+            self._mark(run)
         self._add(run)
         return run.id, new_token
 

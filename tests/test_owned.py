@@ -5,11 +5,12 @@ import os
 import time
 
 import pytest
+import torch
 from conftest import tiny
 from sources import own_run
 
 from ganlab import kinship, room, trash
-from ganlab.caps import Caps
+from ganlab.caps import CapReached, Caps
 from ganlab.export import export
 from ganlab.jobs import Jobs, wait_until_ended
 from ganlab.known import NotOwner, UnknownRun
@@ -195,6 +196,27 @@ def test_what_lies_in_the_trash_goes_before_its_time_where_it_is_too_much(jobs):
     jobs.tidy()
     assert {path.name for path in (jobs.folder / TRASH).iterdir()} == {few[0][0], few[2][0]}
     jobs.undelete(*few[2])
+
+
+def test_what_is_made_at_once_leaves_room_for_what_is_trained(jobs, tmp_path):
+    run_id, token = ended_run(jobs)
+    copy_id, copy_token = jobs.duplicate(run_id, token)
+    (jobs.folder / copy_id / "filler").write_bytes(bytes(1_000_000))
+    jobs.caps = Caps(made_mb=1, disk_mb=100)
+    zipped = export(jobs.run(run_id), tmp_path)
+    refused = r"take all of the 1 MB that they may.*GANLAB_MAX_MADE_MB"
+    for make in (
+        lambda: jobs.duplicate(run_id, token),
+        lambda: jobs.duplicate("small", None),
+        lambda: jobs.save_head("small", "half", torch.tensor([0.5, 0.5]), None),
+        lambda: jobs.open_run(zipped),
+    ):
+        with pytest.raises(CapReached, match=refused):
+            make()
+    assert {run.id for run in all_runs(jobs.folder)} == {run_id, copy_id}
+    jobs.submit(tiny())
+    jobs.delete(copy_id, copy_token)
+    jobs.duplicate(run_id, token)
 
 
 def test_a_run_under_way_is_not_deleted(jobs):

@@ -50,9 +50,7 @@ function show(html) {
 function settle() {
   settledAt = Date.now();
   if (!query() || !element.offsetParent) return;  // another tab is looked at
-  const run = new URL(window.location).searchParams.get("run");
-  const kept = run ? `&run=${encodeURIComponent(run)}` : "";
-  window.history.replaceState({}, "", `?${query()}${kept}`);
+  window.history.replaceState({}, "", `?${query()}`);
   if (isBehind()) follow();  // an event that was asked before the last move came after it
 }
 

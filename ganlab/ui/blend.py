@@ -26,13 +26,14 @@ from ganlab.ui.mixer import (
     mixer_value,
     of_one,
 )
-from ganlab.ui.picker import is_shipped, kin, linked_choice, model_choices
+from ganlab.ui.picker import kin, linked_choice, model_choices
 from ganlab.ui.viewer import (
     Viewer,
     build_model,
     build_note,
     build_seed,
     moved,
+    not_here,
     refused,
     where_is,
     wire_viewer,
@@ -174,14 +175,10 @@ def other_choices(
 def followed(jobs: Jobs, name: Any, where: Any) -> tuple[Linked, str]:
     """What of the page's address the picked generator can show, and what to say of the rest."""
     linked = from_query(str(where_is(where).get("query", "")))
-    for missing, what, shows in (
-        (linked.model, "generator", "Another one is shown."),
-        (linked.other, "relative", "The generator is shown without it."),
-    ):
-        if missing and not (is_shipped(missing) or linked_choice(jobs, missing, with_heads=True)):
-            why = "it was deleted, or is on another server"
-            return Linked(), figures.notice(f"The {what} of this link is not here: {why}. {shows}")
-    return (linked if linked.model == name else Linked()), ""
+    note = not_here(jobs, linked.model, with_heads=True) or not_here(
+        jobs, linked.other, "relative", "The generator is shown without it.", with_heads=True
+    )
+    return (linked if linked.model == name and not note else Linked()), note
 
 
 def draw(jobs: Jobs, *values: Any) -> list[Any]:

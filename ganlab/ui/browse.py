@@ -31,6 +31,7 @@ from ganlab.ui.viewer import (
     build_model,
     build_note,
     build_seed,
+    not_here,
     refused,
     where_is,
     wire_viewer,
@@ -131,16 +132,16 @@ def to_query(model: str, head: str, seed: int) -> str:
     return urlencode({"tab": "browse", "model": model, "head": head, "seed": seed})
 
 
-def from_query(where: Any, name: Any) -> tuple[str, int | None]:
-    """Head and seed of the address, if it is of this generator; nothing of it has been checked but
-    that the seed is one."""
+def from_query(where: Any) -> tuple[str, str, int | None]:
+    """Generator, head and seed of the address; nothing of it has been checked but that the seed is
+    one."""
     query = str(where_is(where).get("query", "")).lstrip("?")
     found = {key: values[0] for key, values in parse_qs(query[:LONGEST_QUERY]).items()}
-    if found.get("tab") != "browse" or found.get("model") != name:
-        return ALL, None
+    if found.get("tab") != "browse":
+        return "", ALL, None
     seed = found.get("seed", "")
     is_seed = seed.isdecimal() and int(seed[:12]) <= LAST_SEED
-    return found.get("head", ALL), int(seed) if is_seed else None
+    return found.get("model", ""), found.get("head", ALL), int(seed) if is_seed else None
 
 
 def wire_browse(jobs: Jobs, browse: Browse, saved: BrowserStore, exports: Path) -> None:
@@ -162,13 +163,16 @@ def wire_browse(jobs: Jobs, browse: Browse, saved: BrowserStore, exports: Path) 
             heads = head_choices(open_picked(jobs, name))
         except ValueError as error:
             return [gr.skip()] * 5 + [refused(error), gr.skip()]
-        chosen = heads[0][1]
+        chosen, missing = heads[0][1], ""
         if not shown:  # just come, perhaps by a link
-            linked, number = from_query(where, name)
-            chosen = linked if linked in [each for _, each in heads] else chosen
-            seed = seed if number is None else number
+            model, head, number = from_query(where)
+            missing = not_here(jobs, model)
+            if model == name:
+                chosen = head if head in [each for _, each in heads] else chosen
+                seed = seed if number is None else number
         updates = [name, gr.Dropdown(choices=heads, value=chosen), gr.Radio(visible=bool(chosen))]
-        return [*updates, seed, "", *draw(name, chosen, seed, *rest)]
+        note, picture = draw(name, chosen, seed, *rest)
+        return [*updates, seed, "", missing or note, picture]
 
     drawn = [browse.note, browse.picture]
     inputs = [browse.head, browse.seed, browse.truncation, browse.size]

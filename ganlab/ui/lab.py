@@ -5,6 +5,7 @@ import gradio as gr
 
 from ganlab.jobs import Jobs
 from ganlab.ui import figures
+from ganlab.ui.address import SHOW_TAB
 from ganlab.ui.api import build_api
 from ganlab.ui.blend import Blend, build_blend, build_blend_panel, wire_blend
 from ganlab.ui.browse import Browse, build_browse, build_browse_panel, wire_browse
@@ -19,15 +20,6 @@ from ganlab.ui.transfer_steps import wire_steps
 from ganlab.ui.visitor import NEW_VISITOR, QUICK
 from ganlab.ui.watch import Seen, build_watch
 from ganlab.ui.wiring import Lab, wire
-
-# Which tab is open, not which one told so: while a page loads, the first one may tell last.
-SHOW_TAB_IN_ADDRESS = """() => {
-  const open = document.querySelector("#tabs [role=tab][aria-selected=true]");
-  const url = new URL(window.location), tab = open?.textContent.trim().toLowerCase() ?? "train";
-  if (tab === "train" && !url.searchParams.has("tab")) return;  // where every visit begins
-  url.searchParams.set("tab", tab);
-  window.history.replaceState({}, "", url);
-}"""
 
 
 def build_lab(jobs: Jobs) -> None:
@@ -72,7 +64,7 @@ def build_lab(jobs: Jobs) -> None:
     wire(lab, exports)
     wire_steps(jobs, transfer_form, saved)
     for tab in (train, transfer, blend, browse):
-        tab.select(None, None, None, js=SHOW_TAB_IN_ADDRESS)
+        tab.select(None, current, None, js=SHOW_TAB)
     wire_blend(jobs, viewers["blend"], saved, exports)
     wire_browse(jobs, viewers["browse"], saved, exports)
     wire_sides(jobs, sides, tabs, watch, current, saved.value)

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlencode
 
 from ganlab.blending import PARAMETERS
 from ganlab.mixing import Recipe, shares_from_text
-from ganlab.ui.mixer import DECIMALS
+from ganlab.ui.mixer import DECIMALS, first_shares
 from ganlab.ui.viewer import as_seed
 
 LONGEST = 20_000  # characters of an address: twelve long names, twice, in percent-signs
@@ -56,7 +56,7 @@ def from_query(query: str) -> Linked:
 
 
 def recipe_of(linked: Linked, names: Sequence[str]) -> tuple[Recipe, int]:
-    """The mix and the seed of an address.
+    """The mix and the seed of an address; those of a page that opens, where it says none.
 
     Raises:
         ValueError: it names no such parts, or numbers that are none.
@@ -65,7 +65,7 @@ def recipe_of(linked: Linked, names: Sequence[str]) -> tuple[Recipe, int]:
     texture = shares_from_text(found["texture"], names) if "texture" in found else ()
     at = float(found["at"]) if "at" in found else None
     recipe = Recipe(
-        shares_from_text(found.get("mix", ""), names),
+        shares_from_text(found["mix"], names) if "mix" in found else first_shares(len(names)),
         texture,
         found.get("mode", PARAMETERS),
         at,

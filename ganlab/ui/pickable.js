@@ -19,8 +19,7 @@ element.addEventListener("click", (event) => {
 const settle = () => {
   const query = element.querySelector("[data-query]")?.dataset.query;
   if (!query || !element.offsetParent) return;
-  const run = new URL(window.location).searchParams.get("run");
-  window.history.replaceState({}, "", `?${query}${run ? `&run=${encodeURIComponent(run)}` : ""}`);
+  window.history.replaceState({}, "", `?${query}`);
 };
 settle();
 watch("value", settle);

@@ -14,7 +14,7 @@ import gradio as gr
 from ganlab import checkpoints
 from ganlab.jobs import Jobs
 from ganlab.ui import figures
-from ganlab.ui.picker import linked_choice, model_choices
+from ganlab.ui.picker import is_shipped, linked_choice, model_choices
 from ganlab.ui.visitor import QUICK, tokens_of
 
 COLUMNS = 8
@@ -151,6 +151,22 @@ def offered(jobs: Jobs, viewer: Viewer, store: Any, name: Any, where: Any) -> li
     names = [each for _, each in choices]
     picked = next((each for each in (name, linked) if each in names), next(iter(names), None))
     return [gr.Dropdown(choices=choices, value=picked), where]
+
+
+def not_here(
+    jobs: Jobs,
+    name: str,
+    what: str = "generator",
+    shows: str = "Another one is shown.",
+    *,
+    with_heads: bool = False,
+) -> str:
+    """What to say if an address names a generator that could not be chosen here; "" = it could, or
+    none is named."""
+    if not name or is_shipped(name) or linked_choice(jobs, name, with_heads=with_heads):
+        return ""
+    why = "it was deleted, or is on another server"
+    return figures.notice(f"The {what} of this link is not here: {why}. {shows}")
 
 
 def where_is(text: Any) -> dict[str, Any]:

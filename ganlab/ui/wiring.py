@@ -19,6 +19,7 @@ from ganlab.known import UnknownRun
 from ganlab.runs import UNDER_WAY
 from ganlab.transfer_config import TransferConfig
 from ganlab.ui import downloads, figures
+from ganlab.ui.address import SHOW_RUN
 from ganlab.ui.attention import LEAST, MOST, Rhythm, ask_while_seen
 from ganlab.ui.browser_store import BrowserStore, change
 from ganlab.ui.history import (
@@ -60,11 +61,6 @@ LISTED = ("run_id", "state", "has_snapshot", "is_owner")
 TABS = ("train", "transfer", "blend", "browse")
 TURN = "tab => ({__type__: 'update', ...(tab ? {selected: tab} : {})})"
 
-SHOW_RUN_IN_ADDRESS = """(run) => {
-  const url = new URL(window.location);
-  run ? url.searchParams.set("run", run) : url.searchParams.delete("run");
-  window.history.replaceState({}, "", url);
-}"""
 SCROLL_TO_WHY_NOT = """(run) => {
   if (!run && new URL(window.location).searchParams.has("run"))
     document.getElementById("hint")?.scrollIntoView({block: "nearest"});
@@ -317,12 +313,12 @@ def wire(lab: Lab, exports: Path) -> None:
         (watch.undo, undo_delete, [saved.value]),
     ):
         saved.on(button.click, act, inputs, everything, **ACT).success(
-            None, current, None, js=SHOW_RUN_IN_ADDRESS
+            None, current, None, js=SHOW_RUN
         ).success(None, None, None, js=SCROLL_TO_RUN)
     opens = [history.open_zip, saved.value]
     saved.on(
         history.open_zip.upload, open_zip, opens, everything, api_visibility="private"
-    ).success(None, current, None, js=SHOW_RUN_IN_ADDRESS).then(None, None, None, js=SCROLL_TO_RUN)
+    ).success(None, current, None, js=SHOW_RUN).then(None, None, None, js=SCROLL_TO_RUN)
     for button, act in ((watch.stop, stop), (watch.resume, resume)):
         button.click(act, [current, saved.value], None, **ACT).then(tick, watched, told, **QUICK)
     watch.moment.input(None, watch.moment, None, js=KEEP_PLACE, trigger_mode="multiple")
@@ -343,21 +339,19 @@ def wire(lab: Lab, exports: Path) -> None:
     history.section.expand(refresh_history, saved.value, history.picked, **QUICK)
     saved.on(
         history.picked.input, open_run, [history.picked, saved.value], everything, **QUICK
-    ).then(None, current, None, js=SHOW_RUN_IN_ADDRESS)
+    ).then(None, current, None, js=SHOW_RUN)
     # The question comes first, in the page: what it answers is what the server is told.
     asked = gr.Textbox(visible=False)
     answered = history.delete.click(None, history.picked, asked, js=CONFIRM)
     saved.on(
         answered.then, delete, [asked, saved.value], everything, trigger_mode="multiple", **ACT
-    ).success(None, current, None, js=SHOW_RUN_IN_ADDRESS)
+    ).success(None, current, None, js=SHOW_RUN)
     filled = [*_form_outputs(form), opened, *transfer.inputs]
     found = list(dict.fromkeys([*told, *filled]))
     attached = saved.ready.then(attach, saved.value, found, **QUICK)
     attached.then(None, opened, lab.tabs, js=TURN)
     # A link to a run that is gone: on a phone the word about it stands below the form.
-    attached.then(None, current, None, js=SCROLL_TO_WHY_NOT).then(
-        None, current, None, js=SHOW_RUN_IN_ADDRESS
-    )
+    attached.then(None, current, None, js=SCROLL_TO_WHY_NOT).then(None, current, None, js=SHOW_RUN)
     if jobs.caps.run_hours is not None:
         attached.then(warn_before_expiry, saved.value, None, **ACT)
 

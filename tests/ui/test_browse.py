@@ -214,17 +214,17 @@ def test_names_of_heads_stay_text(jobs, tmp_path):
 @pytest.mark.parametrize(
     "query, found",
     [
-        (browse.to_query("small", "a & b", 7), ("a & b", 7)),
-        ("?tab=browse&model=small&seed=7", ("", 7)),
-        ("?tab=browse&model=other&head=a&seed=7", ("", None)),
-        ("?tab=blend&model=small&head=a&seed=7", ("", None)),
-        ("?tab=browse&model=small&head=a&seed=-1", ("a", None)),
-        (f"?tab=browse&model=small&seed={LAST_SEED + 1}", ("", None)),
-        (f"?tab=browse&model=small&seed={'9' * 3000}", ("", None)),
-        ("?tab=browse&model=small&seed=%C2%B2", ("", None)),
-        ("", ("", None)),
-        (7, ("", None)),
+        (browse.to_query("small", "a & b", 7), ("small", "a & b", 7)),
+        ("?tab=browse&model=small&seed=7", ("small", "", 7)),
+        ("?tab=browse&head=a&seed=7", ("", "a", 7)),
+        ("?tab=blend&model=small&head=a&seed=7", ("", "", None)),
+        ("?tab=browse&model=small&head=a&seed=-1", ("small", "a", None)),
+        (f"?tab=browse&model=small&seed={LAST_SEED + 1}", ("small", "", None)),
+        (f"?tab=browse&model=small&seed={'9' * 3000}", ("small", "", None)),
+        ("?tab=browse&model=small&seed=%C2%B2", ("small", "", None)),
+        ("", ("", "", None)),
+        (7, ("", "", None)),
     ],
 )
-def test_a_link_says_which_head_and_seed(query, found):
-    assert browse.from_query(json.dumps({"query": query}), "small") == found
+def test_a_link_says_which_generator_head_and_seed(query, found):
+    assert browse.from_query(json.dumps({"query": query})) == found
