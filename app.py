@@ -68,7 +68,7 @@ def main() -> None:
             footer_links=[],
             strict_cors=True,
             max_threads=16,
-            state_session_capacity=200,
+            state_session_capacity=500,
             max_file_size=f"{caps.file_mb}mb",
             blocked_paths=[str(each) for each in PRIVATE],
             app_kwargs=gated(caps),
@@ -81,7 +81,7 @@ def main() -> None:
             catalog.load(name, tasks=catalog.CATALOG[name].suggested)
         source.prepare()
         files = (forget_old_uploads, sweep_uploads, forget_progress, page.remove_made)
-        chores = (jobs.tidy, *files, memory.give_back)
+        chores = (jobs.tidy, *files, page.forget_unheard, memory.give_back)
         while True:
             time.sleep(CHORES_SECONDS)
             for chore in chores:

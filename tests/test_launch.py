@@ -50,7 +50,7 @@ def test_the_page_is_served_as_strictly_as_gradio_can(known_home):
     }  # fmt: skip
     assert {name: told[name] for name in strict} == strict
     assert told["max_size"] == 64 and told["max_threads"] == 16
-    assert told["state_session_capacity"] == 200
+    assert told["state_session_capacity"] == 500
     closed = {Path(each) for each in told["blocked_paths"]}
     assert closed == {ROOT, known_home / "runs", known_home / "cache"}
     assert "allowed_paths" not in told and "Gate" in str(told["app_kwargs"])

@@ -12,6 +12,7 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -22,6 +23,7 @@ from starlette.middleware import Middleware
 
 from ganlab.caps import Caps
 from ganlab.room import FULL
+from ganlab.ui import crowds
 from ganlab.ui.answers import Answer, Change, FullQueue, Message, Page, RefusedEvent, Send
 from ganlab.ui.checked import MISFIT, check
 from ganlab.ui.receiving import Receipt, Refused, put_in_place
@@ -45,6 +47,7 @@ API = "/gradio_api"
 UPLOAD, INFO, FILE = f"{API}/upload", f"{API}/info", f"{API}/file="
 EVENT = f"{API}/run/"  # one that is answered at once, without the queue
 JOINS = (f"{API}/queue/join", f"{API}/call/")  # the queue, by the page and by programs
+OPENED = f"{API}/heartbeat/"  # held open by a page for as long as it is
 ASK = f"{API}/component_server"  # what the scripts of the page ask beside its events
 _NAME = r"[\w.\-]{1,128}"
 OPEN = {
@@ -70,6 +73,7 @@ _FILE_NEEDS = {b"host", b"range", b"if-range", b"origin", b"accept-encoding"}
 def gated(caps: Caps) -> dict[str, Any]:
     """The `app_kwargs` of a launch behind the gate."""
     put_in_place()
+    crowds.put_in_place()
     routes.CustomCORSMiddleware = SameOrigin
     return {"middleware": [Middleware(Gate, caps=caps)]}
 
@@ -112,7 +116,9 @@ class Gate:
                 scope["headers"] = [each for each in scope["headers"] if each[0] in _FILE_NEEDS]
             if path.rstrip("/") == INFO:
                 scope["query_string"] = b""  # of the named endpoint alone, whoever asks for all
-            await self.app(scope, receive, answer.send)
+            page = path.removeprefix(OPENED) if path.startswith(OPENED) else ""
+            with crowds.opened(page) if page else nullcontext():
+                await self.app(scope, receive, answer.send)
         except Refused as refusal:
             said = refusal.args
         except Exception as error:  # of gradio: a handler's are caught where its event runs

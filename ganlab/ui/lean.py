@@ -20,6 +20,7 @@ from gradio.blocks import BlockFunction, Blocks, BlocksConfig, convert_component
 from gradio.routes import App
 
 from ganlab import clock
+from ganlab.ui.crowds import FairQueue
 
 LOOK_SECONDS = 0.01  # between two looks at the queue of events
 MADE_KEPT_SECONDS = 3600.0  # as files that are made to be downloaded
@@ -62,6 +63,7 @@ class LeanBlocks(Blocks):
     def __init__(self, *args: Any, **settings: Any):
         super().__init__(*args, **settings)
         self.default_config = PageConfig(self)
+        self._unheard: dict[str, int] = {}
 
     def __exit__(self, *args: Any) -> None:
         with _without_app():
@@ -72,8 +74,14 @@ class LeanBlocks(Blocks):
         twentieth of a core, and each time a training is interrupted."""
         with _without_app():
             super().queue(*args, **settings)
+        self._queue.__class__ = FairQueue  # gradio makes its own deep inside
         self._queue.sleep_when_free = LOOK_SECONDS
         return self
+
+    def forget_unheard(self) -> None:
+        """Drops answers that nobody fetches: to be called now and then, each time those that waited
+        at the last one."""
+        self._unheard = self._queue.forget_unheard(self._unheard)
 
     def remove_made(self) -> None:
         """Removes what gradio wrote for pages long ago, and forgets what is not there any more. To

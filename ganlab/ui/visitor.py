@@ -5,13 +5,13 @@ uploaded last and a name that the browser gave itself. It comes from outside, so
 tampered with.
 """
 
-import os
 import re
 from typing import Any
 
 import gradio as gr
 
 from ganlab.turns import Visitor
+from ganlab.ui.crowds import address_of
 
 MAX_TOKENS = 20
 MAX_DELETED = 5  # whose tokens are kept, in case they are brought back
@@ -32,12 +32,8 @@ def visitor_of(store: Any, request: gr.Request) -> Visitor:
     """Whom a run is queued for. Anybody can send what they like, so what is no key counts as none,
     and a key says nothing of who may do what."""
     key = store_of(store).get("visitor")
-    # In a Space, all come from the platform's proxy.
-    client = None if os.environ.get("SPACE_ID") else getattr(request, "client", None)
-    return Visitor(
-        key if isinstance(key, str) and VISITOR_KEY.fullmatch(key) else "",
-        str(getattr(client, "host", "") or ""),
-    )
+    is_key = isinstance(key, str) and VISITOR_KEY.fullmatch(key)
+    return Visitor(key if is_key else "", str(address_of(request) or ""))
 
 
 def store_of(store: Any) -> dict[str, Any]:

@@ -1,0 +1,110 @@
+"""What one visitor takes of what all pages share: of the queue of events, of the answers that wait
+to be fetched, and of the pages that the server remembers.
+
+gradio bounds each of these for all together, so one script could take them whole.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from gradio import routes
+from gradio.queueing import Queue
+from gradio.route_utils import get_fn
+from gradio.server_messages import ProcessCompletedMessage
+from gradio.state_holder import StateHolder
+
+# Of the events that may wait: one page's, those of one kind, and those from one network address.
+OF_PAGE, OF_KIND, OF_ADDRESS = 1 / 8, 1 / 4, 1 / 2
+
+open_pages: Counter[str] = Counter()  # by their sessions: each holds a connection
+
+
+class FairQueue(Queue):
+    """Events of several kinds, pages and addresses wait in it, whatever one of them sends."""
+
+    async def push(self, body: Any, request: Any, username: str | None) -> Any:
+        if self.max_size is not None and body.fn_index is not None:
+            kind = get_fn(self.blocks, None, body).concurrency_id
+            address = address_of(request)
+            of_page = of_kind = of_address = 0
+            for waiting in self.event_queue_per_concurrency_id.values():
+                of_kind += len(waiting.queue) * (waiting.concurrency_id == kind)
+                for event in waiting.queue:
+                    of_page += event.session_hash == body.session_hash
+                    of_address += address is not None and address_of(event.request) == address
+            shares = ((of_page, OF_PAGE), (of_kind, OF_KIND), (of_address, OF_ADDRESS))
+            if any(taken >= max(1, share * self.max_size) for taken, share in shares):
+                return False, "All that you may have in the queue waits already.", "queue_full"
+        return await super().push(body, request, username)
+
+    def forget_unheard(self, before: dict[str, int]) -> dict[str, int]:
+        """Drops the answers that nobody has fetched since this was asked last, of somebody who has
+        gone or never listened.
+
+        Args:
+            before: what the last call gave.
+
+        Returns:
+            of each session with answers, which is the first.
+        """
+        left = {}
+        for session, messages in list(self.pending_messages_per_session.items()):
+            first = next(iter(messages._queue), None)
+            if first is None:
+                continue
+            if before.get(session) != id(first):
+                left[session] = id(first)
+                continue
+            awaited = self.pending_event_ids_session.get(session, set())
+            while not messages.empty():
+                message = messages.get_nowait()
+                if isinstance(message, ProcessCompletedMessage):
+                    awaited.discard(message.event_id)
+            if not awaited:  # what still runs will answer into it
+                self.pending_messages_per_session.pop(session, None)
+                self.pending_event_ids_session.pop(session, None)
+        return left
+
+
+def address_of(request: Any) -> str | None:
+    """The network address of whoever sent a request; None where that tells nobody from another."""
+    # In a Space, all come from the platform's proxy.
+    client = None if os.environ.get("SPACE_ID") else getattr(request, "client", None)
+    return getattr(client, "host", None)
+
+
+class Sessions(StateHolder):
+    """What the server remembers of pages: those that nobody has open go first."""
+
+    def update(self, session_id: str) -> None:
+        with self.lock:
+            if session_id in self.session_data:
+                self.session_data.move_to_end(session_id)
+            if len(self.session_data) > self.capacity:
+                oldest = next(iter(self.session_data))
+                left = (each for each in self.session_data if each not in open_pages)
+                gone = next(left, oldest)
+                if gone == session_id:  # all others are open: the newcomer waits its turn
+                    gone = oldest
+                del self.session_data[gone]
+                self.time_last_used.pop(gone, None)
+
+
+@contextmanager
+def opened(session: str) -> Iterator[None]:
+    """While a page holds a connection, it is open."""
+    open_pages[session] += 1
+    try:
+        yield
+    finally:
+        open_pages[session] -= 1
+        if not open_pages[session]:
+            del open_pages[session]
+
+
+def put_in_place() -> None:
+    """Has gradio remember pages so."""
+    routes.StateHolder = Sessions

@@ -1,0 +1,136 @@
+"""What one visitor can take of what all pages share."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
+import gradio as gr
+import httpx
+import pytest
+from gradio.server_messages import ProcessCompletedMessage
+
+from ganlab.ui import crowds
+from ganlab.ui.crowds import FairQueue, Sessions, address_of, opened
+from ganlab.ui.lean import LeanBlocks
+
+MOST = 16  # that may wait: two of a page, four of a kind, eight of an address
+RUNS = threading.Event()
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[gr.Blocks]:
+    with LeanBlocks() as page:
+        for name in "abc":
+            gr.Button().click(lambda: RUNS.wait(60) and None, None, None, api_name=name)
+        gr.Button().click(lambda: "word", None, gr.Textbox(), api_name="quick")
+    page.queue(max_size=MOST, default_concurrency_limit=1)
+    page.launch(prevent_thread_lock=True, quiet=True)
+    yield page
+    RUNS.set()
+    page.close()
+
+
+@pytest.fixture
+def join(page: gr.Blocks) -> Iterator[Callable[[str, str], int]]:
+    """Sends an event; gives the status of the answer. One of each kind runs until the test ends."""
+    numbers = {fn.api_name: number for number, fn in page.fns.items()}
+
+    def join(kind: str, session: str) -> int:
+        body = {"data": [], "fn_index": numbers[kind], "session_hash": session}
+        url = f"{page.local_url}gradio_api/queue/join"
+        return httpx.post(url, json=body, trust_env=False).status_code
+
+    RUNS.clear()
+    for kind in "abc":
+        assert join(kind, f"runs-{kind}") == 200
+    until(lambda: len(page._queue) == 0)
+    yield join
+    RUNS.set()
+    kinds = page._queue.event_queue_per_concurrency_id.values()
+    until(lambda: not any(kind.queue or kind.current_concurrency for kind in kinds))
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_one_page_leaves_room_for_others(join):
+    assert [join("a", "greedy") for _ in range(3)] == [200, 200, 503]
+    assert join("b", "greedy") == 503  # whatever it asks for
+    assert join("a", "modest") == 200
+
+
+def test_one_kind_of_event_leaves_room_for_others(join):
+    assert [join("a", f"session{i}") for i in range(5)] == [200] * 4 + [503]
+    assert join("b", "session0") == 200
+
+
+def test_one_address_leaves_room_for_others(join, monkeypatch):
+    sent = [join(kind, f"{kind}{i}") for i in range(3) for kind in "abc"]
+    assert sent == [200] * 8 + [503]
+    monkeypatch.setattr(crowds, "address_of", lambda request: None)
+    assert join("c", "elsewhere") == 200
+
+
+def test_in_a_space_the_address_is_the_platforms(monkeypatch):
+    request = SimpleNamespace(client=SimpleNamespace(host="10.0.0.1"))
+    assert address_of(request) == "10.0.0.1" and address_of(None) is None
+    monkeypatch.setenv("SPACE_ID", "a/b")
+    assert address_of(request) is None
+
+
+def test_answers_that_nobody_fetches_are_dropped_the_second_time(page, join):
+    queue = page._queue
+    assert isinstance(queue, FairQueue)
+    assert join("quick", "gone") == 200
+    until(lambda: is_done(queue, "gone"))
+    page.forget_unheard()
+    assert is_done(queue, "gone")
+    page.forget_unheard()
+    assert "gone" not in queue.pending_messages_per_session
+    assert "gone" not in queue.pending_event_ids_session
+
+
+def is_done(queue: FairQueue, session: str) -> bool:
+    messages = [*queue.pending_messages_per_session[session]._queue]
+    return any(isinstance(message, ProcessCompletedMessage) for message in messages)
+
+
+def test_what_still_runs_can_answer_when_its_first_words_were_dropped(page, join):
+    queue = page._queue
+    until(lambda: queue.pending_messages_per_session["runs-a"].qsize() >= 1)
+    for _ in range(2):
+        page.forget_unheard()
+    assert queue.pending_messages_per_session["runs-a"].empty()
+    RUNS.set()
+    until(lambda: is_done(queue, "runs-a"))
+
+
+def test_pages_that_are_open_are_remembered_before_others(page):
+    sessions = Sessions()
+    sessions.set_blocks(page)
+    sessions.capacity = 3
+    with opened("mine"), opened("mine"):  # a connection that is made anew overlaps the old one
+        sessions["mine"].state_data[1] = "kept"
+        for i in range(10):
+            sessions[f"other{i}"].state_data[1] = "gone"
+        assert sessions["mine"].state_data[1] == "kept"
+        assert len(sessions.session_data) == 3
+    assert not crowds.open_pages
+    for i in range(3):
+        sessions[f"more{i}"].state_data[1] = "gone"
+    assert "mine" not in sessions
+
+
+def test_where_all_are_open_the_oldest_goes(page):
+    sessions = Sessions()
+    sessions.set_blocks(page)
+    sessions.capacity = 2
+    with opened("a"), opened("b"):
+        for name in "abc":
+            assert sessions[name] is sessions[name]
+        assert list(sessions.session_data) == ["b", "c"]
