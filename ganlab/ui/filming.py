@@ -11,6 +11,7 @@ LONGEST_FILM = 20  # seconds
 FILM_SIDE = 384  # pixels, or the next multiple of its pictures' side
 FORMATS = [("The smallest", films.SMALLEST), *((t, kind) for kind, t in films.KINDS.items())]
 MOST_BYTES = 300_000_000  # of all frames, before the encoder enlarges them
+MOST_SENT = 24_000_000  # bytes of a film: the page holds it whole, and so does the server till then
 DRAWING = 0.8  # of the time, the rest goes to the encoder
 
 
@@ -29,7 +30,7 @@ def film(
         total: how many frames there are.
 
     Raises:
-        ValueError: no such kind, or a film that would fill the memory.
+        ValueError: no such kind, or a film that would fill the memory, or is too large to be sent.
     """
     grids: list[np.ndarray] = []
     for pixels in frames:
@@ -48,6 +49,9 @@ def film(
             DRAWING + (1 - DRAWING) * share, desc="Writing the film"
         ),
     )
+    if len(content) > MOST_SENT:
+        smaller = "make it shorter or slower" + (", or choose MP4" if kind != "mp4" else "")
+        raise ValueError(f"This film came to {len(content) / 1e6:.0f} MB: {smaller}.")
     return kind, content, width
 
 

@@ -1,9 +1,11 @@
 // gradio gives several messages of a kind one frame, and takes all away when the time of the first
 // has passed. Here each new one gives the frame anew the time that it takes to read all in it; which
 // stands still while nobody sees the page, or somebody is about to click or copy.
+const TOAST = "[data-testid=toast-body]";
 const CLOSE = "[data-testid=toast-close]", TEXT = "[data-testid=toast-text]";
+const GOES_ON = "button, [role=tab]";
 const LEAST = 4, PER_LETTER = 0.07, MOST = 40;  // seconds
-const timers = new WeakMap();
+const timers = new WeakMap(), since = new WeakMap();
 
 const restart = (toast) => {
   clearTimeout(timers.get(toast));
@@ -12,15 +14,25 @@ const restart = (toast) => {
   const seconds = Math.min(LEAST + PER_LETTER * letters, MOST);
   timers.set(toast, setTimeout(() => toast.querySelector(CLOSE)?.click(), 1000 * seconds));
 };
-const restartAll = () => toasts().forEach(restart);
-const toasts = () => document.querySelectorAll("[data-testid=toast-body]");
 
 for (const name of ["mouseover", "mouseout", "focusin", "focusout"])
   document.addEventListener(name, (event) => {
-    const toast = event.target.closest?.("[data-testid=toast-body]");
+    const toast = event.target.closest?.(TOAST);
     if (toast) setTimeout(restart, 0, toast);  // once it is where it goes
   });
-document.addEventListener("visibilitychange", restartAll);
+document.addEventListener("visibilitychange", () =>
+  document.querySelectorAll(TOAST).forEach(restart));
 new MutationObserver((changes) => {
-  if (changes.some((change) => change.addedNodes.length)) restartAll();
+  const added = changes.flatMap((change) => [...change.addedNodes].map((node) =>
+    node.querySelector?.(TOAST) ?? change.target.closest(TOAST)));
+  new Set(added.filter(Boolean)).forEach((toast) => {
+    since.set(toast, Date.now());
+    restart(toast);
+  });
 }).observe(document.querySelector(".toast-wrap"), {childList: true, subtree: true});
+// Who goes on has read what was there.
+document.addEventListener("click", (event) => {
+  if (!event.isTrusted || event.target.closest(TOAST) || !event.target.closest(GOES_ON)) return;
+  for (const toast of document.querySelectorAll(TOAST))
+    if (Date.now() - since.get(toast) > 1000 * LEAST) toast.querySelector(CLOSE).click();
+}, true);

@@ -18,7 +18,7 @@ from sources import own_run
 
 from ganlab import sampling
 from ganlab.checkpoints import load_generator
-from ganlab.ui import snippets, take_files
+from ganlab.ui import filming, snippets, take_files
 from ganlab.ui.browse_take import ABOUT, codes, file_of, film_of
 from ganlab.ui.picker import open_picked
 from ganlab.ui.subject import to_text
@@ -99,6 +99,12 @@ def test_a_film_has_its_frames(jobs, kind):
     else:
         with Image.open(content) as film:
             assert film.n_frames == 12 and film.info["loop"] == 0
+
+
+def test_a_film_that_is_too_large_for_a_page_is_not_sent(jobs, monkeypatch):
+    monkeypatch.setattr(filming, "MOST_SENT", 2_000)
+    with pytest.raises(ValueError, match="came to 0 MB: make it shorter or slower, or choose MP4"):
+        film_of(jobs, 3, 1, 12, "gif", chosen(head="a"), quiet)
 
 
 def test_a_film_begins_at_the_picked_sample_and_shows_its_head(jobs, monkeypatch):
