@@ -19,6 +19,7 @@ from ganlab.room import excess, size_of
 from ganlab.runs import UNDER_WAY, IllegalMove, Run, all_runs
 from ganlab.source import read_source
 from ganlab.titles import checked_name
+from ganlab.views import JobView, view_of
 
 log = logging.getLogger(__name__)
 
@@ -144,15 +145,28 @@ class OwnedRuns(KnownRuns):
             ValueError: it is another visitor's, or was not deleted, or too long ago.
         """
         with self._changed:
-            run = trash.find(self.folder, run_id)
-            if run is None:
-                raise UnknownRun(
-                    "this run cannot be brought back: it was deleted too long ago, or its room was "
-                    "needed"
-                )
-            if not run.is_owned_by(token):
-                raise NotOwner(NOT_YOURS)
-            trash.take_back(run)
+            trash.take_back(self._in_trash(run_id, token))
+
+    def deleted(self, run_id: object, token: object) -> JobView:
+        """A run of the visitor's that `undelete` brings back, or raises ValueError as that does."""
+        try:
+            return view_of(self._in_trash(run_id, token))
+        except (UnknownRun, NotOwner):
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:  # damaged, or just destroyed
+            log.warning("%s in the trash cannot be read: %r", run_id, error)
+            raise UnknownRun("this run cannot be read: its folder is damaged") from None
+
+    def _in_trash(self, run_id: object, token: object) -> Run:
+        run = trash.find(self.folder, run_id)
+        if run is None:
+            raise UnknownRun(
+                "this run cannot be brought back: it was deleted too long ago, or its room was "
+                "needed"
+            )
+        if not run.is_owned_by(token):
+            raise NotOwner(NOT_YOURS)
+        return run
 
     def _purge(self) -> None:
         """Destroys what has lain in the trash for long, or is too much there."""

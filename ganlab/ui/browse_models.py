@@ -15,7 +15,7 @@ from ganlab.jobs import Jobs
 from ganlab.titles import LONGEST_NAME, title
 from ganlab.ui import figures
 from ganlab.ui.browser_store import BrowserStore, change
-from ganlab.ui.history import NO_RUN, delete_run, open_download
+from ganlab.ui.history import NO_RUN, delete_run, last_deleted, open_download
 from ganlab.ui.model_cards import cards_of, deleted_notice, gallery
 from ganlab.ui.models_compare import Compare, build_compare, wire_compare
 from ganlab.ui.picker import is_shipped, open_picked
@@ -151,6 +151,8 @@ def wire_models(jobs: Jobs, browse: Any, saved: BrowserStore) -> None:
     models: Models = browse.models
 
     def show(store: Any, notice: str = "") -> str:
+        run_id, name = ("", "") if notice else last_deleted(jobs, store)
+        notice = deleted_notice(name, run_id) if run_id else notice
         return gallery(models.reads.entries(list(tokens_of(store))), notice)
 
     def renewed(store: Any, fresh: Any, chosen: Any, where: Any, notice: str = "") -> list[Any]:

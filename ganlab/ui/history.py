@@ -1,19 +1,20 @@
-"""The list of runs that this browser started: open one again, or delete it."""
+"""The list of runs that this browser started: open one again, delete it, or bring it back."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from ganlab.jobs import Jobs
-from ganlab.known import UnknownRun
+from ganlab.known import NotOwner, UnknownRun
 from ganlab.ui import figures
 from ganlab.ui.picker import when_begun
 from ganlab.ui.toasts import inform
-from ganlab.ui.visitor import MAX_TOKENS
+from ganlab.ui.visitor import MAX_TOKENS, deleted_of, tokens_of
 
 NEARLY_ALL = MAX_TOKENS - 2  # of the runs whose keys a browser keeps
 SOON_SECONDS = 3 * 3600.0
@@ -32,6 +33,15 @@ class History:
     picked: gr.Radio
     delete: gr.Button
     open_zip: gr.UploadButton
+    deleted: gr.Row  # below, so that it is seen while the list is closed
+    deleted_name: gr.HTML
+    undo: gr.Button
+    gone: gr.Textbox  # the id of the run that it brings back
+
+    @property
+    def told(self) -> list[Any]:
+        """What `show_history` gives."""
+        return [self.picked, self.delete, self.deleted, self.deleted_name, self.gone]
 
 
 def build_history() -> History:
@@ -46,8 +56,14 @@ def build_history() -> History:
             open_zip = gr.UploadButton(
                 "Open a downloaded run", file_types=[".zip"], size="sm", elem_id="open-zip"
             )
-            delete = gr.Button("Delete this run", variant="stop", size="sm", elem_id="delete")
-    return History(section, picked, delete, open_zip)
+            delete = gr.Button(
+                "Delete this run", variant="stop", size="sm", interactive=False, elem_id="delete"
+            )
+    with gr.Row(visible=False, elem_id="deleted", elem_classes="gl-tight") as deleted:
+        name = gr.HTML(elem_classes="gl-html", min_width=140)
+        undo = gr.Button("Undo", size="sm", scale=0, min_width=90, elem_id="undo-last")
+        gone = gr.Textbox(visible=False)
+    return History(section, picked, delete, open_zip, deleted, name, undo, gone)
 
 
 def choices(jobs: Jobs, run_ids: list[str]) -> list[tuple[str, str]]:
@@ -81,15 +97,63 @@ def going_soon(jobs: Jobs, run_ids: list[str]) -> str:
     return f"{runs} removed from {figures.moment(min(soon))} on: download what you want to keep."
 
 
-def list_runs(jobs: Jobs, run_ids: list[str], current: str | None = None) -> Any:
-    """The list, with the run on view chosen; without `current`, with what was chosen before."""
+def show_history(
+    history: History, jobs: Jobs, store: Any, chosen: str, *, stays: bool = False
+) -> dict[Any, Any]:
+    """The list, and what was deleted last; `chosen` and `stays` as of `list_runs`."""
+    runs, delete = list_runs(jobs, list(tokens_of(store)), chosen, stays=stays)
+    return {
+        history.picked: runs,
+        history.delete: delete,
+        **show_deleted(history, jobs, store),
+    }
+
+
+def show_deleted(history: History, jobs: Jobs, store: Any) -> dict[Any, Any]:
+    """The line of the run that was deleted last, as long as it can be brought back."""
+    run_id, name = last_deleted(jobs, store)
+    line = f'<p class="gl-note" role="status">Deleted: <b>{escape(name)}</b></p>' if run_id else ""
+    return {
+        history.deleted: gr.Row(visible=bool(run_id)),
+        history.deleted_name: line,
+        history.gone: run_id,
+    }
+
+
+def last_deleted(jobs: Jobs, store: Any) -> tuple[str, str]:
+    """Id and title of what the visitor has deleted last and can bring back; both "" = nothing."""
+    for run_id, token in reversed(deleted_of(store).items()):
+        if name := deleted_title(jobs, run_id, token):
+            return run_id, name
+    return "", ""
+
+
+def deleted_title(jobs: Jobs, run_id: str, token: str | None) -> str:
+    """What a deleted run is called that its owner can bring back; "" = it is no such run."""
+    try:
+        return figures.title(jobs.deleted(run_id, token))
+    except (UnknownRun, NotOwner):
+        return ""
+
+
+def list_runs(
+    jobs: Jobs, run_ids: list[str], chosen: str | None, *, stays: bool = False
+) -> tuple[Any, Any]:
+    """The list, and the button that deletes what is chosen in it.
+
+    Args:
+        chosen: the run on view.
+        stays: it is what was chosen in the page, where another one may have been chosen meanwhile.
+    """
     lines = choices(jobs, run_ids)
-    known = [run_id for _, run_id in lines]
-    chosen = {} if current is None else {"value": current if current in known else None}
+    is_listed = chosen in [run_id for _, run_id in lines]
     info = "Choose one to see it again." if lines else "None yet: press Start."
     if len(run_ids) >= NEARLY_ALL:
         info += f" This browser keeps the keys to its last {MAX_TOKENS} runs: download older ones."
-    return gr.Radio(choices=lines, info=info, **chosen)
+    if stays and (is_listed or not chosen):
+        return gr.Radio(choices=lines, info=info), gr.skip()
+    value = chosen if is_listed else None
+    return gr.Radio(choices=lines, info=info, value=value), gr.Button(interactive=is_listed)
 
 
 def delete_run(

@@ -59,6 +59,12 @@ def token_of(store: Any, run_id: Any) -> str | None:
     return tokens_of(store).get(run_id) if isinstance(run_id, str) else None
 
 
+def any_token_of(store: Any, run_id: Any) -> str | None:
+    """Of a run that the visitor may have deleted."""
+    deleted = deleted_of(store).get(run_id) if isinstance(run_id, str) else None
+    return deleted or token_of(store, run_id)
+
+
 def with_token(store: Any, run_id: str, token: str) -> dict[str, Any]:
     """The store with one more run, which is now on view."""
     tokens = list({**tokens_of(store), run_id: token}.items())
@@ -76,5 +82,7 @@ def without_run(store: Any, run_id: str) -> dict[str, Any]:
 def with_run_back(store: Any, run_id: str) -> dict[str, Any]:
     """The store after a deleted run was brought back."""
     deleted = dict(deleted_of(store))
-    tokens = list({**tokens_of(store), run_id: deleted.pop(run_id, "")}.items())
+    token = any_token_of(store, run_id) or ""  # in the list of runs still, if the server removed it
+    deleted.pop(run_id, None)
+    tokens = list({**tokens_of(store), run_id: token}.items())
     return {**store_of(store), "tokens": dict(tokens[-MAX_TOKENS:]), "deleted": deleted}

@@ -45,6 +45,7 @@ class Watch:
     empty_text: gr.HTML
     hint: gr.HTML  # why there is nothing to see, where that needs a word
     undo: gr.Button  # of a delete
+    gone: gr.Textbox  # the id of the run that it brings back
     begin: gr.Button
     live: gr.Column
     state: gr.HTML
@@ -84,6 +85,7 @@ def build_watch() -> Watch:
         undo = gr.Button(
             "Undo", size="sm", visible=False, elem_id="undo-delete", elem_classes="gl-begin"
         )
+        gone = gr.Textbox(visible=False)
         begin = gr.Button("Begin", variant="primary", elem_id="begin", elem_classes="gl-begin")
     with gr.Column(visible=False) as live:
         with gr.Column(elem_classes="gl-card"):
@@ -158,6 +160,7 @@ def build_watch() -> Watch:
         empty_text=empty_text,
         hint=hint,
         undo=undo,
+        gone=gone,
         begin=begin,
         live=live,
         state=state,
@@ -311,9 +314,11 @@ def _show_grids(
     }
 
 
-def show_empty(watch: Watch, hint: str, *, can_undo: bool = False) -> dict[Any, Any]:
+def show_empty(watch: Watch, hint: str, *, gone: str = "") -> dict[Any, Any]:
+    """Args: gone: a deleted run that can be brought back."""
     return {
-        watch.undo: gr.Button(visible=can_undo),
+        watch.undo: gr.Button(visible=bool(gone)),
+        watch.gone: gone,
         watch.empty: gr.Column(visible=True),
         watch.live: gr.Column(visible=False),
         watch.hint: figures.notice(hint),

@@ -27,9 +27,10 @@ from ganlab.ui.history import (
     NO_RUN,
     History,
     delete_run,
+    deleted_title,
     going_soon,
-    list_runs,
     open_download,
+    show_history,
 )
 from ganlab.ui.picker import model_choices
 from ganlab.ui.scratch import scratch_folder
@@ -40,7 +41,7 @@ from ganlab.ui.uploaded import EXAMPLE, named_pictures
 from ganlab.ui.visitor import (
     ACT,
     QUICK,
-    deleted_of,
+    any_token_of,
     store_of,
     token_of,
     tokens_of,
@@ -63,7 +64,13 @@ TURN = "tab => ({__type__: 'update', ...(tab ? {selected: tab} : {})})"
 
 SCROLL_TO_WHY_NOT = """(run) => {
   if (!run && new URL(window.location).searchParams.has("run"))
-    document.getElementById("hint")?.scrollIntoView({block: "nearest"});
+    (document.getElementById("undo-delete") ?? document.getElementById("hint"))
+      ?.scrollIntoView({block: "nearest"});
+}"""
+# Of the two buttons, the one below the list that was clicked in. The page may just have become
+# shorter, with the run that has left it.
+SCROLL_TO_UNDO = """() => {
+  document.getElementById("deleted")?.scrollIntoView({block: "nearest"});
 }"""
 SCROLL_TO_RUN = """() => {
   const run = document.getElementById("run");
@@ -116,9 +123,7 @@ def wire(lab: Lab, exports: Path) -> None:
             view = jobs.view(run_id)
         except UnknownRun as error:  # what this page has shown a moment ago was there
             hint = DELETED if last.run_id == run_id else why_not_here(error)
-            is_own = run_id in {**tokens_of(store), **deleted_of(store)}
-            can_undo = is_own and last.run_id == run_id
-            return {current: "", **show_empty(watch, hint, can_undo=can_undo)}
+            return {current: "", **show_gone(run_id, store, hint)}
         is_owner = token_of(store, run_id) is not None
         try:
             now, updates = show(watch, jobs, view, last=last, follows=follow, is_owner=is_owner)
@@ -131,12 +136,20 @@ def wire(lab: Lab, exports: Path) -> None:
             updates |= lists(run_id, store)
         return {seen: now, **updates}
 
+    def show_gone(run_id: str, store: Any, hint: str) -> dict[Any, Any]:
+        """An empty page, with a way back if the run was the visitor's and is in the trash."""
+        can_undo = bool(deleted_title(jobs, run_id, any_token_of(store, run_id)))
+        if can_undo and run_id in tokens_of(store):  # what has deleted it is not told here yet
+            store = without_run(store, run_id)
+        gone = show_empty(watch, DELETED, gone=run_id) if can_undo else show_empty(watch, hint)
+        return {**gone, **show_history(history, jobs, store, "")}
+
     def lists(run_id: str, store: Any) -> dict[Any, Any]:
         """What this visitor can look at again, and start from."""
         own = list(tokens_of(store))
         sources = model_choices(jobs, own, with_heads=True)
         return {
-            history.picked: list_runs(jobs, own, run_id),
+            **show_history(history, jobs, store, run_id),
             lab.transfer.source: gr.Dropdown(choices=sources),
         }
 
@@ -251,9 +264,9 @@ def wire(lab: Lab, exports: Path) -> None:
             raise refusal(NO_RUN, error) from None
         return watch_own(run_id, token, store)
 
-    def refresh_history(store: Any) -> Any:
+    def refresh_history(picked: str, store: Any) -> Any:
         """As their states are now; what is chosen stays, as the visitor may be choosing."""
-        return list_runs(jobs, list(tokens_of(store)))
+        return show_history(history, jobs, store, picked, stays=True)
 
     def delete(picked: str, store: Any) -> Any:
         """Deletes the chosen run; nothing was chosen if the visitor thought better of it."""
@@ -266,14 +279,13 @@ def wire(lab: Lab, exports: Path) -> None:
             current: "",
             # What was seen stays: a tick that is under way still asks for the run.
             **lists("", kept),
-            **show_empty(watch, DELETED, can_undo=True),
+            **show_empty(watch, DELETED, gone=picked),
         }
 
-    def undo_delete(store: Any) -> Any:
-        """Brings back what was deleted last."""
-        run_id = next(reversed(deleted_of(store)), "")
+    def undo_delete(run_id: str, store: Any) -> Any:
+        """Brings a deleted run back."""
         try:
-            jobs.undelete(run_id, deleted_of(store).get(run_id))
+            jobs.undelete(run_id, any_token_of(store, run_id))
         except ValueError as error:
             raise refusal("Cannot undo", error) from None
         return turn_to(run_id, store, {**with_run_back(store, run_id), "run": run_id})
@@ -286,7 +298,7 @@ def wire(lab: Lab, exports: Path) -> None:
         try:
             view = jobs.view(run_id)
         except UnknownRun as error:
-            return {**show_empty(watch, why_not_here(error) if linked else ""), **turned}
+            return {**show_gone(run_id, store, why_not_here(error) if linked else ""), **turned}
         updates = show_run(run_id, store, Seen())
         of_run = {opened: "transfer"} if isinstance(view.config, TransferConfig) else {}
         again = {timer: gr.Timer(LEAST)}  # an answer without a run may have come before
@@ -300,7 +312,7 @@ def wire(lab: Lab, exports: Path) -> None:
 
     transfer = lab.transfer
     watched = [current, saved.value, seen, follows, timer]
-    told = [current, seen, *shown, history.picked, transfer.source, timer]
+    told = [current, seen, *shown, *history.told, transfer.source, timer]
     everything = [current, saved, follows, *told[1:]]
     ask_while_seen(timer, tick, watched, told, **QUICK)
 
@@ -310,7 +322,8 @@ def wire(lab: Lab, exports: Path) -> None:
         (watch.remedy, remedy, [current, saved.value]),
         (transfer.start, start_transfer, [saved.value, transfer.upload.current, *transfer.inputs]),
         (watch.race.take, take_lap, [current, watch.race.pick, saved.value]),
-        (watch.undo, undo_delete, [saved.value]),
+        (watch.undo, undo_delete, [watch.gone, saved.value]),
+        (history.undo, undo_delete, [history.gone, saved.value]),
     ):
         saved.on(button.click, act, inputs, everything, **ACT).success(
             None, current, None, js=SHOW_RUN
@@ -335,8 +348,9 @@ def wire(lab: Lab, exports: Path) -> None:
         prepare_download, [current, saved.value], watch.download_file, api_visibility="private"
     ).success(None, None, None, js=downloads.click("download-file"))
     # A head may have been saved in Blend meanwhile.
-    lab.tabs.select(lists, [current, saved.value], [history.picked, transfer.source], **QUICK)
-    history.section.expand(refresh_history, saved.value, history.picked, **QUICK)
+    listed = [*history.told, transfer.source]
+    lab.tabs.select(lists, [current, saved.value], listed, **QUICK)
+    history.section.expand(refresh_history, [history.picked, saved.value], history.told, **QUICK)
     saved.on(
         history.picked.input, open_run, [history.picked, saved.value], everything, **QUICK
     ).then(None, current, None, js=SHOW_RUN)
@@ -345,7 +359,7 @@ def wire(lab: Lab, exports: Path) -> None:
     answered = history.delete.click(None, history.picked, asked, js=CONFIRM)
     saved.on(
         answered.then, delete, [asked, saved.value], everything, trigger_mode="multiple", **ACT
-    ).success(None, current, None, js=SHOW_RUN)
+    ).success(None, current, None, js=SHOW_RUN).success(None, None, None, js=SCROLL_TO_UNDO)
     filled = [*_form_outputs(form), opened, *transfer.inputs]
     found = list(dict.fromkeys([*told, *filled]))
     attached = saved.ready.then(attach, saved.value, found, **QUICK)

@@ -5,8 +5,16 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from e2e.conftest import Server
-from e2e.visitor import choose_fashion, start, train_for, wait_for_grid
+from e2e.conftest import PHONE, Server, Visitors
+from e2e.visitor import (
+    choose_fashion,
+    expect_state,
+    open_section,
+    start,
+    train_for,
+    wait_for_grid,
+    wait_for_run,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -123,3 +131,47 @@ def test_a_run_is_seen_while_it_learns_then_named_copied_deleted_and_brought_bac
     expect(page.locator("#hint")).to_contain_text("The run is deleted.")
     page.locator("#undo-delete").click()
     expect(page.locator("#state .gl-title")).to_have_text("Copy of Tom & <b>Jerry")
+
+
+@pytest.mark.parametrize("device", [{}, PHONE], ids=["desktop", "phone"])
+def test_a_deleted_run_is_brought_back_where_it_was_deleted_later_and_by_its_link(
+    visit: Visitors, server: Server, device: dict
+):
+    page = visit(**device)
+    undo, deleted = page.locator("#undo-last"), page.locator("#deleted")
+    open_section(page, "Your runs")
+    expect(page.locator("#delete")).to_be_disabled()
+    choose_fashion(page, ("bag",))
+    train_for(page, 5, "steps")
+    run_id = start(page)
+    expect_state(page, "Finished")
+    page.locator("#delete").evaluate("button => button.scrollIntoView({block: 'center'})")
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.locator("#delete").click()
+    expect(deleted).to_contain_text("Deleted: Fashion (bag)")
+    expect(undo).to_be_in_viewport(ratio=1)
+    expect(page.locator("#delete")).to_be_disabled()
+    undo.click()
+    expect_state(page, "Finished")
+    expect(deleted).to_have_count(0)
+    assert wait_for_run(page) == run_id
+    expect(page.locator("#delete")).to_be_enabled()
+
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.locator("#delete").click()
+    expect(deleted).to_be_visible()
+    page.reload()
+    expect(undo).to_be_visible()  # though the list is closed
+    all_models(page)
+    expect(page.locator(".gl-models-notice")).to_contain_text("Fashion (bag) · Quick look is delet")
+
+    link = f"{server.url}/?run={run_id}"
+    other = visit(link)
+    expect(other.locator("#hint")).to_contain_text("There is no such run here")
+    expect(other.locator("#undo-delete")).to_have_count(0)
+    page.goto(link)
+    expect(page.locator("#hint")).to_contain_text("The run is deleted.")
+    expect(page.locator("#undo-delete")).to_be_in_viewport(ratio=1)
+    page.locator("#undo-delete").click()
+    expect_state(page, "Finished")
+    assert wait_for_run(page) == run_id

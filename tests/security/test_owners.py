@@ -20,6 +20,7 @@ from .conftest import NAMES, Victim, content_of
 TAKE_TOKENS = {
     "change_directions": [lambda few, z_dim: []],
     "delete": [],
+    "deleted": [],
     "duplicate": [],
     "own": [],
     "remedy": [],
@@ -44,7 +45,7 @@ def test_everything_that_takes_a_token_is_tried_here():
 @pytest.mark.parametrize("method", TAKE_TOKENS)
 def test_a_wrong_token_is_refused_and_changes_nothing(jobs, method: str):
     run_id, token = own_run(jobs)
-    if method == "undelete":
+    if method in ("deleted", "undelete"):
         jobs.run(run_id).move("interrupted", "")
         jobs.delete(run_id, token)
     _, of_another = own_run(jobs)

@@ -50,6 +50,10 @@ def test_changes_of_events_that_began_alike_leave_what_both_kept():
     assert applied(kept, undone)["tokens"] == {"b": "2", "c": "3", "a": "1"}
 
 
+def test_a_run_that_the_server_removed_comes_back_with_the_token_that_is_still_kept():
+    assert with_run_back(OF_A, "a") == {"run": "a", "tokens": {"a": "1"}, "deleted": {}}
+
+
 def test_one_token_too_many_drops_the_oldest():
     store = {}
     for number in range(MAX_TOKENS + 1):
