@@ -142,6 +142,22 @@ def results_of(race: Run) -> dict[str, dict[str, float]]:
     return race.about.get("results", {})
 
 
+def laps_of(race: Run) -> dict[str, int]:
+    """How many laps are over, and how many of these have learnt something, as a view has them."""
+    results = results_of(race)
+    return {"laps_over": len(results), "laps_measured": sum(map(bool, results.values()))}
+
+
+def broken_off(race: Run) -> str:
+    """The lap that has begun and is not over; "" = none."""
+    config, results = race.config, results_of(race)
+    assert isinstance(config, TransferConfig)
+    for strategy in config.laps:
+        if strategy not in results and (lap_run(race, strategy).path / "status.json").exists():
+            return strategy
+    return ""
+
+
 def _make_lap(race: Run, config: TransferConfig) -> Run:
     """A lap's run, queued: a new one, or the one that was broken off."""
     lap = lap_run(race, config.strategy)

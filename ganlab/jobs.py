@@ -304,8 +304,9 @@ class Jobs(OwnedRuns):
             unknown = "The run could not be started. See the server's log."
             job.run.move("failed", refused or unknown)
         elif self._closing and not job.run.status.message and job.run.status.state == "stopped":
-            step = job.run.status.step
-            job.run.note(f"The server was shut down, and the run was saved at step {step:,}.")
+            saved = f", and the run was saved at step {job.run.status.step:,}"
+            saved = "" if is_race(job.view.config) else saved  # its laps are
+            job.run.note(f"The server was shut down{saved}.")
         verdict = job.view.verdict
         if job.run.exploded:
             verdict = diagnose(job.view.config, job.curve, job.quality, job.view.progress, True)
@@ -334,8 +335,13 @@ class Jobs(OwnedRuns):
             elif isinstance(inner, GridSaved | Looked):
                 self._publish(job, marks=view.marks + 1, lap=event.strategy)
         else:
-            progress = contest.progress_of(job.run)
-            self._publish(job, marks=view.marks + 1, lap=event.strategy, progress=progress)
+            self._publish(
+                job,
+                marks=view.marks + 1,
+                lap=event.strategy,
+                progress=contest.progress_of(job.run),
+                **contest.laps_of(job.run),
+            )
         self._changed.notify_all()
 
     def _on_event(self, job: Job, event: Happening) -> None:

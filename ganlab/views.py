@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ganlab.config import TrainConfig
-from ganlab.contest import marks_of, progress_of, seconds_of
+from ganlab.contest import broken_off, laps_of, marks_of, progress_of, seconds_of
 from ganlab.derived import edits_of
 from ganlab.health import Verdict, diagnose
 from ganlab.runs import UNDER_WAY, Run
@@ -29,7 +29,9 @@ class JobView:
     grid_steps: tuple[int, ...] = ()
     has_snapshot: bool = False
     best_step: int | None = None  # the snapshot of the lowest KID
-    lap: str = ""  # of a race: the strategy that is under way
+    lap: str = ""  # of a race: the strategy that is under way, or was when it broke off
+    laps_over: int = 0
+    laps_measured: int = 0  # of these; the others exploded
     marks: int = 0  # of a race: rises with each grid, look and end of a lap
     verdict: Verdict | None = None  # of the health light; None = too early to tell
     name: str = ""  # that its owner gave it; "" = none
@@ -72,6 +74,8 @@ def view_of(run: Run) -> JobView:
             seconds=seconds_of(run),
             progress=progress_of(run),
             marks=marks_of(run),
+            lap="" if status.state in UNDER_WAY else broken_off(run),
+            **laps_of(run),
         )
     if run.is_derived:
         return JobView(

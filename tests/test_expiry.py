@@ -126,7 +126,12 @@ def test_a_damaged_run_hinders_no_other(jobs, new_run):
 
 
 def test_what_will_be_removed_is_announced_before(jobs, new_run):
+    nothing = new_run()
+    nothing.move("stopped")
+    until = figures.moment(jobs.kept_until(nothing.id))
+    assert going_soon(jobs, [nothing.id]) == f"One of your runs is removed from {until} on."
     run = new_run()
+    run.save_snapshot(4, b"generator", b"training")
     run.move("stopped")
     until = figures.moment(jobs.kept_until(run.id))
     assert choices(jobs, [run.id])[0][0].endswith(f"stopped · kept until {until}")

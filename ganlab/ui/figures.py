@@ -136,7 +136,8 @@ def state_line(view: JobView, *, is_owner: bool, kept_until: float | None = None
     busy = " gl-busy" if view.is_under_way else ""
     kept = ""
     if kept_until is not None:
-        home = ": download what you want to keep" if is_owner else ""
+        way = to_keep(view) if is_owner else ""
+        home = f": {way}" if way else ""
         kept = f'<span class="gl-kept">Kept until {moment(kept_until)}{home}.</span>'
     return (
         f'<div class="gl-state gl-{view.state}{busy}" role="status">'
@@ -146,8 +147,16 @@ def state_line(view: JobView, *, is_owner: bool, kept_until: float | None = None
     )
 
 
+def to_keep(view: JobView) -> str:
+    """How its owner takes home what a run has learnt; "" = nothing yet."""
+    if is_race(view.config):
+        return "open a lap as a run to download it" if view.laps_measured else ""
+    return "download what you want to keep" if view.has_snapshot else ""
+
+
 def _sentence(view: JobView, is_owner: bool) -> str:
-    resume = " Resume goes on from there." if is_owner and view.has_snapshot else ""
+    lap = _lap_reached(view)
+    resume = " Resume goes on from there." if is_owner and (view.has_snapshot or lap) else ""
     if view.state == "queued":
         soon = view.seconds_to_start < 1  # a run that is measured takes longer than it was told
         about = "in a moment" if soon else f"in about {duration(view.seconds_to_start)}"
@@ -162,6 +171,9 @@ def _sentence(view: JobView, is_owner: bool) -> str:
     if view.state == "stopping":
         return "Saving a snapshot."
     if view.state == "stopped":
+        if is_race(view.config):
+            where = f"Stopped {lap}.{resume}" if lap else ""
+            return f"{view.message} {where}".strip() or "Stopped before its first lap."
         return view.message or f"Saved at step {view.step:,}.{resume}"
     if view.state == "finished":
         if is_race(view.config):
@@ -174,8 +186,20 @@ def _sentence(view: JobView, is_owner: bool) -> str:
         return f"{view.step:,} steps in {duration(view.seconds)}.{more}"
     if view.state == "interrupted":
         saved = f" Saved up to step {view.step:,}.{resume}" if view.has_snapshot else ""
+        if lap:
+            saved = f" It broke off {lap}.{resume}"
         return f"{view.message}{saved}"
     return view.message
+
+
+def _lap_reached(view: JobView) -> str:
+    """Where a race has broken off; "" = before its first lap."""
+    if not is_race(view.config):
+        return ""
+    laps, over = view.config.laps, view.laps_over
+    if view.lap in laps[over:]:
+        return f"in lap {over + 1} of {len(laps)}"
+    return f"after lap {over} of {len(laps)}" if over else ""
 
 
 def _edits(view: JobView) -> str:
@@ -229,7 +253,9 @@ def _race_facts(view: JobView) -> str:
     laps, left = view.config.laps, view.seconds_left if view.is_under_way else None
     lap = f"{laps.index(view.lap) + 1} of {len(laps)}" if view.lap in laps else "–"
     if not view.is_under_way:
-        return _bar(round(100 * view.progress), {"Laps": f"{len(laps)}"})
+        over = {"Laps over": f"{view.laps_over} of {len(laps)}"}
+        laps_run = {"Laps": f"{len(laps)}"} if view.state == "finished" else over
+        return _bar(round(100 * view.progress), laps_run)
     items = {
         "Lap": lap,
         "Strategy": STRATEGIES[view.lap].title if view.lap in laps else "–",

@@ -84,17 +84,20 @@ def choices(jobs: Jobs, run_ids: list[str]) -> list[tuple[str, str]]:
 
 def going_soon(jobs: Jobs, run_ids: list[str]) -> str:
     """Says so if runs will be removed before long; else empty."""
-    untils = []
+    soon, has_some = [], False
     for run_id in run_ids:
         try:
-            untils.append(jobs.kept_until(run_id))
+            view, until = jobs.view(run_id), jobs.kept_until(run_id)
         except UnknownRun:
             continue
-    soon = [until for until in untils if until and until - time.time() < SOON_SECONDS]
+        if until and until - time.time() < SOON_SECONDS:
+            soon.append(until)
+            has_some = has_some or bool(figures.to_keep(view))
     if not soon:
         return ""
     runs = f"{len(soon)} of your runs are" if len(soon) > 1 else "One of your runs is"
-    return f"{runs} removed from {figures.moment(min(soon))} on: download what you want to keep."
+    home = ": download what you want to keep" if has_some else ""
+    return f"{runs} removed from {figures.moment(min(soon))} on{home}."
 
 
 def show_history(

@@ -111,8 +111,14 @@ def _frame(
     return pd.DataFrame(rows, columns=["second", "value", "series"])
 
 
-def show_race(watch: RaceWatch, jobs: Jobs, view: JobView, *, is_owner: bool) -> dict[Any, Any]:
-    """Everything, as the laps' folders have it now."""
+def show_race(
+    watch: RaceWatch, jobs: Jobs, view: JobView, *, is_owner: bool, chooses: bool = True
+) -> dict[Any, Any]:
+    """Everything, as the laps' folders have it now.
+
+    Args:
+        chooses: the best lap so far is chosen to go on with; else the visitor's choice stays.
+    """
     race = jobs.run(view.run_id)
     laps = [contest.lap_run(race, name) for name in view.config.laps]
     begun = {lap.id: lap for lap in laps if (lap.path / "status.json").exists()}
@@ -122,13 +128,13 @@ def show_race(watch: RaceWatch, jobs: Jobs, view: JobView, *, is_owner: bool) ->
     over = view.state == "finished"
     choices = [(STRATEGIES[n].title, n) for n in results if results[n]]
     kids = {name: results[name].get("kid", math.inf) for _, name in choices}
-    chosen = {"value": min(kids, key=kids.__getitem__)} if over and kids else {}
+    chosen = {"value": min(kids, key=kids.__getitem__, default=None)} if chooses else {}
     updates = {
         watch.verdict: gr.HTML(words := verdict(results, over), visible=bool(words)),
         watch.table: table(view, results, looks),
         watch.grids: grids(begun),
         watch.pick: gr.Radio(choices=choices, visible=is_owner and bool(choices), **chosen),
-        watch.take: gr.Button(visible=is_owner and bool(choices)),
+        watch.take: gr.Button(visible=is_owner and bool(choices), interactive=bool(choices)),
     }
     are_ready = any(len(lines) >= 2 for lines in looks.values())
     updates[watch.curves] = gr.Column(visible=are_ready)

@@ -33,6 +33,7 @@ class Seen(NamedTuple):
     light: str = ""
     plotted: float = -1.0  # seconds of training that the plots show
     marks: int = -1  # of a race
+    laps_measured: int = 0
     moments: int = -1  # at which the tasks were compared
     is_owner: bool = False  # the browser may hand over its tokens late
 
@@ -227,6 +228,7 @@ def show(
         figures.light(view),
         view.seconds if plots_are_due else last.plotted,
         view.marks,
+        view.laps_measured,
         int(agreement["moments"]) if agreement else 0,
         is_owner,
     )
@@ -246,7 +248,9 @@ def show(
         updates |= _show_buttons(watch, view, is_owner, is_measured=bool(looks))
     if is_race(view.config):
         if changed & {"state", "marks", "is_owner"}:
-            updates |= show_race(watch.race, jobs, view, is_owner=is_owner)
+            # Not with each lap: the visitor may have chosen one meanwhile.
+            chooses = "state" in changed or not last.laps_measured
+            updates |= show_race(watch.race, jobs, view, is_owner=is_owner, chooses=chooses)
         return now, updates
     if "looks" in changed:
         updates |= _show_quality(watch, looks, view.best_step)

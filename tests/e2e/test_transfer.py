@@ -289,6 +289,28 @@ def test_a_zip_of_folders_has_a_task_for_each_and_too_few_pictures_are_told_what
     is_ready(page)
 
 
+def test_a_race_that_is_stopped_says_how_far_it_got_and_its_best_lap_can_be_opened(page: Page):
+    turn_to_transfer(page)
+    page.locator("#example-line-art").click()
+    is_ready(page)
+    page.get_by_role("checkbox", name="Race several strategies").check()
+    train_for(page, 4)
+    press_start(page)
+    expect(page.locator("#race-table")).to_contain_text("learning")
+    expect(page.locator("#take-lap")).to_have_count(0)
+    lap = page.locator("#pick-lap").get_by_role("radio")
+    expect(lap).to_have_count(1, timeout=60_000)
+    expect(lap).to_be_checked()
+    page.locator("#stop").click()
+    expect_state(page, "Stopped")
+    expect(page.locator("#state")).to_contain_text(re.compile(r"Stopped (in|after) lap \d of 3\."))
+    expect(page.locator("#facts")).to_contain_text(re.compile(r"Laps over\s*\d of 3"))
+    race = page.url
+    page.locator("#take-lap").click()
+    expect(page).not_to_have_url(race)
+    expect_state(page, "Finished")
+
+
 def test_a_strategy_shows_what_trains_when_and_a_race_names_a_winner(page: Page, server: Server):
     turn_to_transfer(page)
     page.locator("#example-line-art").click()

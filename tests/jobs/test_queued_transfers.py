@@ -165,6 +165,7 @@ def test_a_lap_that_explodes_moves_a_race_on_to_its_end(jobs, race, monkeypatch)
     run_id, _ = race(jobs, "finetune", "ewc", steps=6)
     view = ended(jobs, run_id)
     assert contest.results_of(jobs.run(run_id))["ewc"] == {}
+    assert (view.laps_over, view.laps_measured) == (2, 1)
     assert (view.state, view.progress) == ("finished", 1.0)
     assert view.message == ""  # nobody won against nobody
 
@@ -181,6 +182,7 @@ def test_a_race_stopped_in_a_lap_goes_on_from_there(jobs, race):
     result = contest.results_of(jobs.run(run_id))
     assert list(result) == ["freezed"]
     assert 0.5 < view.progress < 1
+    assert (view.lap, view.laps_over, view.laps_measured) == ("finetune", 1, 1)
     assert lap.snapshot_steps() == [lap.status.step]
     wait_for(lambda: not jobs._active)
 
@@ -237,13 +239,13 @@ def test_a_race_that_was_interrupted_is_found_again_and_goes_on(open_jobs, race)
     wait_until_in_lap(jobs, run_id, "finetune")
     jobs.close()
     run = jobs.run(run_id)
-    assert run.status.state == "stopped"
+    assert (run.status.state, run.status.message) == ("stopped", "The server was shut down.")
     for each in (run, lap_of(jobs, run_id, "finetune")):  # as a killed server leaves them
         each.move("queued")
         each.move("running")
     after = open_jobs()
     view = after.view(run_id)
-    assert view.state == "interrupted"
+    assert (view.state, view.lap, view.laps_over) == ("interrupted", "finetune", 1)
     assert 0.5 < view.progress < 1
     after.resume(run_id, token)
     assert ended(after, run_id).state == "finished"

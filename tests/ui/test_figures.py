@@ -10,6 +10,7 @@ from ganlab.config import PRESETS, TrainConfig
 from ganlab.data.catalog import CATALOG
 from ganlab.health import Verdict
 from ganlab.runs import MOVES
+from ganlab.transfer_config import RACE, TransferConfig
 from ganlab.ui import figures
 from ganlab.views import JobView
 
@@ -151,6 +152,63 @@ def test_only_the_owner_is_told_to_act(state):
     advice = re.compile("Resume|Train longer")
     assert advice.search(sentence(job, is_owner=True))
     assert not advice.search(sentence(job, is_owner=False))
+
+
+THREE_LAPS = TransferConfig(strategy=RACE, racers=("scratch", "finetune", "ewc"), seconds=20)
+
+
+def race(state: str, **changes) -> JobView:
+    return view(state, config=THREE_LAPS, **changes)
+
+
+@pytest.mark.parametrize(
+    ("lap", "over", "words", "figure"),
+    [
+        ("", 0, "Stopped before its first lap.", "0 of 3"),
+        ("scratch", 0, "Stopped in lap 1 of 3. Resume goes on from there.", "0 of 3"),
+        ("scratch", 1, "Stopped after lap 1 of 3. Resume goes on from there.", "1 of 3"),
+        ("", 1, "Stopped after lap 1 of 3. Resume goes on from there.", "1 of 3"),
+        ("ewc", 2, "Stopped in lap 3 of 3. Resume goes on from there.", "2 of 3"),
+    ],
+)
+def test_a_stopped_race_says_how_far_it_got(lap, over, words, figure):
+    stopped = race("stopped", lap=lap, laps_over=over)
+    assert sentence(stopped) == words
+    assert sentence(stopped, is_owner=False) == words.removesuffix(" Resume goes on from there.")
+    assert table(stopped) == {"Laps over": figure}
+
+
+def test_a_race_that_something_else_has_ended_says_that_first():
+    shut = race("stopped", message="The server was shut down.", lap="finetune", laps_over=1)
+    assert sentence(shut) == (
+        "The server was shut down. Stopped in lap 2 of 3. Resume goes on from there."
+    )
+    broken = race("interrupted", message="The server stopped.", lap="ewc", laps_over=2)
+    assert sentence(broken) == (
+        "The server stopped. It broke off in lap 3 of 3. Resume goes on from there."
+    )
+    assert sentence(race("interrupted", message="The server stopped.")) == "The server stopped."
+
+
+def test_a_race_that_is_over_has_all_its_laps():
+    over = race("finished", lap="ewc", laps_over=3, laps_measured=3)
+    assert sentence(over) == "3 laps of 20 s each."
+    assert table(over) == {"Laps": "3"}
+
+
+def test_what_can_be_kept_is_told_where_there_is_something():
+    def kept(job: JobView, *, is_owner: bool = True) -> str:
+        line = figures.state_line(job, is_owner=is_owner, kept_until=0.0)
+        return read(re.search(r'<span class="gl-kept">.*?</span>', line)[0]).text
+
+    until = f"Kept until {figures.moment(0.0)}"
+    assert kept(view("stopped", has_snapshot=True)) == f"{until}: download what you want to keep."
+    assert kept(view("stopped")) == f"{until}."  # taken out of the queue
+    measured = race("stopped", laps_over=2, laps_measured=1)
+    assert kept(measured) == f"{until}: open a lap as a run to download it."
+    assert kept(race("stopped", laps_over=1)) == f"{until}."  # it exploded
+    for job in (view("stopped", has_snapshot=True), measured):
+        assert kept(job, is_owner=False) == f"{until}."
 
 
 def test_the_title_names_data_tasks_and_preset():

@@ -69,10 +69,12 @@ def grid_of(colour: str, rows: int = 4, cell: int = 8) -> bytes:
     return packed.getvalue()
 
 
-def shown(watch: RaceWatch, race: Run, *, is_owner: bool = True, **changes: Any) -> dict[str, Any]:
+def shown(
+    watch: RaceWatch, race: Run, *, is_owner: bool = True, chooses: bool = True, **changes: Any
+) -> dict[str, Any]:
     """The updates by the names of their components."""
     view = replace(VIEW, **changes)
-    updates = show_race(watch, FakeJobs(race), view, is_owner=is_owner)
+    updates = show_race(watch, FakeJobs(race), view, is_owner=is_owner, chooses=chooses)
     names = {component: name for name, component in vars(watch).items()}
     return {names[component]: update for component, update in updates.items()}
 
@@ -305,8 +307,24 @@ def test_its_owner_may_go_on_with_a_lap_that_was_measured(watch, race, is_owner)
     page = shown(watch, race, is_owner=is_owner)
     assert page["pick"].choices == [("From scratch", "scratch"), ("Fine-tune all", "finetune")]
     assert page["pick"].visible == page["take"].visible == is_owner
-    over = shown(watch, race, state="finished", is_owner=is_owner)
-    assert over["pick"].value == "finetune"  # the best, to go on with
+    assert page["take"].interactive
+    for state in ("running", "stopped", "finished"):
+        over = shown(watch, race, state=state, is_owner=is_owner)
+        assert over["pick"].value == "finetune"  # the best, to go on with
+
+
+def test_a_visitors_choice_of_a_lap_stays(watch, race):
+    race.describe(results=RESULTS)
+    page = shown(watch, race, chooses=False)
+    assert "value" not in page["pick"].constructor_args and page["take"].interactive
+
+
+@pytest.mark.parametrize("results", [{}, {"freezed": {}}])
+def test_without_a_lap_that_was_measured_none_can_be_opened(watch, race, results):
+    race.describe(results=results)
+    page = shown(watch, race, state="stopped")
+    assert page["pick"].constructor_args["value"] is None  # not one of a race seen before
+    assert not page["take"].interactive and not page["take"].visible
 
 
 def test_no_row_stands_out_where_nobody_has_won(watch, race):

@@ -264,6 +264,24 @@ def test_a_race_is_drawn_again_only_when_something_is_new(watch, jobs, race):
     assert sent[watch.race.verdict].visible
 
 
+def test_a_lap_is_chosen_with_the_first_that_was_measured_and_once_the_race_has_ended(
+    watch, jobs, race
+):
+    def chosen(**changes) -> Any:
+        nonlocal seen, race
+        race = replace(race, version=race.version + 1, marks=race.marks + 1, **changes)
+        seen, sent = show(watch, jobs, race, last=seen, follows=True, is_owner=True)
+        return sent[watch.race.pick].constructor_args.get("value", ...)
+
+    seen = Seen()
+    assert chosen() is None
+    jobs.race.describe(results={"scratch": {"kid": 3.0, "kid_std": 0.1}})
+    assert chosen(laps_measured=1) == "scratch"
+    jobs.race.describe(results={**jobs.race.about["results"], "finetune": {"kid": 2, "kid_std": 1}})
+    assert chosen(laps_measured=2) is ...  # as the visitor has it
+    assert chosen(state="stopped") == "finetune"
+
+
 def test_a_race_that_is_over_cannot_go_on_but_one_that_was_stopped_can(watch, jobs, race):
     for state, can in {"finished": False, "stopped": True, "interrupted": True}.items():
         view = replace(race, state=state)
