@@ -126,7 +126,9 @@ def duration(seconds: float) -> str:
 
 
 def moment(seconds: float) -> str:
-    """A time on the wall, of seconds since 1970."""
+    """A time on the wall, of seconds since 1970: everywhere in this form. The server's own zone
+    says nothing to a visitor, and many lists show plain text, which no script could tell in
+    theirs."""
     then = datetime.fromtimestamp(seconds, timezone.utc)
     return f"{then.day} {then:%b, %H:%M} UTC"
 

@@ -3,7 +3,6 @@ is escaped."""
 
 import hashlib
 from collections.abc import Sequence
-from datetime import datetime
 from functools import lru_cache
 from html import escape
 
@@ -108,7 +107,7 @@ def _chips(entry: Entry) -> str:
 def _facts(entry: Entry) -> str:
     facts = [entry.data] if entry.data else []
     if entry.date is not None:
-        facts.append(datetime.fromtimestamp(entry.date).strftime("%b %d, %H:%M"))
+        facts.append(figures.moment(entry.date))
     if entry.step is not None:
         facts.append(f"{entry.step:,} steps")
     if entry.kid is not None:

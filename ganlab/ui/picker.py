@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from ganlab import checkpoints, kinship
@@ -64,7 +63,7 @@ def when_begun(run: Run) -> str:
     except (OSError, ValueError):  # its folder was damaged since; the others are still listed
         return "unreadable"
     opened = about.get("imported", {}).get("opened")  # from a zip, when it may stand beside
-    at = datetime.fromtimestamp(opened or about["created"]).strftime("%b %d, %H:%M")
+    at = figures.moment(opened or about["created"])
     return f"opened {at}" if opened else at
 
 

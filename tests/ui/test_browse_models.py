@@ -43,8 +43,8 @@ def test_a_card_tells_name_data_date_steps_kid_and_lineage():
                   ("a", "b"))  # fmt: skip
     card = model_cards.card(entry, (Ancestor("avatars64", "avatars64"), Ancestor("Old", "y")))
     words = text_of(card)
-    for part in ("Yours", "Learning", "Robots", "Avatars · ", "1,234 steps", "KID\xa00.568",
-                 "64 px · a, b", "avatars64", "Old"):  # fmt: skip
+    for part in ("Yours", "Learning", "Robots", "Avatars · 1 Jan, 00:00 UTC · 1,234 steps",
+                 "KID\xa00.568", "64 px · a, b", "avatars64", "Old"):  # fmt: skip
         assert part in words, part
     assert "data-busy" in card and 'data-words="robots avatars a b"' in card
 

@@ -45,6 +45,14 @@ def test_edited_heads_are_listed_under_what_they_come_from(jobs):
     assert choices(jobs, [run_id]) == [(f"Heads of small · {began} · finished", run_id)]
 
 
+def test_all_times_of_a_line_are_told_alike_with_their_zone(jobs, kept, monkeypatch):
+    _, (one, _) = kept
+    jobs.run(one).describe(created=0.0)
+    monkeypatch.setattr(jobs, "kept_until", lambda _: 86_400.0)
+    (line, _), *_ = choices(jobs, [one])
+    assert line == "one · 1 Jan, 00:00 UTC · finished · kept until 2 Jan, 00:00 UTC"
+
+
 def test_before_a_browser_forgets_keys_the_list_says_so(jobs):
     few, many = ([f"{i:016x}" for i in range(n)] for n in (NEARLY_ALL - 1, NEARLY_ALL))
     assert "keys" not in list_runs(jobs, few, "")[0].info
