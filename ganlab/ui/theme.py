@@ -102,6 +102,11 @@ def build_theme() -> Base:
         button_secondary_border_color="#d5dae3",
         button_secondary_border_color_dark="#3b4455",
         button_border_width="1px",
+        # Of dark paper, gradio's own stand out less than the text around them.
+        link_text_color_dark="#a5b1fc",
+        link_text_color_hover_dark="#c7d0fe",
+        link_text_color_active_dark="#a5b1fc",
+        link_text_color_visited_dark="#a5b1fc",
         slider_color="#4f46e5",
         slider_color_dark="#8189f8",
     )

@@ -65,6 +65,7 @@ Object.defineProperty(window, "gradio_config", {
 """
 
 EMPTY_TEXTS = (
+    "[role=tab]",
     ".gl-header h1",
     ".gl-header p",
     ".gl-data p",
@@ -84,6 +85,7 @@ EMPTY_TEXTS = (
     ".gl-empty p",
     ".gl-empty .gl-g",
     ".gl-empty .gl-d",
+    "#command .cm-line span",
 )
 RUN_TEXTS = (
     ".gl-chip",
@@ -98,6 +100,12 @@ RUN_TEXTS = (
     ".gl-plot-head",
     ".gl-plot-head small",
     "#losses svg text",
+)
+TAKE_TEXTS = (
+    "[role=tab]",
+    "#code-onnx .cm-line",
+    "#code-onnx .cm-line span",
+    "#browse-panel .gl-note",
 )
 # Browsers that keep nothing, or something else.
 ODD_STORAGE = {
@@ -380,6 +388,7 @@ def test_text_stands_out_in_light_and_dark(visit: Visitors, scheme: str):
             lowest[selector] = round(min(contrasts(page, selector)), 2)
         return {selector: ratio for selector, ratio in lowest.items() if ratio < 4.5}
 
+    open_section(page, "The same in the shell")
     assert faint(EMPTY_TEXTS) == {}
     choose_fashion(page)
     start(page)
@@ -395,3 +404,7 @@ def test_text_stands_out_in_light_and_dark(visit: Visitors, scheme: str):
             "state => document.querySelector('.gl-state').className = `gl-state gl-${state}`", state
         )
         assert faint((".gl-chip", ".gl-message")) == {}, state
+
+    page.get_by_role("tab", name="Browse").click()
+    page.get_by_role("tab", name="Take home").click()
+    assert faint(TAKE_TEXTS) == {}

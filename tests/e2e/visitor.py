@@ -11,8 +11,9 @@ SECTIONS = ("Advanced settings", "The same in the shell", "Your runs")
 # 0 while it finds none.
 CONTRAST = """selector => {
   const context = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
-  const rgba = css => {
+  const rgba = (css, filter) => {
     context.clearRect(0, 0, 1, 1);
+    context.filter = filter || "none";
     context.fillStyle = css;
     context.fillRect(0, 0, 1, 1);
     const [r, g, b, a] = context.getImageData(0, 0, 1, 1).data;
@@ -28,15 +29,18 @@ CONTRAST = """selector => {
   return texts.length && texts.map(element => {
     const above = [];
     for (let e = element; e; e = e.parentElement) above.unshift(getComputedStyle(e));
+    const filterOf = i => above.slice(0, i + 1).reverse().map(style => style.filter)
+      .filter(filter => filter != "none").join(" ");
     let paper = [255, 255, 255], opacity = 1;
-    for (const style of above) {
+    for (const [i, style] of above.entries()) {
       opacity *= style.opacity;
-      const fill = rgba(style.backgroundColor);
+      const fill = rgba(style.backgroundColor, filterOf(i));
       paper = over(fill, fill[3] * opacity, paper);
     }
     const style = getComputedStyle(element);
-    const ink = rgba(style.fill != "rgb(0, 0, 0)" && element.closest("svg")
-      ? style.fill : style.color);
+    const colour = style.fill != "rgb(0, 0, 0)" && element.closest("svg")
+      ? style.fill : style.color;
+    const ink = rgba(colour, filterOf(above.length - 1));
     const [light, dark] = [luminance(over(ink, ink[3] * opacity, paper)), luminance(paper)]
       .sort((a, b) => b - a);
     return (light + 0.05) / (dark + 0.05);
