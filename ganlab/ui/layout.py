@@ -5,6 +5,7 @@ import gradio as gr
 from ganlab.jobs import Jobs
 from ganlab.ui import figures
 from ganlab.ui.checked import CheckedBlocks
+from ganlab.ui.dropdowns import build_dropdowns
 from ganlab.ui.footer import build_footer
 from ganlab.ui.lab import build_lab
 from ganlab.ui.toasts import build_toasts
@@ -21,4 +22,5 @@ def build_page(jobs: Jobs) -> gr.Blocks:
         build_lab(jobs)
         build_footer(jobs)
         build_toasts()
+        build_dropdowns()
     return page

@@ -64,6 +64,20 @@ Object.defineProperty(window, "gradio_config", {
 });
 """
 
+# Whether a box around what has the focus cuts off a part of its outline, more than half a pixel.
+IS_CUT = """() => {
+  const element = document.activeElement, style = getComputedStyle(element);
+  const beyond = parseFloat(style.outlineOffset) + parseFloat(style.outlineWidth) - 0.5;
+  const {left, right, top, bottom} = element.getBoundingClientRect();
+  for (let box = element.parentElement; box != document.body; box = box.parentElement) {
+    const edges = box.getBoundingClientRect(), {overflowX, overflowY} = getComputedStyle(box);
+    const isNarrow = left - beyond < edges.left || right + beyond > edges.right;
+    const isLow = top - beyond < edges.top || bottom + beyond > edges.bottom;
+    if ((overflowX != "visible" && isNarrow) || (overflowY != "visible" && isLow)) return true;
+  }
+  return false;
+}"""
+
 EMPTY_TEXTS = (
     "[role=tab]",
     ".gl-header h1",
@@ -318,6 +332,7 @@ def tab_to(page: Page, elem_id: str) -> None:
         if page.evaluate("document.activeElement.closest('[id]')?.id") == elem_id:
             outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
             assert outline != "none"
+            assert not page.evaluate(IS_CUT)
             return
     raise AssertionError(f"Tab does not come to #{elem_id}")
 
@@ -333,6 +348,23 @@ def test_the_keyboard_alone_starts_and_stops_a_run(page: Page):
         tab_to(page, "stop")
         page.keyboard.press("Enter")
         expect_state(page, "Stopped")
+
+
+@pytest.mark.parametrize("tab", ["Train", "Browse"])
+def test_a_list_closes_as_the_keyboard_leaves_it_and_no_outline_is_cut(page: Page, tab: str):
+    page.get_by_role("tab", name=tab).click()
+    page.locator("#browse-picture img").wait_for(state="visible" if tab == "Browse" else "detached")
+    for box in page.get_by_role("combobox").all():
+        for key in ("Tab", "Shift+Tab"):
+            box.focus()
+            expect(box).to_have_attribute("aria-expanded", "true")
+            page.keyboard.press(key)
+            page.wait_for_timeout(400)  # it would close, and open again
+            expect(box).to_have_attribute("aria-expanded", "false")
+    page.get_by_role("tab", name=tab).focus()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        assert not page.evaluate(IS_CUT), page.evaluate("document.activeElement.outerHTML")
 
 
 def nameless(page: Page) -> list[str]:
