@@ -105,7 +105,7 @@ def build_browse_panel(jobs: Jobs) -> dict[str, Any]:
 
     with gr.Column(visible=False, elem_id="browse-panel") as panel:
         note = build_note("browse")
-        with gr.Tabs(elem_id="browse-views") as views:
+        with gr.Tabs(elem_id="browse-views", overflow_behavior="wrap") as views:
             with view("samples", "Samples"):
                 samples = build_samples()
                 parts["favourites"] = build_favourites()

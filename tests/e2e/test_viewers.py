@@ -12,6 +12,9 @@ from e2e.visitor import expect_state, turn, wait_for_run
 
 pytestmark = pytest.mark.browser
 
+IS_INSIDE = """tab => tab.getBoundingClientRect().bottom
+  <= tab.parentElement.getBoundingClientRect().bottom"""
+
 
 def turn_to(page: Page, name: str) -> Locator:
     """Turns to Blend or Browse; gives the picture there."""
@@ -106,3 +109,9 @@ def test_a_phone_shows_tabs_then_pictures_then_sliders(visit: Visitors):
             ]
             tops = [part.bounding_box()["y"] for part in order]
             assert tops == sorted(tops)
+    views = page.locator("#browse-views").get_by_role("tab")
+    expect(views).to_have_count(7)
+    for view in views.all():
+        view.tap(trial=True)
+    lines = [tab.evaluate(IS_INSIDE) for tab in page.get_by_role("tab", selected=True).all()]
+    assert lines == [True, True]  # of both rows of tabs, the line below is not cut off
