@@ -38,15 +38,15 @@ def film(
         if len(grids) == 1:
             height, width = (side * _zoom(grids[0]) for side in grids[0].shape[:2])
             need_memory(kind, total, width, height, total * grids[0].nbytes)
-        share = DRAWING * (len(grids) / total)
-        progress(share, desc=f"Drawing picture {len(grids)} of {total}")
+        # Without their number: gradio adds the share of all, which would seem to contradict it.
+        progress(DRAWING * (len(grids) / total), desc="Making the film: drawing its pictures")
     kind, content = films.encode(
         grids,
         fps,
         kind,
         zoom=_zoom(grids[0]),
         on_progress=lambda share: progress(
-            DRAWING + (1 - DRAWING) * share, desc="Writing the film"
+            DRAWING + (1 - DRAWING) * share, desc="Making the film: writing it"
         ),
     )
     if len(content) > MOST_SENT:

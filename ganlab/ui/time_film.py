@@ -33,7 +33,7 @@ def film_of(
     """
     frames: list[np.ndarray] = []
     for number, moment in enumerate(moments):
-        progress(0.6 * number / len(moments), desc=f"Moment {number + 1} of {len(moments)}")
+        progress(0.6 * number / len(moments), desc="Making the film: drawing its moments")
         try:
             picture = frame(*draw(moment.step), moment, number / max(len(moments) - 1, 1))
         except NoSuchSnapshot:  # its training keeps another one by now
@@ -51,7 +51,7 @@ def film_of(
         shown,
         FPS,
         kind,
-        on_progress=lambda share: progress(0.6 + 0.4 * share, desc="Writing the film"),
+        on_progress=lambda share: progress(0.6 + 0.4 * share, desc="Making the film: writing it"),
     )
     return kind, content, frames[0].shape[1]
 
