@@ -13,6 +13,7 @@ from ganlab.ui import figures
 from ganlab.ui.uploaded import staged_pictures, ticked_in
 
 PREVIEWED = 16
+MOST_COLUMNS = 8
 
 
 def example_strip(name: str) -> str:
@@ -61,12 +62,15 @@ def preview(upload_id: str, size: int) -> str:
         return figures.mistake(str(error))
     step = max(len(dataset) // PREVIEWED, 1)
     some = dataset.images[::step][:PREVIEWED].permute(0, 2, 3, 1).numpy()
-    grid = sampling.grid(some, min(8, len(some)))
-    uri = figures.jpeg_uri(sampling.to_jpeg(grid))
+    rows = -(-len(some) // MOST_COLUMNS)
+    columns = -(-len(some) // rows)
+    uri = figures.jpeg_uri(sampling.to_jpeg(sampling.grid(some, columns)))
+    rest = (rows * columns - len(some)) / columns  # of the last row, which is covered
+    cover = f'<i style="width: {rest:.2%}; height: {1 / rows:.0%}"></i>' if rest else ""
     caption = f"As the model sees them: {size} × {size} pixels"
     return (
-        f'<figure class="gl-preview"><img src="{uri}" alt="{caption}">'
-        f"<figcaption>{caption}</figcaption></figure>"
+        f'<figure class="gl-preview"><div class="gl-picture"><img src="{uri}" alt="{caption}">'
+        f"{cover}</div><figcaption>{caption}</figcaption></figure>"
     )
 
 

@@ -1,5 +1,6 @@
 """What is chosen of an upload: ticks, fit and background; and examples, where nothing is."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -9,6 +10,8 @@ import pytest
 import torch
 
 from ganlab.data import catalog
+from ganlab.data.dataset import Dataset
+from ganlab.ui import upload_figures
 from ganlab.ui.upload import BACKGROUNDS, FITS, take_files
 from ganlab.ui.upload_figures import preview, ticked
 from ganlab.ui.uploaded import (
@@ -183,6 +186,19 @@ def test_the_preview_of_many_shows_sixteen_from_all_of_them():
     images = staged_pictures(EXAMPLE + "robots", 32).images.permute(0, 2, 3, 1).numpy()
     last = images[45]  # of sixty, each third
     assert abs(drawn[32:, -32:] - last).mean() < 8
+
+
+@pytest.mark.parametrize("n", range(2, 17))
+def test_the_preview_covers_what_its_last_row_leaves_free(monkeypatch, n):
+    every = staged_pictures(EXAMPLE + "robots", 32)
+    few = Dataset("Few", every.images[:n], torch.zeros(n, dtype=torch.int64), ("all",))
+    monkeypatch.setattr(upload_figures, "staged_pictures", lambda upload_id, size: few)
+    html = preview("few", 32)
+    rows, columns = (side // 32 for side in pixels(html).shape[:2])
+    free = rows * columns - n
+    assert columns <= 8 and free in (0, 1)
+    covers = re.findall(r'<i style="width: ([\d.]+)%; height: (\d+)%">', html)
+    assert covers == [(f"{100 / columns:.2f}", f"{100 / rows:.0f}")] * free
 
 
 # Examples ---------------------------------------------------------------------------------------
