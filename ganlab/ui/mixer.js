@@ -114,9 +114,24 @@ function place(x, y) {
   set(fitted(weightsAt(p)));
 }
 
+// Above or below its corner or, where others are near, beside it.
+function buildLabel(name, x, y, side, [across, down], isCrowded) {
+  const toSide = isCrowded && Math.abs(x - across) > 1 ? Math.sign(x - across) : 0;
+  const isAbove = y < down - 4 && names().length > 2;
+  const text = draw("text", toSide
+    ? {x: x + toSide * (side / 2 + 6), y: y + 4, class: toSide > 0 ? "gl-right" : "gl-left"}
+    : {x, y: isAbove ? y - side / 2 - 6 : y + side / 2 + 14});
+  const [most, last] = toSide ? [11, 0] : [20, 8];
+  text.textContent = name.length > most
+    ? `${name.slice(0, most - last - 1)}…${last ? name.slice(-last) : ""}` : name;
+  return text;
+}
+
 function buildPad() {
-  const n = names().length, width = 320, height = n === 2 ? 96 : 250;
-  const middle = [width / 2, n === 3 ? 142 : height / 2], radius = {3: 108, 4: 114}[n] ?? 92;
+  const n = names().length, isCrowded = n > 5;  // then names stand beside their corners
+  const [width, height] = isCrowded ? [400, 296] : [320, n === 2 ? 96 : 250];
+  const middle = [width / 2, n === 3 ? 142 : height / 2];
+  const radius = isCrowded ? 110 : {3: 108, 4: 114}[n] ?? 92;
   corners = n === 2 ? [[64, 40], [width - 64, 40]] : names().map((_, i) => {
     const turn = (2 * Math.PI * i) / n - Math.PI / 2 + (n === 4 ? Math.PI / 4 : 0);
     return [middle[0] + radius * Math.cos(turn), middle[1] + radius * Math.sin(turn)];
@@ -125,15 +140,11 @@ function buildPad() {
   svg.append(draw("polygon", {points: corners.join(" "), class: "gl-area"}));
   names().forEach((name, i) => {
     const [x, y] = corners[i], corner = draw("g", {class: "gl-corner"});
-    const face = faces[i], side = n > 5 ? 30 : 40;
+    const face = faces[i], side = isCrowded ? 30 : 40;
     if (face) corner.append(draw("image", {href: face, x: x - side / 2, y: y - side / 2,
       width: side, height: side}));
     corner.append(draw("rect", {x: x - side / 2, y: y - side / 2, width: side, height: side, rx: 8}));
-    if (n <= 5) {
-      const text = draw("text", {x, y: y < middle[1] - 4 && n > 2 ? y - side / 2 - 6 : y + side / 2 + 14});
-      text.textContent = name.length > 20 ? `${name.slice(0, 10)}…${name.slice(-8)}` : name;
-      corner.append(text);
-    }
+    corner.append(buildLabel(name, x, y, side, middle, isCrowded));
     const title = draw("title", {});
     title.textContent = `All of ${name}`;
     corner.append(title);

@@ -25,6 +25,14 @@ HAS_ROOM = """(selector) => {  // the progress of what a block waits for, which 
   const bar = block.querySelector("[role=progressbar]")?.getBoundingClientRect();
   return bar && bar.height > 0 && room.top <= bar.top && bar.bottom <= room.bottom;
 }"""
+HOLDS_NAMES = """svg => {  // none beyond its edge, none over another or over a face
+  const room = svg.getBoundingClientRect();
+  const boxes = [...svg.querySelectorAll("text, rect")].map(e => e.getBoundingClientRect());
+  const overlap = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom
+    && b.top < a.bottom;
+  return boxes.every((a, i) => a.left >= room.left && a.right <= room.right && a.top >= room.top
+    && a.bottom <= room.bottom && !boxes.slice(i + 1).some(b => overlap(a, b)));
+}"""
 
 pytestmark = pytest.mark.browser
 
@@ -256,6 +264,9 @@ def test_ten_heads_fit_too_and_a_seed_that_is_none_is_refused_in_words(page: Pag
     page.get_by_role("combobox", name="Generator").click()
     expect_another(picture, page.get_by_role("option", name=re.compile("fashion32")).click)
     expect(page.locator("#mixer li")).to_have_count(10)
+    names = page.locator("#mixer .gl-corner text")
+    assert names.all_text_contents() == page.locator("#mixer li span").all_text_contents()
+    assert page.locator("#mixer svg").evaluate(HOLDS_NAMES)
     expect_another(picture, lambda: drag(page, 50, 50))
     assert sum(shares(page)) in range(96, 105)
 
