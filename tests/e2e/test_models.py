@@ -65,6 +65,11 @@ def test_models_are_filtered_compared_and_opened(page: Page):
     page.locator("#compare-head-b input").click()
     page.get_by_role("option", name="bag").click()
     expect(pictures[1]).not_to_have_attribute("src", old)
+    heading = page.locator("#compare-name-a h3")
+    heading.evaluate("heading => { heading.textContent = 'A long title '.repeat(9); }")
+    assert heading.bounding_box()["height"] > 30  # more than a line
+    tops = [picture.bounding_box()["y"] for picture in pictures]
+    assert tops[0] == tops[1]
     page.locator("#compare-close").click()
     expect(page.locator("#compare")).to_have_count(0)
 
