@@ -4,6 +4,7 @@ A page reads only `JobView`s: immutable, replaced whole under a lock, numbered s
 tell that nothing changed.
 """
 
+import json
 import logging
 import threading
 import time
@@ -18,11 +19,11 @@ from ganlab.caps import Caps, variable
 from ganlab.room import need_room
 from ganlab.runs import RUN_ID, UNDER_WAY, IllegalMove, Run, RunIsHeld, Status, all_runs
 from ganlab.turns import NOBODY
-from ganlab.views import JobView, view_of
+from ganlab.views import JobView, curve_of, looks_of, thinned, thinned_looks, view_of
 
 log = logging.getLogger(__name__)
 
-MAX_CURVE_POINTS = 200  # two series a plot: 400 rows, which cost the page 2 ms
+MAX_CURVE_POINTS = 200  # two or three series a plot: 400 rows cost the page 2 ms
 UNREADABLE = "The run's folder could not be read or written. See the server's log."
 NOT_YOURS = "only the browser that started this run can do that"
 
@@ -49,10 +50,10 @@ class Job:
 
     def read(self, version: int) -> None:
         """Looks at the folder."""
-        self.curve: list[dict[str, float]] = self.run.metrics()
-        self.quality: list[dict[str, float]] = self.run.quality()
-        self.agreement: list[dict[str, Any]] = self.run.agreement()[-1:]
-        self.view = replace(view_of(self.run), version=version)
+        self.curve: list[dict[str, float]] = curve_of(self.run)
+        self.quality: list[dict[str, float]] = looks_of(self.run)
+        self.agreement = [json.loads(text) for text in self.run.texts("agreement")[-1:]]
+        self.view = replace(view_of(self.run, self.curve, self.quality), version=version)
 
 
 class KnownRuns:
@@ -116,14 +117,14 @@ class KnownRuns:
     def curve(self, run_id: str) -> list[dict[str, float]]:
         """At most `MAX_CURVE_POINTS` logged lines, evenly chosen, the last one among them."""
         with self._changed:
-            curve = self._job(run_id).curve
-            stride = -(-len(curve) // MAX_CURVE_POINTS) or 1
-            return curve[::-1][::stride][::-1]
+            return thinned(self._job(run_id).curve, MAX_CURVE_POINTS)
 
     def quality(self, run_id: str) -> list[dict[str, float]]:
-        """What was measured of the run's snapshots, by step."""
+        """What was measured of the run's snapshots, by step: at most `MAX_CURVE_POINTS` looks, the
+        first, the best and the last ones among them."""
         with self._changed:
-            return list(self._job(run_id).quality)
+            job = self._job(run_id)
+            return thinned_looks(job.quality, MAX_CURVE_POINTS, job.view.best_step)
 
     def agreement(self, run_id: str) -> dict[str, Any] | None:
         """How far the tasks agree, as the run's last line says it; None = not compared yet."""

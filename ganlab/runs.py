@@ -271,11 +271,19 @@ class Run:
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         """Those of one of the files of `LINES`."""
+        return list(self.each_line(name))
+
+    def each_line(self, name: str) -> Iterator[dict[str, Any]]:
+        """The same, one after another: all of a long run's fill the memory."""
+        return map(json.loads, self.texts(name))
+
+    def texts(self, name: str) -> list[str]:
+        """The same as they are written."""
         path = self.path / f"{name}.jsonl"
         if not path.exists():
             return []
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        return [line for line in lines if line.endswith("\n")]
 
     # Sample grids.
 
@@ -333,7 +341,8 @@ class Run:
     def best_step(self) -> int | None:
         """The snapshot of the lowest KID, or the newest if none was measured, or None."""
         steps = self.snapshot_steps()
-        measured = {line["step"]: line["kid"] for line in self.quality() if line["step"] in steps}
+        looks = self.each_line("quality")
+        measured = {line["step"]: line["kid"] for line in looks if line["step"] in steps}
         return min(measured, key=measured.__getitem__) if measured else max(steps, default=None)
 
     def _snapshot(self, step: int) -> Path:

@@ -29,7 +29,7 @@ class Seen(NamedTuple):
     state: str = ""
     has_snapshot: bool = False
     grids: tuple[int, int] = (-1, -1)  # how many, and the step of the last
-    looks: tuple[int, int | None] = (-1, None)  # how many, and the step of the best
+    looks: tuple[int, int | None] = (-1, None)  # the steps of the last and of the best
     light: str = ""
     plotted: float = -1.0  # seconds of training that the plots show
     marks: int = -1  # of a race
@@ -224,7 +224,7 @@ def show(
         view.state,
         view.has_snapshot,
         (len(view.grid_steps), max(view.grid_steps, default=-1)),
-        (len(looks), view.best_step),
+        (int(looks[-1]["step"]) if looks else -1, view.best_step),
         figures.light(view),
         view.seconds if plots_are_due else last.plotted,
         view.marks,

@@ -87,7 +87,7 @@ def test_another_model_at_the_top_than_in_the_run_is_refused(damaged, parts, tmp
 @pytest.mark.parametrize(
     "change",
     [{"step": -1}, {"step": 0.5}, {"step": "1"}, {"seconds": float("nan")}, {"seconds": 1e400},
-     {"seconds": [1]}, {"seconds": DROP}, {"<script>": 1}, {"x": 10**400}, {"copied": 7},
+     {"seconds": [1]}, {"seconds": DROP}, {"<script>": 1}, {"x": 1}, {"x": 10**400}, {"copied": 7},
      {"images_per_second": -1}, {"samples": 0}, {"x": True}, {"x": None}, {"x": {"discs": 1}},
      {"kid_of": 1}, {"kid_of": {"discs": "1"}}, {"kid_of": {"discs": [1]}}, {"kid_of": [1]},
      {"d_right_of": {"discs": 1.5}}, {"kid_of": {"x" * 3000: 1}}],
@@ -103,6 +103,18 @@ def test_curves_that_are_no_numbers_are_refused(damaged, parts, tmp_path, name, 
 @pytest.mark.parametrize("content", [b"\xff\n", b"7\n", b"{}\n", b"{\n", b"\n"])
 def test_curves_that_are_no_lines_are_refused(damaged, tmp_path, content):
     refused(damaged({"run/metrics.jsonl": content}), tmp_path / "there", "metrics.jsonl")
+
+
+@pytest.mark.parametrize("name", ["metrics", "quality"])
+def test_curves_longer_than_a_run_writes_are_refused(damaged, parts, tmp_path, monkeypatch, name):
+    line = json.loads(parts[f"run/{name}.jsonl"].splitlines()[-1])
+    lines = [json.dumps({**line, "step": step}) + "\n" for step in range(8)]
+    monkeypatch.setattr(vetting, "MAX_LINES", 7)
+    fits = damaged({f"run/{name}.jsonl": "".join(lines[:7]).encode()})
+    run, _ = open_run(fits, runs=tmp_path / "fine")
+    assert len(run.lines(name)) == 7
+    path = damaged({f"run/{name}.jsonl": "".join(lines).encode()})
+    refused(path, tmp_path / "there", f"{name}.jsonl is longer than any that a run writes")
 
 
 def test_curves_that_go_back_or_are_cut_off_are_refused(damaged, parts, tmp_path):

@@ -120,6 +120,12 @@ def test_the_light_and_the_plots_of_quality_are_sent_only_when_they_have_changed
         assert component not in sent
 
 
+def test_a_look_is_plotted_though_as_few_are_sent_as_before(watch):
+    seen, _ = updates(watch, RUN, [100, 500])
+    _, sent = updates(watch, replace(RUN, version=2, step=600), [100, 600], seen)
+    assert list(sent[watch.kid]["step"]) == [100, 600]
+
+
 # A transfer -------------------------------------------------------------------------------------
 
 
