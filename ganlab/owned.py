@@ -43,11 +43,17 @@ class OwnedRuns(KnownRuns):
 
     def open_run(self, zip_path: Path) -> tuple[str, str]:
         """Makes a run of the zip of one; it has ended, and can be resumed. Gives its id and owner's
-        token."""
-        self._need_room_to_make()
-        run, token = portable.open_run(zip_path, runs=self.folder, any_data=False)
-        self._mark(run)
-        self._add(run)
+        token.
+
+        Raises:
+            ValueError: it is no zip of a run, or there is no room for what it holds.
+        """
+        with self._making:
+            run, token = portable.open_run(
+                zip_path, runs=self.folder, any_data=False, need_room=self._need_room_to_make
+            )
+            self._mark(run)
+            self._add(run)
         return run.id, token
 
     def _need_room_to_make(self, size: int = 0) -> None:

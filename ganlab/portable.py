@@ -12,7 +12,7 @@ import re
 import shutil
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -140,13 +140,19 @@ def _json(values: dict[str, Any]) -> str:
 
 
 def open_run(
-    zip_path: Path, *, runs: Path | None = None, path: Path | None = None, any_data: bool = True
+    zip_path: Path,
+    *,
+    runs: Path | None = None,
+    path: Path | None = None,
+    any_data: bool = True,
+    need_room: Callable[[int], None] = lambda size: None,
 ) -> tuple[Run, str]:
     """A new run from the zip of another one: under `runs` with an unguessable id, or at `path`.
 
     Args:
         any_data: whether the run may name a folder or zip of this machine as its data, as its
             owner at the shell may; a visitor could have others' pictures read.
+        need_room: raises ValueError if so many bytes are more than there is room for.
 
     Returns:
         the run, ended and ready to be resumed, and its new owner's token.
@@ -162,7 +168,7 @@ def open_run(
     # Hidden beside its place, so that a run is there as a whole or not at all.
     with hidden_beside(target) as scratch:
         unpacked = scratch / "its top"  # as messages call it
-        names = unpack(zip_path, unpacked, WANTED)
+        names = unpack(zip_path, unpacked, WANTED, check=_refuse_without_run, need_room=need_room)
         try:
             folder = _vetted(unpacked, names, any_data=any_data)
         except ValueError as error:
@@ -181,12 +187,9 @@ def open_run(
 def _vetted(scratch: Path, names: Sequence[str], *, any_data: bool) -> Path:
     """The run's folder among what was unpacked, checked and completed."""
     folder = scratch / "run"
-    if not (folder / "run.json").exists():
-        _refuse_without_run(scratch)
     model, story = read_model_json(scratch)
     best = story.get("lineage", {}).get("step") if isinstance(story.get("lineage"), dict) else None
     need(vetting.number(best, 0, vetting.MAX_STEP), "model.json does not tell the model's step")
-    need((scratch / "generator.safetensors").exists(), "generator.safetensors is missing")
     place = folder / "snapshots" / f"{int(best):06d}"
     place.mkdir(parents=True, exist_ok=True)
     (folder / "samples").mkdir(exist_ok=True)
@@ -290,10 +293,15 @@ def _forget_paths(config: dict[str, Any]) -> None:
         config["data"] = f"{name or 'pictures'} (elsewhere)"
 
 
-def _refuse_without_run(scratch: Path) -> None:
-    if (scratch / "model.json").exists():
+def _refuse_without_run(names: Sequence[str]) -> None:
+    """Of what a zip holds, before any of it is unpacked: that could be gigabytes."""
+    if "run/run.json" not in names and "model.json" in names:
         raise CheckpointError(
             "holds a model but no run, so there is nothing to go on with; sample it with "
             "python -m ganlab sample THIS.zip --out pictures"
         )
-    raise CheckpointError("holds no run: give a zip that Download made of one")
+    need("run/run.json" in names, "holds no run: give a zip that Download made of one")
+    for name in ("model.json", "generator.safetensors", "run/status.json"):
+        need(name in names, f"holds no {name}, without which there is no run")
+    steps = {name.split("/")[2] for name in names if name.startswith("run/snapshots/")}
+    need(len(steps) <= KEPT_SNAPSHOTS, "has more snapshots than a run keeps")

@@ -11,7 +11,7 @@ import pytest
 from ganlab import zips
 from ganlab.checkpoints import CheckpointError
 from ganlab.portable import open_run
-from portable.packed import files, refused, zipped
+from portable.packed import files, members, refused, zipped
 
 
 def test_the_parts_make_a_run(damaged, tmp_path):
@@ -112,6 +112,59 @@ def test_more_than_all_together_may_be_is_refused(damaged, tmp_path, monkeypatch
 def test_a_disk_that_is_nearly_full_is_left_with_room_for_others(damaged, tmp_path, monkeypatch):
     monkeypatch.setattr(zips, "SPARE_BYTES", 10**18)
     refused(damaged(), tmp_path / "there", "unpacks to more than can be taken")
+
+
+def unpacking(monkeypatch) -> list[str]:
+    """What is unpacked from now on, by name."""
+    begun, copy = [], zips._copy
+
+    def noted(packed, file, limit, name):
+        begun.append(name)
+        return copy(packed, file, limit, name)
+
+    monkeypatch.setattr(zips, "_copy", noted)
+    return begun
+
+
+@pytest.mark.parametrize(
+    "name", ["model.json", "generator.safetensors", "run/status.json", "run/run.json"]
+)
+def test_without_what_a_run_needs_nothing_is_unpacked(damaged, tmp_path, monkeypatch, name):
+    begun = unpacking(monkeypatch)
+    refused(damaged({name: None}), tmp_path / "there", "holds")
+    assert begun == []
+
+
+def test_more_snapshots_than_a_run_keeps_are_not_unpacked(damaged, tmp_path, monkeypatch):
+    begun = unpacking(monkeypatch)
+    many = {f"run/snapshots/{step:06d}/training.safetensors": b"" for step in range(10, 40)}
+    refused(damaged(many), tmp_path / "there", "more snapshots")
+    assert begun == []
+
+
+@pytest.mark.parametrize("room", ["of the disk", "of all", "for its size"])
+def test_what_says_that_it_is_too_much_is_not_unpacked(damaged, tmp_path, monkeypatch, room):
+    begun = unpacking(monkeypatch)
+    zeros = {"run/snapshots/000009/training.safetensors": bytes(3_000_000)}
+    path = zipped(tmp_path / "b.zip", {**members(damaged()), **zeros}, zipfile.ZIP_DEFLATED)
+    if room == "of the disk":
+        monkeypatch.setattr(zips, "SPARE_BYTES", 10**18)
+    elif room == "of all":
+        monkeypatch.setattr(zips, "MAX_BYTES", 2_900_000)
+    else:
+        monkeypatch.setattr(zips, "_SURELY", 0)
+        monkeypatch.setattr(zips, "_MOST_TO_ONE", 2_900_000 / path.stat().st_size)
+    refused(path, tmp_path / "there", "unpacks to more than can be taken")
+    assert begun == []
+
+
+def test_a_member_holds_no_more_than_it_says(damaged, parts, tmp_path):
+    """Nor does what a zip says add up to less than is written to the disk."""
+    data = zipped(tmp_path / "a.zip", parts, zipfile.ZIP_DEFLATED).read_bytes()
+    size = struct.pack("<L", len(parts["generator.safetensors"]))
+    assert data.count(size) == 2
+    (tmp_path / "b.zip").write_bytes(data.replace(size, struct.pack("<L", 1000)))
+    refused(tmp_path / "b.zip", tmp_path / "there", "b.zip")
 
 
 def test_too_many_members_are_refused_before_they_are_listed(damaged, tmp_path, monkeypatch):

@@ -2,17 +2,23 @@
 
 import json
 import shlex
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from ganlab import zips
 from ganlab.__main__ import main
+from ganlab.caps import CapReached, Caps
+from ganlab.checkpoints import CheckpointError
 from ganlab.export import export
 from ganlab.jobs import Jobs, wait_until_ended
 from ganlab.known import NotOwner
 from ganlab.perform import perform
-from ganlab.runs import Run
+from ganlab.room import size_of
+from ganlab.runs import Run, all_runs
 from portable.packed import resume, same, weights
 
 
@@ -79,3 +85,45 @@ def test_a_visitors_run_names_no_path_of_this_machine(jobs, damaged, data):
     run_id, _ = jobs.open_run(damaged(config={"data": data}))
     named = jobs.view(run_id).config.data
     assert named.endswith(" (elsewhere)") and not set(named) & set("/\\~\0")
+
+
+# Room ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def at_once(monkeypatch) -> list[int]:
+    """How many members of zips were being unpacked, each time that one more was."""
+    under_way, seen, copy = [], [], zips._copy
+
+    def slow(*args):
+        under_way.append(1)
+        seen.append(len(under_way))
+        time.sleep(0.02)
+        under_way.pop()
+        return copy(*args)
+
+    monkeypatch.setattr(zips, "_copy", slow)
+    return seen
+
+
+@pytest.mark.parametrize("cap", ["disk_mb", "made_mb"])
+def test_a_zip_is_not_unpacked_where_there_is_no_room_for_it(jobs, damaged, at_once, cap):
+    path = damaged({"run/samples/000009.jpg": bytes(1_000_001)})
+    jobs.caps = Caps(**{cap: 1})
+    with pytest.raises(CapReached, match=f"GANLAB_MAX_{cap.upper()}"):
+        jobs.open_run(path)
+    assert at_once == [] and size_of(jobs.folder) == 0
+    jobs.caps = Caps(**{cap: 3})
+    with pytest.raises(CheckpointError, match=r"000009\.jpg is no JPEG"):  # but there is room
+        jobs.open_run(path)
+    assert at_once
+
+
+def test_one_zip_is_opened_after_another(jobs, damaged, at_once):
+    """So what is unpacked of one counts when there is to be room for the next."""
+    path = damaged()
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(jobs.open_run, path) for _ in range(3)]
+        opened = {each.result()[0] for each in asked}
+    assert {run.id for run in all_runs(jobs.folder)} == opened and len(opened) == 3
+    assert set(at_once) == {1} and len(at_once) > 3
