@@ -15,9 +15,10 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from ganlab.checkpoints import CheckpointError
+from ganlab.data.archives import TooMany, check_table
 from ganlab.room import SPARE_BYTES
 
 MAX_BYTES = 4_000_000_000  # of all that is unpacked
@@ -26,8 +27,6 @@ TOO_MUCH = "unpacks to more than can be taken"
 # What all may unpack to, by the bytes of the zip: weights hardly get smaller.
 _SURELY, _MOST_TO_ONE = 100_000_000, 20
 _CHUNK = 1 << 20
-_END = struct.Struct("<4s4H2LH")  # the record that ends a zip
-_WORST_ENTRY = 400  # bytes that a member may take in a zip's list
 
 
 def unpack(
@@ -146,18 +145,12 @@ def _refuse_odd(member: zipfile.ZipInfo) -> None:
         raise CheckpointError(f"packs {member.filename} in an unusual way: pack it as ordinary zip")
 
 
-def _refuse_long_list(file: IO[bytes]) -> None:
+def _refuse_long_list(file: BinaryIO) -> None:
     """`zipfile` reads the list of all members before it tells how many there are."""
-    size = file.seek(0, 2)
-    file.seek(max(size - (1 << 16) - _END.size, 0))
-    tail = file.read()
-    at = tail.rfind(b"PK\x05\x06")
-    if at < 0 or len(tail) - at < _END.size:
-        raise CheckpointError("is no zip, or the end of it is missing")
-    list_bytes = _END.unpack_from(tail, at)[5]
-    # The second: a list in the format for huge zips, which has its length elsewhere.
-    if list_bytes > MAX_MEMBERS * _WORST_ENTRY or tail[max(at - 20, 0) : at].startswith(
-        b"PK\x06\x07"
-    ):
-        raise CheckpointError(f"holds more than {MAX_MEMBERS:,} files")
+    try:
+        check_table(file, MAX_MEMBERS)
+    except TooMany:
+        raise CheckpointError(f"holds more than {MAX_MEMBERS:,} files") from None
+    except ValueError:
+        raise CheckpointError("is no zip, or the end of it is missing") from None
     file.seek(0)
