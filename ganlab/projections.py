@@ -22,6 +22,7 @@ from torch import nn
 from ganlab.caps import Caps
 from ganlab.config import ModelConfig
 from ganlab.projection import STEPS, Found, Step, project
+from ganlab.turns import NOBODY, Visitor
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,9 @@ class ProjectionView:
 class _Projection:
     """`Projections` alone touches these."""
 
-    def __init__(self, view: ProjectionView, search: Callable[..., Found | None]):
+    def __init__(self, view: ProjectionView, search: Callable[..., Found | None], visitor: Visitor):
         self.view, self.search = view, search  # the latter holds the generator while it waits
+        self.visitor = visitor  # whoever waits for it
         self.cancelled = threading.Event()
         self.asked = time.monotonic()  # when it was last looked at
         self.ended = 0.0
@@ -84,7 +86,7 @@ class _Projection:
 
 
 class Projections:
-    """A queue of projections, of which one is under way at a time."""
+    """A queue of projections, one of each visitor, of which one is under way at a time."""
 
     def __init__(
         self,
@@ -112,21 +114,23 @@ class Projections:
         config: ModelConfig,
         picture: np.ndarray,
         head: str | None,
+        visitor: Visitor = NOBODY,
     ) -> str:
-        """Queues one, with the arguments of `project`; gives its id, by which alone it is known.
+        """Queues one, with the arguments of `project`, in place of any that the visitor waits for;
+        gives its id, by which alone it is known.
 
         Raises:
-            CapReached: there are enough already.
+            CapReached: there are enough already, of all visitors or from their network.
         """
 
         def search(**hooks: Callable) -> Found | None:
             return project(generator, config, picture, head=head, steps=self._steps, **hooks)
 
-        projection = _Projection(ProjectionView(model, picture), search)
+        projection = _Projection(ProjectionView(model, picture), search, visitor)
         with self._changed:
-            if len(self._waiting) >= self._caps.searches:
-                told = f"{len(self._waiting)} pictures wait to be found already"
-                raise self._caps.reached("searches", f"{told}: try again in a minute")
+            self._need_place(visitor)
+            for each in self._of(visitor):
+                self._cancel(each)
             self._forget()
             projection_id = secrets.token_urlsafe(12)
             self._known[projection_id] = projection
@@ -154,12 +158,7 @@ class Projections:
     def cancel(self, projection_id: object) -> None:
         """Ends one within a step; what it has found stays to be seen."""
         with self._changed:
-            projection = self._projection(projection_id)
-            projection.cancelled.set()
-            if projection in self._waiting:
-                self._waiting.remove(projection)
-                self._end(projection, "cancelled")
-                self._publish_places()
+            self._cancel(self._projection(projection_id))
 
     # Inside. All of these are called with the lock held, but for `_work` and what it hands on.
 
@@ -167,6 +166,30 @@ class Projections:
         if not isinstance(projection_id, str) or projection_id not in self._known:
             raise UnknownProjection("this search is forgotten: begin again")
         return self._known[projection_id]
+
+    def _of(self, visitor: Visitor) -> list[_Projection]:
+        """What a visitor waits for."""
+        mine = (each for each in self._known.values() if each.visitor == visitor)
+        return [each for each in mine if each.view.is_under_way]
+
+    def _need_place(self, visitor: Visitor) -> None:
+        """Raises CapReached if others wait in all places, or their network's in half of them."""
+        others = [each.visitor for each in self._waiting if each.visitor != visitor]
+        near = [each for each in others if each.address and each.address == visitor.address]
+        if len(others) >= self._caps.searches:
+            told = f"{len(others)} pictures wait to be found already"
+        elif len(near) >= max(1, self._caps.searches // 2):
+            told = f"{len(near)} pictures from your network wait to be found already"
+        else:
+            return
+        raise self._caps.reached("searches", f"{told}: try again in a minute")
+
+    def _cancel(self, projection: _Projection) -> None:
+        projection.cancelled.set()
+        if projection in self._waiting:
+            self._waiting.remove(projection)
+            self._end(projection, "cancelled")
+            self._publish_places()
 
     def _forget(self) -> None:
         ended = [key for key, each in self._known.items() if not each.view.is_under_way]

@@ -1,7 +1,8 @@
 """The queue of projections: one at a time, bounded, cancelled, forgotten."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ganlab import projections
 from ganlab.caps import HOME, CapReached, Caps
 from ganlab.projection import Found, Step
 from ganlab.projections import Projections, UnknownProjection
+from ganlab.turns import NOBODY, Visitor
 
 PICTURE = np.zeros((32, 32, 3), np.uint8)
 FOUND = Found(torch.zeros(1, 8), "a", PICTURE, 0.5, 0.5)
@@ -42,8 +44,17 @@ def search(monkeypatch: pytest.MonkeyPatch) -> Iterator[Search]:
     search.may_end.set()
 
 
-def submit(queue: Projections) -> str:
-    return queue.submit("small", None, None, PICTURE, None)
+NAMES = map(str, count())
+
+
+def submit(queue: Projections, visitor: Visitor | None = None) -> str:
+    """For a visitor, by default a new one each time."""
+    visitor = Visitor(next(NAMES)) if visitor is None else visitor
+    return queue.submit("small", None, None, PICTURE, None, visitor)
+
+
+def states(queue: Projections, searches: Iterable[str]) -> list[str]:
+    return [queue.view(each).state for each in searches]
 
 
 def test_one_runs_the_next_wait_in_line_and_all_come_to_an_end(search):
@@ -72,6 +83,57 @@ def test_a_full_line_is_refused_and_a_cancelled_place_is_free_again(search):
     assert queue.view(waiting[0]).state == "cancelled"
     assert [queue.view(each).place for each in waiting[1:]] == [1, 2]
     submit(queue)
+
+
+@pytest.mark.parametrize("who", [Visitor("a" * 32, "1.2.3.4"), Visitor("a" * 32), NOBODY])
+def test_a_new_one_takes_the_place_of_the_one_that_its_visitor_waits_for(search, who):
+    queue = Projections(caps=Caps.of("public", searches=2))
+    first = submit(queue)
+    assert search.began.wait(5)
+    mine = [submit(queue, who)]
+    other = submit(queue)
+    mine += [submit(queue, who), submit(queue, who)]  # though all places are taken
+    assert states(queue, mine) == ["cancelled", "cancelled", "waiting"]
+    assert [queue.view(each).place for each in (other, mine[2])] == [1, 2]
+    with pytest.raises(CapReached, match="2 pictures wait to be found already"):
+        submit(queue)
+    assert states(queue, [first, other, mine[2]]) == ["running", "waiting", "waiting"]
+    search.may_end.set()
+    assert queue.wait(mine[2], 5).state == "finished"
+
+
+def test_one_that_is_under_way_ends_for_the_next_of_its_visitor(search):
+    queue, who = Projections(), Visitor("a" * 32)
+    first = submit(queue, who)
+    assert search.began.wait(5)
+    second = submit(queue, who)
+    view = queue.wait(first, 5)
+    assert view.state == "cancelled" and view.best is FOUND
+    search.may_end.set()
+    assert queue.wait(second, 5).state == "finished"
+
+
+def test_who_is_refused_keeps_what_they_wait_for(search):
+    queue, who = Projections(caps=Caps(searches=1)), Visitor("a" * 32)
+    first = submit(queue, who)
+    assert search.began.wait(5)
+    submit(queue)
+    with pytest.raises(CapReached):
+        submit(queue, who)
+    assert states(queue, [first]) == ["running"]
+
+
+@pytest.mark.parametrize(("places", "share"), [(4, 2), (5, 2), (2, 1), (1, 1)])
+def test_a_network_has_half_of_the_places_where_networks_are_known(search, places, share):
+    queue = Projections(caps=Caps.of("public", searches=places))
+    submit(queue)
+    assert search.began.wait(5)
+    near = [submit(queue, Visitor(next(NAMES), "1.2.3.4")) for _ in range(share)]
+    refused = "pictures from your network wait" if places > share else "pictures wait to be found"
+    with pytest.raises(CapReached, match=f"{share} {refused}"):
+        submit(queue, Visitor(next(NAMES), "1.2.3.4"))
+    far = [submit(queue) for _ in range(places - share)]  # of networks that nobody knows
+    assert states(queue, near + far) == ["waiting"] * places
 
 
 def test_a_cancelled_one_stops_and_keeps_what_it_found(search):

@@ -27,7 +27,7 @@ from ganlab.ui.picker import is_shipped, model_title, open_picked
 from ganlab.ui.subject import subject, to_text
 from ganlab.ui.toasts import refusal
 from ganlab.ui.viewer import small_button
-from ganlab.ui.visitor import ACT, QUICK
+from ganlab.ui.visitor import ACT, QUICK, visitor_of
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SUFFIXES = ["image", ".heic", ".heif"]
@@ -183,7 +183,7 @@ def showing(view: ProjectionView, name: str) -> list[Any]:
     ]
 
 
-def wire_find(jobs: Jobs, browse: Any) -> None:
+def wire_find(jobs: Jobs, browse: Any, saved: gr.JSON) -> None:
     """Connects the components."""
     find: Find = browse.find
     projections = find.projections
@@ -205,7 +205,7 @@ def wire_find(jobs: Jobs, browse: Any) -> None:
             gr.Button(visible=True, interactive=True), hidden, hidden, gr.Timer(active=False), "",
         ]  # fmt: skip
 
-    def begin(target: Any, name: Any, head: Any) -> list[Any]:
+    def begin(target: Any, name: Any, head: Any, store: Any, request: gr.Request) -> list[Any]:
         try:
             if not isinstance(target, Target):
                 raise ValueError("Choose a picture first.")
@@ -213,7 +213,8 @@ def wire_find(jobs: Jobs, browse: Any) -> None:
             config = opened.config
             pixels = as_pixels(target.picture, config.size, config.channels)
             head = head if head in config.tasks else None
-            search = projections.submit(name, opened.generator, config, pixels, head)
+            visitor = visitor_of(store, request)
+            search = projections.submit(name, opened.generator, config, pixels, head, visitor)
         except ValueError as error:
             raise refusal("Not begun", error) from None
         view = projections.view(search)
@@ -292,7 +293,10 @@ def wire_find(jobs: Jobs, browse: Any) -> None:
         [find.current, browse.model, browse.head], shown, concurrency_limit=2, **ACT,
     ).then(**remember)  # fmt: skip
     find.find.click(
-        begin, [find.target, browse.model, browse.head], [find.current, *find.shown], **ACT
+        begin,
+        [find.target, browse.model, browse.head, saved],
+        [find.current, *find.shown],
+        **ACT,
     ).then(**remember)
     browse.view_tabs["find"].select(
         recall,

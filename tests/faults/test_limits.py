@@ -121,7 +121,8 @@ def test_more_than_is_drawn_or_sought_at_once(visitor, tmp_path):
 
     model, picture = {"browse-model": "avatars64"}, noise(tmp_path / "x.png", 64)
     pages = [visitor.again() for _ in range(3)]
-    for page in pages:
+    for number, page in enumerate(pages):  # each of another visitor
+        page.store = {"visitor": f"{number:032x}"}
         page.press("find-file", "upload", **model, **{"find-file": page.upload(picture)[0]})
     for page in pages[:2]:
         page.press("find-it", **model)

@@ -5,6 +5,7 @@ import io
 import re
 import time
 from functools import partial
+from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
@@ -19,6 +20,7 @@ from ganlab.data import catalog
 from ganlab.data.single import as_pixels, read_file
 from ganlab.projection import Found
 from ganlab.projections import Projections, ProjectionView
+from ganlab.turns import NOBODY, Visitor
 from ganlab.ui import browse_find
 from ganlab.ui.browse_find import Target, own_sample, unseen_picture, uploaded
 from ganlab.ui.find_figures import chosen_figure, search_figure, verdict
@@ -163,7 +165,7 @@ def test_the_pair_is_downloaded_side_by_side():
 def test_a_picture_is_found_and_used(events):
     note, target, current, stage, *_ = events["find-own"]("", "small", "b", 3, 1.0, "")
     assert note == "" and current == "" and "As this generator sees it" in stage
-    search, *updates = events["find-it"](target, "small", "")
+    search, *updates = events["find-it"](target, "small", "", {}, None)
     assert updates[4].active  # the timer
     view = wait_for(events, search)
     assert "Download both" in view[0] and not view[4].active and view[3].visible
@@ -184,7 +186,7 @@ def wait_for(events, search):
 
 def test_a_cancelled_search_ends_at_once(events):
     target = Target(Image.new("RGB", (64, 64), "red"), "Your picture")
-    search, *_ = events["find-it"](target, "small", "a")
+    search, *_ = events["find-it"](target, "small", "a", {}, None)
     ended = events["find-cancel"](search, "")
     assert not ended[4].active and "Cancelled" in ended[0]
 
@@ -192,7 +194,7 @@ def test_a_cancelled_search_ends_at_once(events):
 @pytest.mark.parametrize("anything", [None, 7, "x", ["a"], {"picture": 1}])
 def test_whatever_a_page_sends_is_answered_with_a_sentence(events, anything):
     for act in (
-        lambda: events["find-it"](anything, "small", "a"),
+        lambda: events["find-it"](anything, "small", "a", {}, None),
         lambda: events["find-cancel"](anything, ""),
         lambda: events["find-use"](anything),
         lambda: events["enlarge"](anything),
@@ -204,6 +206,23 @@ def test_whatever_a_page_sends_is_answered_with_a_sentence(events, anything):
     assert "gl-mistake" in events["find-own"]("", anything, "", 1, 1.0, "")[0]
     target = Target(Image.new("L", (5, 90)), "Your picture")
     with pytest.raises(gr.Error, match="Choose a generator"):
-        events["find-it"](target, anything, "a")
-    search, *_ = events["find-it"](target, "grey", anything)  # an unknown head is none
+        events["find-it"](target, anything, "a", {}, None)
+    # An unknown head is none, and so is a store that no page keeps.
+    search, *_ = events["find-it"](target, "grey", anything, anything, None)
     wait_for(events, search)
+
+
+def test_a_search_is_its_visitors(events, monkeypatch):
+    asked, submit = [], Projections.submit
+
+    def noted(*args):
+        asked.append(args[-1])
+        return submit(*args)
+
+    monkeypatch.setattr(Projections, "submit", noted)
+    target = Target(Image.new("RGB", (64, 64), "red"), "Your picture")
+    came_from = SimpleNamespace(client=SimpleNamespace(host="1.2.3.4"))
+    for store, request in (({"visitor": "a" * 32}, came_from), ({"visitor": "<b>"}, None)):
+        search, *_ = events["find-it"](target, "small", "a", store, request)
+        wait_for(events, search)
+    assert asked == [Visitor("a" * 32, "1.2.3.4"), NOBODY]
