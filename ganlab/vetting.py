@@ -21,6 +21,7 @@ from ganlab.runs import MOVES, UNDER_WAY, Status
 from ganlab.titles import is_name
 
 MAX_TASKS = 200
+MAX_NAMES = 20_000  # characters of all tasks' names: a page shows each a dozen times
 MAX_ANCESTORS = 1000
 MAX_STEP = 10**12
 MAX_TEXT = 2000
@@ -177,7 +178,8 @@ def model_of(values: dict[str, Any]) -> ModelConfig:
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"the model cannot be built: {error}") from None
     need(len(model.tasks) <= MAX_TASKS, f"the model has more than {MAX_TASKS} tasks")
-    need(all(map(text, model.tasks)), "the model's tasks have names that cannot be shown")
+    shown = all(map(text, model.tasks)) and sum(map(len, model.tasks)) <= MAX_NAMES
+    need(shown, "the model's tasks have names that cannot be shown")
     known = asdict(model)
     unknown = set(up_to_date(values)) - set(known)
     need(not unknown, "the model has entries that this version does not know")

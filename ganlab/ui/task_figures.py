@@ -5,10 +5,12 @@ from html import escape
 from typing import Any
 
 from ganlab.models import features
+from ganlab.views import thinned
 
 Lines = Sequence[dict[str, Any]]  # as a run logged them, by step
 
 MOST_POINTS = 40  # of a line; it is a finger wide
+MOST_COMPARED = 40  # tasks; of 200, a page would get 40,000 cells
 FAINTEST_FULL = 0.05  # the agreement that has the full colour, if no pair has more
 
 HELP = "above 0 they help each other, below 0 they pull the trunk apart"
@@ -72,11 +74,12 @@ def _cells(
         return "<td></td><td>–</td>"
     now = words(points[-1][1])
     label = f"{what} of {escape(task)}: {now}, at first {words(points[0][1])}"
+    path = _path(thinned(points, MOST_POINTS), *most)
     half = '<path d="M0 15H100" class="gl-half"/>' if colour == "d" else ""
     return (
         f'<td><svg viewBox="0 0 100 30" preserveAspectRatio="none" role="img" '
         f'aria-label="{label}"><title>{label}</title>{half}'
-        f'<path d="{_path(points, *most)}" class="gl-line-{colour}"/></svg></td><td>{now}</td>'
+        f'<path d="{path}" class="gl-line-{colour}"/></svg></td><td>{now}</td>'
     )
 
 
@@ -91,13 +94,13 @@ def _path(points: Points, last: float, most: float) -> str:
 
 
 def agreement_figure(tasks: Sequence[str], line: dict[str, Any] | None) -> str:
-    """The cosines between the tasks' gradients as a labelled heat-map; "" of a single task or
-    before they were compared.
+    """The cosines between the tasks' gradients as a labelled heat-map; "" of a single task, of more
+    than anybody can compare, or before they were compared.
 
     Args:
         line: of the run's agreement, the last one; None = not compared yet.
     """
-    if line is None or len(tasks) < 2 or len(line["cosines"]) != len(tasks):
+    if line is None or not 2 <= len(tasks) <= MOST_COMPARED or len(line["cosines"]) != len(tasks):
         return ""
     cosines = line["cosines"]
     others = [cosines[i][j] for i in range(len(tasks)) for j in range(i)]

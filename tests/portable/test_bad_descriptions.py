@@ -76,6 +76,15 @@ def test_json_of_another_kind_is_refused(damaged, tmp_path, name, content):
     refused(damaged({name: content}), tmp_path / "there")
 
 
+def test_names_of_tasks_that_would_fill_a_page_are_refused(parts):
+    model = json.loads(parts["model.json"])["model"]
+    names = [f"{place:03d}".ljust(100, "x") for place in range(200)]
+    assert len(vetting.model_of({**model, "tasks": names}).tasks) == 200
+    for tasks in ([*names[1:], "y" * 101], ["a", "b" * 2001]):
+        with pytest.raises(CheckpointError, match="names that cannot be shown"):
+            vetting.model_of({**model, "tasks": tasks})
+
+
 def test_another_model_at_the_top_than_in_the_run_is_refused(damaged, parts, tmp_path):
     about = json.loads(parts["model.json"])
     about["model"]["z_dim"] += 1

@@ -4,7 +4,13 @@ import re
 
 import pytest
 
-from ganlab.ui.task_figures import HELP, MOST_POINTS, agreement_figure, table_of_tasks
+from ganlab.ui.task_figures import (
+    HELP,
+    MOST_COMPARED,
+    MOST_POINTS,
+    agreement_figure,
+    table_of_tasks,
+)
 
 TASKS = ("micah", "pixel-art")
 CURVE = [{"step": s, "d_right_of": {"micah": 0.5, "pixel-art": s / 100}} for s in range(0, 101, 10)]
@@ -49,6 +55,22 @@ def test_a_long_curve_is_averaged_to_a_few_points() -> None:
     assert len(heights(jumpy)) <= MOST_POINTS
     assert max(heights(jumpy)) - min(heights(jumpy)) < 7
     assert html.count("–") == 2  # no KID yet
+
+
+def test_a_long_curve_of_kid_has_a_few_points_and_its_first_and_latest_number_in_words() -> None:
+    looks = [{"step": i, "kid_of": {"a": 500.0 - i, "b": 1.0}} for i in range(300)]
+    html = table_of_tasks(("a", "b"), [], looks)
+    falls, _ = re.findall(r'd="(M[^"]*)" class="gl-line-g"', html)
+    assert MOST_POINTS / 2 <= len(heights(falls)) <= MOST_POINTS
+    assert "L100.0 " in falls
+    assert 'aria-label="KID of a: 201, at first 500"' in html
+
+
+@pytest.mark.parametrize("n", [MOST_COMPARED, MOST_COMPARED + 1])
+def test_of_more_tasks_than_can_be_compared_there_is_no_map(n) -> None:
+    tasks = [f"task {i}" for i in range(n)]
+    html = agreement_figure(tasks, line([[1.0] * n] * n))
+    assert html.count("<td class") == (n * n if n == MOST_COMPARED else 0)
 
 
 @pytest.mark.parametrize(
