@@ -99,6 +99,15 @@ class Caps:
     event_mb: int = _cap(
         8, 8, "GANLAB_MAX_EVENT_MB", "MB of a request that is no upload", high=1_000
     )
+    events_mb: int = _cap(
+        100, 100, "GANLAB_MAX_EVENTS_MB", "MB of all such requests together, while they come in"
+    )
+    event_seconds: int = _cap(
+        30, 30, "GANLAB_EVENT_SECONDS", "seconds that such a request may take to come in"
+    )
+    stall_seconds: int = _cap(
+        60, 60, "GANLAB_STALL_SECONDS", "seconds that an upload may stand still"
+    )
     # Of the machine.
     disk_mb: int | None = _cap(
         None,

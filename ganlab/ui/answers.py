@@ -179,6 +179,8 @@ class Answer:
                 (b"content-type", b"text/plain" if is_plain else b"application/json"),
                 (b"content-length", str(len(body)).encode()),
             ]
+            if status == 408:  # nobody waits for the rest
+                headers.append((b"connection", b"close"))
             await self.send({"type": "http.response.start", "status": status, "headers": headers})
             await self.send({"type": "http.response.body", "body": body})
         elif not self.has_ended:

@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 from urllib.parse import parse_qsl
@@ -25,10 +25,9 @@ from ganlab.caps import Caps
 from ganlab.room import FULL
 from ganlab.ui import crowds
 from ganlab.ui.answers import Answer, Change, FullQueue, Message, Page, RefusedEvent, Send
+from ganlab.ui.bodies import Body, Receive, steady
 from ganlab.ui.checked import MISFIT, check
 from ganlab.ui.receiving import Receipt, Refused, put_in_place
-
-Receive = Callable[[], Awaitable[Message]]
 
 log = logging.getLogger(__name__)
 
@@ -103,14 +102,16 @@ class Gate:
         if method == "POST" and dict(scope["headers"]).get(b"sec-fetch-site") in OTHER_SITES:
             return await answer.say(403, "Not from the pages of other sites.")
         upload = Receipt(self.caps) if path == UPLOAD else None
+        body = Body(self.caps)
         said: tuple[int, str] | None = None
         try:
             if upload:
                 upload.expect(_length(scope))
+                receive = steady(receive, self.caps)
             elif method == "POST":
-                body = await _body(receive, self.caps)
-                _check_event(body, is_question=path.rstrip("/") == ASK)
-                receive = _replaying(body, receive)
+                event = await body.read(receive)
+                _check_event(event, is_question=path.rstrip("/") == ASK)
+                receive = _replaying(event, receive)
             _check_names(dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"))))
             if path.startswith(FILE):
                 scope["headers"] = [each for each in scope["headers"] if each[0] in _FILE_NEEDS]
@@ -127,6 +128,7 @@ class Gate:
             ours = OUR_TROUBLES.get(getattr(error, "errno", None))
             said = (503, ours) if ours else (400, "This makes no sense here.")
         finally:
+            body.close()
             if upload:
                 upload.close()
         if said:
@@ -158,20 +160,6 @@ def _length(scope: dict[str, Any]) -> int:
     if not length.isdigit() or b"transfer-encoding" in headers:
         raise Refused(411, "Say how long it is.")
     return int(length[:20])
-
-
-async def _body(receive: Receive, caps: Caps) -> bytes:
-    body = b""
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":  # the visitor has gone
-            raise Refused(400, "Broken off.")
-        body += message.get("body", b"")
-        if len(body) > caps.event_mb * 1_000_000:
-            told = f"Too large: send at most {caps.event_mb} MB"
-            raise Refused(413, str(caps.reached("event_mb", told)))
-        if not message.get("more_body"):
-            return body
 
 
 def _check_event(body: bytes, *, is_question: bool) -> None:
