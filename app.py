@@ -16,7 +16,7 @@ gc.disable()
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from ganlab import device, leftovers, memory, source
+from ganlab import descriptors, device, leftovers, memory, source
 from ganlab.caps import Caps
 from ganlab.data import catalog
 from ganlab.jobs import Jobs
@@ -39,6 +39,7 @@ CHORES_SECONDS = 60.0  # between two looks at what is too old, or too much
 
 def main() -> None:
     memory.keep_little()
+    descriptors.allow_many()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     declare_for_zero_gpu()  # before anything asks PyTorch for a GPU
     try:

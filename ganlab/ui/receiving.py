@@ -5,9 +5,9 @@ what was broken off or is no upload after all. `put_in_place` gives it this one 
 """
 
 import logging
-from contextlib import suppress
 from contextvars import ContextVar
 from math import inf
+from os import SEEK_END
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,25 @@ class Receipt:
         return Refused(413, str(self.caps.reached(cap, f"Too large: {advice}")))
 
 
+class Parcel:
+    """A file on its way in, open only while something is written. gradio keeps each open until
+    the last one is in, so that a thousand take all that a process may have open."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def write(self, data: bytes) -> None:
+        with open(self.name, "r+b") as file:  # nothing new, should it be gone by now
+            file.seek(0, SEEK_END)
+            file.write(data)
+
+    def seek(self, offset: int) -> None:
+        """gradio goes back to the start of what has come in, and does not read it."""
+
+    def close(self) -> None:
+        """It is."""
+
+
 class FilesOnly(GradioMultiPartParser):
     """gradio's reader of one upload, on behalf of that request's `Receipt`."""
 
@@ -107,6 +126,8 @@ class FilesOnly(GradioMultiPartParser):
         file = self._current_part.file
         if file is None or not file.filename or self._current_part.field_name != FIELD:
             raise Refused(400, "Send files.")
+        file.file.close()
+        file.file = self._files_to_close_on_error[-1] = Parcel(file.file.name)
         self._of_file = 0
         self._receipt.began(self._current_files)
 
@@ -119,9 +140,6 @@ class FilesOnly(GradioMultiPartParser):
         if self.upload_progress and self.upload_id in self.upload_progress._statuses:
             self.upload_progress.set_done(self.upload_id)
         for file in self._files_to_close_on_error:
-            # What a full disk did not take is tried again here.
-            with suppress(OSError):
-                file.close()
             try:
                 Path(file.name).unlink(missing_ok=True)  # unless it is where it belongs by now
             except OSError as error:

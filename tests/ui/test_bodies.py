@@ -3,17 +3,22 @@
 import asyncio
 import json
 import re
+import resource
 import socket
+import time
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from conftest import make_known
 from raw_http import Raw
 from served import Server
 
+from ganlab import descriptors
 from ganlab.caps import Caps
 from ganlab.ui import bodies
 from ganlab.ui.bodies import LARGE_SHARE, LEAST_BYTES, SMALL, Body, Patience, steady
@@ -130,11 +135,23 @@ def impatient(tmp_path_factory) -> Iterator[Server]:
         GANLAB_STALL_SECONDS="3",
     )
     make_known(server.home)
-    server.start()
+    with open_files(0, few=512):  # as a service of systemd has it
+        server.start()
     try:
         yield server
     finally:
         server.kill()
+
+
+@contextmanager
+def open_files(pid: int, few: int) -> Iterator[None]:
+    """Lowers how many a process may have; 0 is this one, and what it starts."""
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (few, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def opened(server: Server, sent: bytes) -> socket.socket:
@@ -192,3 +209,32 @@ def test_a_slow_upload_arrives(impatient):
     assert head.startswith(b"HTTP/1.1 200")
     (path,) = json.loads(body)
     assert Path(path).read_bytes() == content
+
+
+def test_a_server_takes_as_many_open_files_as_it_may(impatient):
+    soft, hard = resource.prlimit(impatient.pid, resource.RLIMIT_NOFILE)
+    assert soft == min(hard, descriptors.MOST) > 512
+
+
+def test_a_thousand_files_come_in_where_few_may_be_open(impatient):
+    room = impatient.resources()["files"] + 30
+    files = [("files", (f"{number}.png", b"%d" % number)) for number in range(1000)]
+    with open_files(impatient.pid, room):
+        answer = httpx.post(
+            f"{impatient.url}/gradio_api/upload", files=files, trust_env=False, timeout=60
+        )
+    assert answer.status_code == 200, answer.text
+    assert [Path(path).read_bytes() for path in answer.json()] == [each[1][1] for each in files]
+
+
+def test_half_an_upload_leaves_others_theirs(impatient):
+    before = impatient.resources()["files"]
+    parts = b"".join(FILE % (b"%d" % number, b"x") for number in range(970))
+    with open_files(impatient.pid, before + 60):
+        half = opened(impatient, UPLOAD % 900_000 + parts)
+        idle = [opened(impatient, b"") for _ in range(40)]
+        time.sleep(1)
+        assert httpx.get(f"{impatient.url}/config", trust_env=False).status_code == 200
+        assert impatient.resources()["files"] <= before + 45
+        for raw in (half, *idle):
+            raw.close()

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 from gradio import route_utils, routes
-from gradio.route_utils import FileUploadProgress, GradioUploadFile
+from gradio.route_utils import FileUploadProgress
 from starlette.datastructures import Headers
 
 from ganlab.caps import Caps
 from ganlab.ui import sent
-from ganlab.ui.receiving import Receipt, Refused, forget_progress, put_in_place
+from ganlab.ui.receiving import Parcel, Receipt, Refused, forget_progress, put_in_place
 
 CAPS = Caps.of("public", disk_mb=3, upload_mb=2, file_mb=2)
 MB = 1_000_000
@@ -162,20 +162,41 @@ def test_a_slow_upload_loses_nothing_to_a_sweep_meanwhile(folder):
 
 
 def test_what_a_full_disk_does_not_take_leaves_nothing(folder, monkeypatch):
-    """A file that is closed tries again to write what it could not."""
     receipt = begun()
 
-    async def full(file: GradioUploadFile, data: bytes) -> None:
-        file.file.close = failing
+    def full(parcel: Parcel, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    def failing() -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(GradioUploadFile, "write", full)
+    monkeypatch.setattr(Parcel, "write", full)
     with pytest.raises(OSError, match="No space"):
         read(folder, receipt, FORM % (b"a.png", b"a"))
     assert [*folder.glob("*")] == [] and sent.under_way == 0
+
+
+def test_what_comes_in_pieces_is_whole_and_holds_no_file_open(folder):
+    opened = []
+
+    def counting(piece: bytes) -> Callable[[], bytes]:
+        def count() -> bytes:
+            opened.append(len(os.listdir("/proc/self/fd")))
+            return piece
+
+        return count
+
+    parts = [FORM % (b"%d.png" % number, b"%d" % number) for number in range(40)]
+    large = FORM % (b"large.png", b"ab" * 70_000)
+    half = len(large) // 2
+    pieces = [b"".join(parts[:20]), large[:half], large[half:], b"".join(parts[20:]) + b"--x--\r\n"]
+    files = read(folder, begun(), *map(counting, pieces))
+    assert len(files) == 41 and max(opened) == min(opened)
+    assert next(folder.rglob("large.png")).read_bytes() == b"ab" * 70_000
+    assert next(folder.rglob("39.png")).read_bytes() == b"39"
+
+
+def test_what_is_gone_is_not_made_anew(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Parcel(str(tmp_path / "gone")).write(b"x")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_progress_of_what_was_refused_is_done(folder):
