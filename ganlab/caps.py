@@ -40,9 +40,10 @@ def _cap(
 class Caps:
     """The limits of a server.
 
-    `upload_mb` counts what is read, unpacked. 500 photos of a phone have about 2,000 MB, and only
-    one or two of them are in memory at a time: it bounds the time that reading takes, not the
-    memory. What is kept of a picture has at most 0.2 MB, so `pictures` bounds the disk.
+    `upload_mb` counts what is read, unpacked: 500 photos of a phone have about 2,000 MB. It bounds
+    the time that reading takes, not the memory: one upload is taken in at a time, and of all
+    pictures no more pixels are decoded at once than `pixels`. What is kept of a picture has at
+    most 0.2 MB, so `pictures` bounds the disk.
     """
 
     # Of a run.

@@ -12,6 +12,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image, ImageColor, ImageOps
 
+from ganlab.data.decoding import room_for
 from ganlab.data.screening import FORMATS, screen, too_many_pixels
 
 SUFFIXES = frozenset(
@@ -117,33 +118,34 @@ def clean(
     scale = side / max(width, height)
     if scale < 1:
         _draft(picture, round(min(width, height) * scale))
-    try:
-        picture.load()
-    except Exception as error:
-        raise _unreadable(error) from error
-    if picture.width * picture.height > max_pixels:  # HEIC may turn out larger than it said
-        raise too_many_pixels(*picture.size, max_pixels)
-    try:
-        if opened.deep or picture.mode.startswith(("I", "F")):
-            mended.append("16 bits made 8")
-        if picture.mode == "CMYK":
-            mended.append("CMYK made RGB")
-        picture = _plain(picture)
-        if max(picture.size) > side:
-            smaller = tuple(max(1, round(length * scale)) for length in (width, height))
-            # Transparency is taken account of: what cannot be seen leaves no fringe.
-            picture = picture.resize(smaller, Image.Resampling.LANCZOS, reducing_gap=3.0)
-        if opened.turn != 1:
-            mended.append("turned as the camera says")
-            picture = upright(picture, opened.turn)
-            width, height = (height, width) if opened.turn >= 5 else (width, height)
-        if _is_transparent(picture):
-            mended.append("transparent parts filled")
-            picture = picture.convert("RGBA")
-        else:
-            picture = grey_if_grey(flatten(picture, "RGB"))
-    except Exception as error:
-        raise _unreadable(error) from error
+    with room_for(picture.width * picture.height, max_pixels):
+        try:
+            picture.load()
+        except Exception as error:
+            raise _unreadable(error) from error
+        if picture.width * picture.height > max_pixels:  # HEIC may turn out larger than it said
+            raise too_many_pixels(*picture.size, max_pixels)
+        try:
+            if opened.deep or picture.mode.startswith(("I", "F")):
+                mended.append("16 bits made 8")
+            if picture.mode == "CMYK":
+                mended.append("CMYK made RGB")
+            picture = _plain(picture)
+            if max(picture.size) > side:
+                smaller = tuple(max(1, round(length * scale)) for length in (width, height))
+                # Transparency is taken account of: what cannot be seen leaves no fringe.
+                picture = picture.resize(smaller, Image.Resampling.LANCZOS, reducing_gap=3.0)
+            if opened.turn != 1:
+                mended.append("turned as the camera says")
+                picture = upright(picture, opened.turn)
+                width, height = (height, width) if opened.turn >= 5 else (width, height)
+            if _is_transparent(picture):
+                mended.append("transparent parts filled")
+                picture = picture.convert("RGBA")
+            else:
+                picture = grey_if_grey(flatten(picture, "RGB"))
+        except Exception as error:
+            raise _unreadable(error) from error
     shrunk = f"shrunk from {width}×{height}" if scale < 1 else ""
     return Cleaned(picture, (width, height), tuple(mended), shrunk)
 

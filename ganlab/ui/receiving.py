@@ -124,10 +124,11 @@ class FilesOnly(GradioMultiPartParser):
     def on_headers_finished(self) -> None:
         super().on_headers_finished()
         file = self._current_part.file
+        if file is not None:
+            file.file.close()
+            file.file = self._files_to_close_on_error[-1] = Parcel(file.file.name)
         if file is None or not file.filename or self._current_part.field_name != FIELD:
             raise Refused(400, "Send files.")
-        file.file.close()
-        file.file = self._files_to_close_on_error[-1] = Parcel(file.file.name)
         self._of_file = 0
         self._receipt.began(self._current_files)
 

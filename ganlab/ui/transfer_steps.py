@@ -22,6 +22,8 @@ from ganlab.ui.upload_figures import ticked
 from ganlab.ui.uploaded import EXAMPLE, choose, tick
 from ganlab.ui.visitor import ACT, QUICK, store_of, tokens_of
 
+TAKEN_AT_ONCE = 1  # upload: it is read by several threads already
+
 
 def wire_steps(jobs: Jobs, form: TransferForm, saved: BrowserStore) -> None:
     """Connects the components."""
@@ -115,6 +117,8 @@ def wire_steps(jobs: Jobs, form: TransferForm, saved: BrowserStore) -> None:
                 [upload.current, files, upload.problem],
                 api_visibility="private",
                 show_progress_on=upload.files,
+                concurrency_id="pictures",  # of both: one may hold hundreds of MB
+                concurrency_limit=TAKEN_AT_ONCE,
             )
         )
     for name, button in upload.examples.items():

@@ -17,6 +17,8 @@ import torch
 
 from ganlab.data import intake
 from ganlab.data.report import KEPT, load_report
+from ganlab.jobs import Jobs
+from ganlab.ui.layout import build_page
 from ganlab.ui.sent import _Files, sweep_uploads
 from ganlab.ui.upload import take_files
 from ganlab.ui.uploaded import (
@@ -226,3 +228,14 @@ def test_what_was_sent_goes_some_time_after_it_was_taken_in(tmp_path, monkeypatc
         take_files([str(again)])
     sweep_uploads()
     assert not sent.exists()
+
+
+def test_uploads_are_taken_in_one_at_a_time_whichever_way_they_come(tmp_path):
+    jobs = Jobs(tmp_path / "runs", workers=0)
+    page = build_page(jobs)
+    jobs.close()
+    taking = [
+        fn for fn in page.fns.values() if getattr(fn.fn, "__qualname__", "").endswith(".take")
+    ]
+    assert len(taking) == 2
+    assert {(fn.concurrency_id, fn.concurrency_limit) for fn in taking} == {("pictures", 1)}
