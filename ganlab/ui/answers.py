@@ -46,7 +46,8 @@ ALWAYS: Headers = [
 ]
 
 
-SCRIPT = Path(__file__).with_name("lean.js").read_text()  # gradio's own are modules, so they wait
+# Before gradio's own, which are modules, so they wait.
+SCRIPT = "".join(Path(__file__).with_name(f"{name}.js").read_text() for name in ("lean", "recall"))
 INTO_HEAD = f"""<link rel="icon" type="image/svg+xml" href="favicon.ico">
 <meta name="description" content="{escape(TAGLINE)}">
 <meta property="og:title" content="ganlab">

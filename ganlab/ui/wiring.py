@@ -62,6 +62,7 @@ LISTED = ("run_id", "state", "has_snapshot", "is_owner")
 TABS = ("train", "transfer", "blend", "browse")
 TURN = "tab => ({__type__: 'update', ...(tab ? {selected: tab} : {})})"
 
+RECALLED = "() => document.documentElement.classList.remove('gl-recalls')"
 SCROLL_TO_WHY_NOT = """(run) => {
   if (!run && new URL(window.location).searchParams.has("run"))
     (document.getElementById("undo-delete") ?? document.getElementById("hint"))
@@ -363,6 +364,7 @@ def wire(lab: Lab, exports: Path) -> None:
     filled = [*_form_outputs(form), opened, *transfer.inputs]
     found = list(dict.fromkeys([*told, *filled]))
     attached = saved.ready.then(attach, saved.value, found, **QUICK)
+    attached.then(None, None, None, js=RECALLED)
     attached.then(None, opened, lab.tabs, js=TURN)
     # A link to a run that is gone: on a phone the word about it stands below the form.
     attached.then(None, current, None, js=SCROLL_TO_WHY_NOT).then(None, current, None, js=SHOW_RUN)

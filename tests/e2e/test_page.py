@@ -4,7 +4,7 @@ screen readers, light and dark."""
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from e2e.conftest import PHONE, Server, Visitors
 from e2e.visitor import (
@@ -149,9 +149,20 @@ def test_a_reload_finds_the_run_again(page: Page):
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
     expect(page.get_by_role("checkbox", name="trouser")).to_be_checked()  # the form shows the run
 
+    held: list[Route] | None = []
+    page.route(
+        "**/run/predict",
+        lambda route: route.continue_() if held is None else held.append(route),
+    )
     page.goto(page.url.split("?")[0])  # not even the address is needed
+    expect(page.locator("#empty")).to_be_visible()
+    expect(page.locator("#begin")).to_be_hidden()  # until it is known that there is a run
+    waiting, held = held, None
+    for route in waiting:
+        route.continue_()
     wait_for_grid(page)
     assert run_in_address(page) == run_id
+    page.unroute_all()
 
 
 def test_two_windows_of_a_browser_lose_none_of_each_others_runs(page: Page):
