@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -71,10 +72,20 @@ class Plan:
 
 
 def available_cores() -> int:
-    """Cores that this process may use, which can be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores that this process may use, which can be fewer than the machine has: a container is
+    often given the time of some, and sees all of them."""
+    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(seen or 1, _cores_given()))
+
+
+@cache
+def _cores_given(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """By the time that a container gets of the processors (control groups, version 2)."""
+    try:
+        time_given, period = file.read_text().split()
+        return math.ceil(int(time_given) / int(period))
+    except (OSError, ValueError):  # not Linux, another version, or "max": all of them
+        return sys.maxsize
 
 
 def gpu_is_lent() -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -272,6 +273,22 @@ def test_a_gpu_is_told_by_its_name_and_why_it_rests(timings, monkeypatch):
     assert device.in_words() == "NVIDIA A10G, bf16"
     monkeypatch.setenv("GANLAB_DEVICE", "cpu")
     assert device.in_words() == "CPU, 3 threads, bf16: GANLAB_DEVICE says so"
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [("200000 100000\n", 2), ("150000 100000", 2), ("50000 100000", 1), ("max 100000", None),
+     ("", None), (None, None)],
+)  # fmt: skip
+def test_a_container_is_given_the_time_of_some_cores(tmp_path, monkeypatch, text, cores):
+    file = tmp_path / "cpu.max"
+    if text is not None:
+        file.write_text(text)
+    given = device._cores_given(file)
+    assert given == (cores or sys.maxsize)
+    monkeypatch.setattr(device, "_cores_given", lambda: given)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(16)), raising=False)
+    assert device.available_cores() == (cores or 16)
 
 
 # Measured -----------------------------------------------------------------------------------
