@@ -18,6 +18,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from ganlab import descriptors, device, leftovers, memory, source
 from ganlab.caps import Caps
+from ganlab.config import TrainConfig
 from ganlab.data import catalog
 from ganlab.jobs import Jobs
 from ganlab.paths import cache_dir, make_home, runs_dir
@@ -78,6 +79,7 @@ def main() -> None:
         gc.freeze()  # and is never looked through again
         gc.enable()
         device.warm_up()
+        caps.need_memory(TrainConfig(), 1, 0)  # takes seconds the first time, and then none
         for name in ("avatars", "fashion"):  # what most begin with is read before they do
             catalog.load(name, tasks=catalog.CATALOG[name].suggested)
         source.prepare()

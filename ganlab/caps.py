@@ -51,6 +51,9 @@ class Caps:
         None, 600, "GANLAB_MAX_RUN_SECONDS", "seconds of a run's training; of a race, in all"
     )
     run_steps: int | None = _cap(None, 20_000, "GANLAB_MAX_RUN_STEPS", "steps of a run")
+    step_mb: int | None = _cap(
+        None, 1_000, "GANLAB_MAX_STEP_MB", "MB of memory that a step takes, as estimated"
+    )
     run_hours: int | None = _cap(
         None, 48, "GANLAB_RUN_HOURS", "hours that a run is kept after its last change"
     )
@@ -162,8 +165,14 @@ class Caps:
         has, too.
 
         Raises:
-            CapReached: the budget is too large.
+            CapReached: the budget is too large, or a step.
         """
+        if self.step_mb:
+            from ganlab.data.catalog import CATALOG  # which knows of limits itself
+
+            entry = CATALOG.get(config.data)
+            tasks = config.tasks or (entry.tasks if entry else ())
+            self.need_memory(config, len(tasks) or 1, config.size or (entry.size if entry else 0))
         laps = len(getattr(config, "laps", ())) or 1
         if self.run_steps and config.steps and config.steps * laps > self.run_steps:
             raise self._too_much("run_steps", _times(laps, f"{config.steps:,} steps"))
@@ -174,6 +183,22 @@ class Caps:
         if config.seconds * laps > self.run_seconds:
             raise self._too_much("run_seconds", _times(laps, f"{config.seconds:,g} seconds"))
         return config
+
+    def need_memory(self, config: Any, n_tasks: int, size: int) -> None:
+        """Of a run on pictures of so many tasks, `size` px wide; 0 = not known yet.
+
+        Raises:
+            CapReached: a step of it takes too much.
+        """
+        if self.step_mb is None:
+            return
+        from ganlab import step_memory  # PyTorch, which not all who ask for limits need
+
+        needed = step_memory.megabytes(config, n_tasks, size)
+        if needed > self.step_mb:
+            advice = step_memory.advice(config, n_tasks, size, self.step_mb)
+            told = f"A step of this takes about {needed:,.0f} MB of memory, and this server gives"
+            raise self.reached("step_mb", f"{told} a run at most {self.step_mb:,}: {advice}")
 
     def _too_much(self, name: str, asked: str) -> CapReached:
         gives = f"this server gives a run at most {getattr(self, name):,}"

@@ -85,6 +85,8 @@ class Jobs(OwnedRuns):
     ) -> tuple[str, str]:
         """Queues a transfer or a race of several, as `submit` does a training."""
         config = self.caps.bounded(config)
+        own = config.of_source(source.config)
+        self.caps.need_memory(own, len(dataset.tasks), source.config.size)
         self._need_room()
         with self._changed:
             self._refuse_if_full(visitor)

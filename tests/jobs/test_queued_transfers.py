@@ -98,6 +98,16 @@ def test_what_does_not_fit_the_source_leaves_nothing_behind(jobs, one_task):
     assert [path.name for path in jobs.folder.iterdir()] == [".server.lock"]
 
 
+def test_a_transfer_is_measured_by_the_network_of_its_source(open_jobs, one_task):
+    jobs, source = open_jobs(caps=Caps(step_mb=100)), small_source()
+    small = replace(tiny_transfer(), size=32, width=8, batch_size=64)
+    wide = replace(source, config=replace(source.config, width=128))
+    with pytest.raises(CapReached, match="GANLAB_MAX_STEP_MB"):
+        jobs.submit_transfer(small, one_task, wide)
+    assert not [*all_runs(jobs.folder)]
+    assert jobs.submit_transfer(small, one_task, source)
+
+
 def test_a_full_queue_refuses_a_transfer_before_anything_is_copied(
     open_jobs, endless, short, one_task, monkeypatch
 ):
