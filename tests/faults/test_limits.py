@@ -71,7 +71,7 @@ def test_whoever_comes_back_is_warned_of_what_will_be_removed(visitor):
 
     (told,) = wait_for(warned, "the run has ended, and its time is told")
     assert "One of your runs is removed from" in told and "download" in told
-    assert "kept until" in str(page.call(page.find("history", "expand"), [page.store]))
+    assert "kept until" in str(page.call(page.find("history", "expand"), [None, page.store]))
     page.close()
     told = refusal(visitor.look_at, "0" * len(run_id))
     assert "1 hour after its last change (GANLAB_RUN_HOURS)" in told and HOME in told
