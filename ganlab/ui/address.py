@@ -13,7 +13,6 @@ _OPEN = """
 SHOW_TAB = f"""(run) => {{{_OPEN}
   if (tab === "train" && !url.searchParams.has("tab")) return;  // where every visit begins
   const linked = run || url.searchParams.get("run");  // while a page loads, it has no run yet
-  if (isOfRun) url.search = "";
   url.searchParams.set("tab", tab);
   isOfRun && linked ? url.searchParams.set("run", linked) : url.searchParams.delete("run");
   window.history.replaceState({{}}, "", url);
