@@ -11,6 +11,8 @@ from typing import Any
 
 import gradio as gr
 
+from ganlab.ui.scripts import build_script
+
 COMES_BACK = """document.addEventListener("visibilitychange", () => {
   if (!document.hidden) trigger("click");
 });"""
@@ -26,7 +28,7 @@ def ask_while_seen(
 ) -> None:
     """Asks at each tick, which gradio leaves out while nobody sees the page, and at once when they
     come back to it."""
-    page = gr.HTML("<i></i>", js_on_load=COMES_BACK, visible="hidden")
+    page = build_script(COMES_BACK)
     for event in (timer.tick, page.click):
         event(act, inputs, outputs, **how)
 

@@ -16,26 +16,37 @@ from ganlab.ui.attention import ask_while_seen
 from ganlab.ui.visitor import QUICK
 
 SECONDS_BETWEEN = 20.0
+BEGAN = time.monotonic()
 HUB = "https://huggingface.co/spaces/"
 SPACE = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def build_footer(jobs: Jobs) -> None:
-    """The parts that change are told anew every `SECONDS_BETWEEN`."""
-    began = time.monotonic()
+def build_line() -> gr.HTML:
+    """The line about the server, which `build_footer` puts in its place."""
+    return gr.HTML(elem_classes="gl-html gl-foot", render=False)
+
+
+def build_footer(jobs: Jobs, line: gr.HTML) -> None:
+    """The line is told anew every `SECONDS_BETWEEN`; what the page itself begins, at once."""
     with gr.Column(elem_id="footer"):
-        line = gr.HTML(elem_classes="gl-html gl-foot")
+        line.render()
         gr.HTML(run_your_own(jobs.caps, os.environ.get("SPACE_ID", "")), elem_classes="gl-html")
 
     def tell() -> str:
-        return state_of_server(jobs, time.monotonic() - began)
+        return state_of_server(jobs)
 
     ask_while_seen(gr.Timer(SECONDS_BETWEEN), tell, None, line, **QUICK)
     gr.on(None, tell, None, line, **QUICK)  # of a new page
 
 
-def state_of_server(jobs: Jobs, uptime: float) -> str:
-    """Version, device, queue and uptime, in a line."""
+def state_of_server(jobs: Jobs, uptime: float | None = None) -> str:
+    """Version, device, queue and uptime, in a line.
+
+    Args:
+        uptime: in seconds; None = since this module was loaded.
+    """
+    if uptime is None:
+        uptime = time.monotonic() - BEGAN
     training, waiting = jobs.queue()
     runs = f"{training} {'run trains' if training == 1 else 'runs train'}" if training else "idle"
     waits = f", {waiting} {'waits' if waiting == 1 else 'wait'}" if waiting else ""

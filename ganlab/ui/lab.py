@@ -22,7 +22,8 @@ from ganlab.ui.watch import Seen, build_watch
 from ganlab.ui.wiring import Lab, wire
 
 
-def build_lab(jobs: Jobs) -> None:
+def build_lab(jobs: Jobs, foot: gr.HTML) -> None:
+    """Args: foot: the footer's line, which tells of the run that the page shows, too."""
     current = gr.Textbox(visible=False)  # id of the watched run; "" = none
     saved = BrowserStore("ganlab.runs", NEW_VISITOR)
     seen = gr.State(Seen())
@@ -60,7 +61,7 @@ def build_lab(jobs: Jobs) -> None:
     transfer.select(
         lambda: [figures.EMPTY_TRANSFER, gr.Button(visible=False)], None, empty, **QUICK
     )
-    lab = Lab(jobs, tabs, form, transfer_form, watch, history, current, saved, seen, follows)
+    lab = Lab(jobs, tabs, form, transfer_form, watch, history, current, saved, seen, follows, foot)
     wire(lab, exports)
     wire_steps(jobs, transfer_form, saved)
     for tab in (train, transfer, blend, browse):

@@ -1,17 +1,10 @@
-"""Short messages over the page, each of which stays as long as it takes to read it."""
+"""Short messages over the page, each of which `toasts.js` lets stay as long as one reads it."""
 
 from html import escape
-from pathlib import Path
 
 import gradio as gr
 
 from ganlab.ui import figures
-
-SCRIPT = Path(__file__).with_suffix(".js").read_text()
-
-
-def build_toasts() -> None:
-    gr.HTML("<i></i>", js_on_load=SCRIPT, visible="hidden")
 
 
 def inform(html: str) -> None:

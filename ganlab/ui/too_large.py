@@ -11,6 +11,7 @@ import gradio as gr
 
 from ganlab.caps import Caps
 from ganlab.data.uploads import safe_text
+from ganlab.ui.scripts import build_script
 from ganlab.ui.toasts import refusal
 from ganlab.ui.visitor import ACT
 
@@ -37,5 +38,5 @@ def refuse_too_large(
         raise error
 
     most = caps.file_mb * 1_000_000
-    page = gr.HTML(f'<i data-most="{most}"></i>', js_on_load=SCRIPT, visible="hidden")
+    page = build_script(SCRIPT, f'<i data-most="{most}"></i>')
     page.input(refuse, current, problem, **ACT)

@@ -19,9 +19,10 @@ from ganlab.known import UnknownRun
 from ganlab.runs import UNDER_WAY
 from ganlab.transfer_config import TransferConfig
 from ganlab.ui import downloads, figures
-from ganlab.ui.address import SHOW_RUN
+from ganlab.ui.address import OPENED, SHOW_RUN
 from ganlab.ui.attention import LEAST, MOST, Rhythm, ask_while_seen
 from ganlab.ui.browser_store import BrowserStore, change
+from ganlab.ui.footer import state_of_server
 from ganlab.ui.history import (
     CONFIRM,
     NO_RUN,
@@ -109,6 +110,7 @@ class Lab:
     saved: BrowserStore
     seen: gr.State
     follows: gr.State
+    foot: gr.HTML
 
 
 def wire(lab: Lab, exports: Path) -> None:
@@ -135,6 +137,8 @@ def wire(lab: Lab, exports: Path) -> None:
             return {}
         if any(getattr(now, name) != getattr(last, name) for name in LISTED):
             updates |= lists(run_id, store)
+        if now.state != last.state:
+            updates[lab.foot] = state_of_server(jobs)
         return {seen: now, **updates}
 
     def show_gone(run_id: str, store: Any, hint: str) -> dict[Any, Any]:
@@ -313,7 +317,7 @@ def wire(lab: Lab, exports: Path) -> None:
 
     transfer = lab.transfer
     watched = [current, saved.value, seen, follows, timer]
-    told = [current, seen, *shown, *history.told, transfer.source, timer]
+    told = [current, seen, *shown, *history.told, transfer.source, timer, lab.foot]
     everything = [current, saved, follows, *told[1:]]
     ask_while_seen(timer, tick, watched, told, **QUICK)
 
@@ -365,7 +369,7 @@ def wire(lab: Lab, exports: Path) -> None:
     found = list(dict.fromkeys([*told, *filled]))
     attached = saved.ready.then(attach, saved.value, found, **QUICK)
     attached.then(None, None, None, js=RECALLED)
-    attached.then(None, opened, lab.tabs, js=TURN)
+    attached.then(None, opened, lab.tabs, js=TURN).then(None, current, None, js=OPENED)
     # A link to a run that is gone: on a phone the word about it stands below the form.
     attached.then(None, current, None, js=SCROLL_TO_WHY_NOT).then(None, current, None, js=SHOW_RUN)
     if jobs.caps.run_hours is not None:

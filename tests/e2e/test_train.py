@@ -181,6 +181,8 @@ def test_a_started_run_shows_pictures_within_seconds_and_then_moves(
     measured("Start (fashion) to first grid", seconds)
     assert seconds < 10  # some 2 s where nothing else runs: the summary says what it was
     expect_state(page, "Learning")
+    # Long before the footer asks by itself.
+    expect(page.locator("#footer")).to_contain_text("1 run trains", timeout=3000)
 
     first_step, first_grid = step(page), page.locator("#grid img").get_attribute("src")
     page.locator("#losses .mark-line path").first.wait_for()

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from e2e.conftest import PATIENCE_MS, PHONE, Visitors
 from e2e.visitor import expect_state, turn, wait_for_run
@@ -50,6 +50,30 @@ def test_samples_are_looked_at_seed_by_seed_and_head_by_head(page: Page):
     expect_another(picture, page.get_by_role("option", name=re.compile("fashion32")).click)
     expect(labels).to_have_count(10)
     expect_another(picture, page.locator("#browse-random").click)
+
+
+def test_a_link_stays_what_it_is_until_the_page_has_turned_to_it(page: Page):
+    held: list[Route] | None = []
+
+    def hold(route: Route) -> None:
+        """Lets through what the first tab asks as it opens, which needs to know nothing."""
+        if held is not None and route.request.post_data_json["data"]:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/run/predict*", hold)  # the address's query follows
+    link = f"{page.url.split('?')[0]}?tab=browse&model=fashion32&head=bag&seed=7"
+    page.goto(link)
+    expect(page.get_by_role("tab", name="Train", exact=True)).to_be_visible()
+    page.wait_for_timeout(1500)  # for all that the page does by itself
+    assert held and page.url == link
+    waiting, held = held, None
+    for route in waiting:
+        route.continue_()
+    expect(page.locator("#browse-picture")).to_contain_text("Seed 7", timeout=60_000)
+    expect(page.get_by_role("combobox", name="Head")).to_have_value("bag")
+    assert page.url == link
 
 
 def test_a_run_of_ones_own_is_used_in_blend_and_browse(page: Page):

@@ -24,6 +24,7 @@ from ganlab.turns import NOBODY, Visitor
 from ganlab.ui import browse_find
 from ganlab.ui.browse_find import Target, own_sample, unseen_picture, uploaded
 from ganlab.ui.find_figures import chosen_figure, search_figure, verdict
+from ganlab.ui.footer import build_line
 from ganlab.ui.lab import build_lab
 from ganlab.ui.subject import from_text
 
@@ -43,7 +44,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def events(jobs):
     """The page's handlers, by the id of the component that triggers them."""
     with gr.Blocks() as page:
-        build_lab(jobs)
+        build_lab(jobs, build_line())
     found = {}
     for event in page.fns.values():
         for target, _ in event.targets:
