@@ -21,20 +21,39 @@ COLOURS = {
 
 
 def plot(title: str, note: str, series: dict[str, str], elem_id: str) -> gr.LinePlot:
-    """Built empty; to be shown once there is data, as a plot keeps the axes of its first frame."""
-    names = [*series.values(), BEST]
+    """Of a run's lines over its steps."""
+    colours = {name: COLOURS[name] for name in [*series.values(), BEST]}
+    return build_plot(title, note, frame([], series), colours, elem_id)
+
+
+def build_plot(
+    title: str,
+    note: str,
+    empty: pd.DataFrame,
+    colours: dict[str, str],
+    elem_id: str,
+    x_title: str = "step",
+    height: int = 210,
+) -> gr.LinePlot:
+    """Built empty; to be shown once there is data, as a plot keeps the axes of its first frame.
+
+    Args:
+        empty: a frame without rows, of x, value and series.
+        colours: of each series.
+        height: in pixels.
+    """
     with gr.Column(min_width=230):
         gr.HTML(f'<p class="gl-plot-head">{title}<small>{note}</small></p>', elem_classes="gl-html")
         return gr.LinePlot(
-            frame([], series),
-            x="step",
+            empty,
+            x=empty.columns[0],
             y="value",
             color="series",
-            color_map={name: COLOURS[name] for name in names},
-            x_title="step",
+            color_map=colours,
+            x_title=x_title,
             y_title=" ",
             color_title=" ",
-            height=210,
+            height=height,
             elem_id=elem_id,
             elem_classes="gl-plot",
             buttons=[],

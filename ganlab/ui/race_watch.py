@@ -21,6 +21,7 @@ from ganlab.models import features
 from ganlab.runs import Run
 from ganlab.strategies import STRATEGIES
 from ganlab.ui import figures
+from ganlab.ui.curves import build_plot
 from ganlab.views import JobView
 
 # Hues that stay apart for most colour-blind eyes; the two of G and D are not among them.
@@ -78,22 +79,7 @@ def build_race_watch() -> RaceWatch:
 
 
 def _plot(title: str, note: str, elem_id: str) -> gr.LinePlot:
-    with gr.Column(min_width=230):
-        gr.HTML(f'<p class="gl-plot-head">{title}<small>{note}</small></p>', elem_classes="gl-html")
-        return gr.LinePlot(
-            _frame({}, "kid"),
-            x="second",
-            y="value",
-            color="series",
-            color_map=COLOURS,
-            x_title="seconds",
-            y_title=" ",
-            color_title=" ",
-            height=240,
-            elem_id=elem_id,
-            elem_classes="gl-plot",
-            buttons=[],
-        )
+    return build_plot(title, note, _frame({}, "kid"), COLOURS, elem_id, "seconds", height=240)
 
 
 def _frame(
