@@ -1,5 +1,6 @@
 """The view Samples of Browse: a grid from a seed, one sample at a time, and what lies around it."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,12 @@ EMPTY = (
     "training pictures that are nearest to it.</div>"
 )
 SEEKING = "Looking for the training pictures that are nearest to it …"
-CHOOSE = "Click the sample to go to: any in the grid, around it, or of another seed."
+BEGIN_WAY, CANCEL_WAY = "From here to …", "Stay here"
+CHOOSE = figures.notice(
+    "Click the sample to go to: any in the grid, around it, of another head or of another seed."
+)
+# In the page, so that they go together whoever ends the choice.
+TELL_WAY = f"start => start ? {json.dumps([CANCEL_WAY, CHOOSE])} : {json.dumps([BEGIN_WAY, ''])}"
 # On a phone what was asked for is out of view.
 INTO_VIEW = """() => setTimeout(() => document.getElementById("%s")?.scrollIntoView({
   block: "nearest",
@@ -48,6 +54,7 @@ class Samples:
     spread: gr.Radio
     around: gr.Button
     from_here: gr.Button
+    goes: gr.HTML  # what to do next, once a way is begun
     keep: gr.Button
     start: gr.Textbox  # the latent that a way begins at; "" = none
     round: gr.Number  # how often neighbours were asked for
@@ -65,8 +72,9 @@ def build_samples() -> Samples:
             with gr.Column(visible=False) as tools:
                 with gr.Row(elem_classes="gl-tight"):
                     around = small_button("More like this", "more-like-this")
-                    from_here = small_button("From here to …", "from-here")
+                    from_here = small_button(BEGIN_WAY, "from-here")
                     keep = small_button("♡ Keep", "keep-sample")
+                goes = gr.HTML(elem_id="goes", elem_classes="gl-html")
                 spread = gr.Radio(
                     SPREADS,
                     value=SPREADS[1][1],
@@ -75,10 +83,22 @@ def build_samples() -> Samples:
                 )
                 heads = build_pickable("sample-heads")
                 near = gr.HTML(elem_id="sample-near", elem_classes="gl-html")
-            start = gr.Textbox(visible=False)
+            start = gr.Textbox(visible="hidden")  # unlike False, it tells when it changes
             round_ = gr.Number(0, visible=False)
     return Samples(
-        picture, detail, near, heads, tools, spread, around, from_here, keep, start, round_, below
+        picture,
+        detail,
+        near,
+        heads,
+        tools,
+        spread,
+        around,
+        from_here,
+        goes,
+        keep,
+        start,
+        round_,
+        below,
     )
 
 
@@ -171,18 +191,18 @@ def wire_samples(jobs: Jobs, browse: Any, exports: Path) -> None:
         exports: the folder for what is downloaded.
     """
     own = browse.samples
-    of_detail = [own.detail, own.heads, own.near, own.tools]
+    of_detail = [own.detail, own.heads, own.near, own.tools, own.start]
 
     def detail(*values: Any) -> list[Any]:
-        """The picked sample; the empty state if none is."""
+        """The picked sample; the empty state if none is, where no way can begin either."""
         *_, latent = values
         if latent:
             try:
                 shown = show_sample(subject(jobs, *values))
-                return [*shown, figures.notice(SEEKING), gr.Column(visible=True)]
+                return [*shown, figures.notice(SEEKING), gr.Column(visible=True), gr.skip()]
             except ValueError as error:
-                return [refused(error), "", "", gr.Column(visible=False)]
-        return [EMPTY, "", "", gr.Column(visible=False)]
+                return [refused(error), "", "", gr.Column(visible=False), ""]
+        return [EMPTY, "", "", gr.Column(visible=False), ""]
 
     def pick(event: gr.EventData, start: Any, *values: Any) -> list[Any]:
         """The latent that was clicked and, if one was begun, the way to it."""
@@ -228,12 +248,11 @@ def wire_samples(jobs: Jobs, browse: Any, exports: Path) -> None:
         [own.below, own.round, browse.note],
         **QUICK,
     ).then(None, None, None, js=INTO_VIEW % "around")
+    # All of it in the page: again, it is cancelled.
     own.from_here.click(
-        lambda latent: [latent, figures.notice(CHOOSE)],
-        browse.latent,
-        [own.start, browse.note],
-        **QUICK,
+        None, [own.start, browse.latent], own.start, js="(start, latent) => start ? '' : latent"
     )
+    own.start.change(None, own.start, [own.from_here, own.goes], js=TELL_WAY)
     wire_favourites(jobs, browse, own.keep, pick_event, exports)
     # Chosen elsewhere, or gone with its generator.
     browse.latent.change(detail, browse.subject, of_detail, **last).then(**nearest_event)

@@ -56,12 +56,18 @@ def test_a_sample_is_looked_at_moved_and_kept(page: Page, visit: Visitors, tmp_p
     expect(page.locator("#sample-detail")).to_contain_text("pixel-art")
     assert np.array_equal(latent(page), there)
 
-    page.locator("#from-here").click()
-    expect(page.locator("#browse-note")).to_contain_text("Click the sample to go to")
+    begins, goes = page.locator("#from-here"), page.locator("#goes")
+    begins.click()
+    expect(goes).to_contain_text("Click the sample to go to")
+    begins.click()  # one thinks better of it
+    expect(goes).to_have_text("")
+    expect(begins).to_have_text("From here to …")
+    begins.click()
     page.locator("#browse-after").click()  # which may be of another seed
     expect(page.locator("#browse-picture")).to_contain_text("Seed 2")
     pick(page, "Sample 1 of personas")
     expect(page.locator("#around")).to_contain_text("From here to there")
+    expect(goes).to_have_text("")
     end = expect_another_latent(page, there)
     pick(page, "Step 1 of 8", "around")
     expect_another_latent(page, end)
