@@ -48,6 +48,7 @@ class Favourites:
     undo: gr.Button
     removed: gr.JSON  # what there was before the last removal
     file: gr.DownloadButton
+    of: gr.Textbox  # the generator that they are shown of
 
 
 def build_favourites() -> Favourites:
@@ -72,9 +73,11 @@ def build_favourites() -> Favourites:
             undo = small_button("Undo", "favourites-undo", visible=False)
         removed = gr.JSON(visible=False)
         file = downloads.build_file(FILE)
+        of = gr.Textbox(visible="hidden")  # unlike False, it tells when it changes
     return Favourites(
-        store, section, picture, note, tools, take_json, take_png, load, tidy, undo, removed, file
-    )
+        store, section, picture, note, tools, take_json, take_png, load, tidy, undo, removed, file,
+        of,
+    )  # fmt: skip
 
 
 def show(jobs: Jobs, name: Any, kept: Sequence[Favourite]) -> list[Any]:
@@ -235,4 +238,7 @@ def wire_favourites(
         button.click(
             lambda *values, kind=kind: take(kind, *values), looked_at, own.file, **ACT
         ).success(None, None, None, js=downloads.click(FILE))
-    browse.shown.change(look, looked_at, shown, **QUICK)
+    # By a step in the page, which tells of a change but once: gradio repeats all that an event does
+    # when a part of it had to wait, and would show what has been removed meanwhile.
+    browse.shown.change(None, browse.shown, own.of, js="name => name")
+    own.of.change(look, looked_at, shown, **QUICK)

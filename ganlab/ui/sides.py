@@ -51,8 +51,7 @@ def wire_sides(
         def turn(run_id: str, store: Any, name: str = name) -> Any:
             return offered(jobs, sides.viewers[name], store, run_id, "")[0]
 
-        # First the model: a tab that opens without one takes the first there is.
+        # First the model: a tab that opens without one takes the first there is. The tab shows it:
+        # asked for twice, what the page sends with the second question may be out of date.
         chosen = button.click(turn, [current, saved], viewer.model, **QUICK)
-        chosen.then(None, None, [tabs, *sides.columns], js=sides.script(name, with_tab=True)).then(
-            **viewer.chooses
-        )
+        chosen.then(None, None, [tabs, *sides.columns], js=sides.script(name, with_tab=True))

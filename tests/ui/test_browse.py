@@ -15,7 +15,9 @@ from sources import own_run
 from ganlab import sampling
 from ganlab.opened import Opened
 from ganlab.ui import browse
+from ganlab.ui.browse_favourites import wire_favourites
 from ganlab.ui.browse_samples import draw_samples, neighbours, way
+from ganlab.ui.layout import build_page
 from ganlab.ui.picker import open_picked
 from ganlab.ui.sample_detail import show_near, show_sample
 from ganlab.ui.subject import ALL, LARGEST, from_text, head_choices, subject, to_text
@@ -228,3 +230,15 @@ def test_names_of_heads_stay_text(jobs, tmp_path):
 )
 def test_a_link_says_which_generator_head_and_seed(query, found):
     assert browse.from_query(json.dumps({"query": query})) == found
+
+
+def test_favourites_are_drawn_by_an_event_of_their_own(jobs):
+    """What shares its event with one that waits is repeated by the page, and answers late."""
+    events = build_page(jobs).fns.values()
+    [look] = [
+        each
+        for each in events
+        if getattr(each.fn, "__qualname__", "") == f"{wire_favourites.__name__}.<locals>.look"
+    ]
+    [target] = look.targets
+    assert [each for each in events if target in each.targets] == [look]
