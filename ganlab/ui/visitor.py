@@ -15,6 +15,7 @@ from ganlab.ui.crowds import address_of
 
 MAX_TOKENS = 20
 MAX_DELETED = 5  # whose tokens are kept, in case they are brought back
+MOST_READ = 100  # tokens, of what a browser sends: two of its windows may have kept some each
 
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # Only a queued event can show a gr.Error: one that skips the queue fails without a word.
@@ -52,7 +53,9 @@ def deleted_of(store: Any) -> dict[str, str]:
 
 def _dict_in(store: Any, name: str) -> dict[str, str]:
     held = store_of(store).get(name)
-    return held if isinstance(held, dict) else {}
+    if not isinstance(held, dict):
+        return {}
+    return held if len(held) <= MOST_READ else dict([*held.items()][-MOST_READ:])
 
 
 def token_of(store: Any, run_id: Any) -> str | None:

@@ -7,7 +7,16 @@ import gradio as gr
 import pytest
 
 from ganlab.ui.browser_store import BrowserStore, change
-from ganlab.ui.visitor import MAX_TOKENS, visitor_of, with_run_back, with_token, without_run
+from ganlab.ui.visitor import (
+    MAX_TOKENS,
+    MOST_READ,
+    any_token_of,
+    tokens_of,
+    visitor_of,
+    with_run_back,
+    with_token,
+    without_run,
+)
 
 
 def applied(store: dict, patch: dict) -> dict:
@@ -60,6 +69,13 @@ def test_one_token_too_many_drops_the_oldest():
         before, store = store, with_token(store, f"r{number}", "x")
     last = f"r{MAX_TOKENS}"
     assert json.loads(change(before, store))["tokens"] == {"r0": None, last: "x"}
+
+
+def test_of_more_tokens_than_a_browser_keeps_the_newest_are_read():
+    store = {name: {f"r{i}": "x" for i in range(24_000)} for name in ("tokens", "deleted")}
+    newest = [f"r{i}" for i in range(24_000 - MOST_READ, 24_000)]
+    assert list(tokens_of(store)) == newest and MOST_READ >= 2 * MAX_TOKENS
+    assert any_token_of(store, "r0") is None and any_token_of(store, newest[0]) == "x"
 
 
 @pytest.mark.parametrize("junk", [{"tokens": 7}, {"tokens": ["a"]}, {"tokens": None}])
