@@ -104,8 +104,9 @@ class Caps:
         8, 8, "GANLAB_MAX_EVENT_MB", "MB of a request that is no upload", high=1_000
     )
     events_mb: int = _cap(
-        100, 100, "GANLAB_MAX_EVENTS_MB", "MB of all such requests together, while they come in"
-    )
+        100, 100, "GANLAB_MAX_EVENTS_MB",
+        "MB of all such requests together, as they come in, and of large ones until they are done",
+    )  # fmt: skip
     event_seconds: int = _cap(
         30, 30, "GANLAB_EVENT_SECONDS", "seconds that such a request may take to come in"
     )

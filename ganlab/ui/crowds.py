@@ -1,5 +1,5 @@
-"""What one visitor takes of what all pages share: of the queue of events, of the answers that wait
-to be fetched, and of the pages that the server remembers.
+"""What one visitor takes of what all pages share: of the queue of events and the memory that these
+hold, of the answers that wait to be fetched, and of the pages that the server remembers.
 
 gradio bounds each of these for all together, so one script could take them whole.
 """
@@ -16,8 +16,13 @@ from gradio.route_utils import get_fn
 from gradio.server_messages import ProcessCompletedMessage
 from gradio.state_holder import StateHolder
 
+from ganlab.caps import Caps
+from ganlab.ui.bodies import LARGE_SHARE, SMALL
+
 # Of the events that may wait: one page's, those of one kind, and those from one network address.
 OF_PAGE, OF_KIND, OF_ADDRESS = 1 / 8, 1 / 4, 1 / 2
+FULL = "All that you may have in the queue waits already."
+WEIGHT = "ganlab.weight"  # in the scope of a request: bytes that its body takes in memory
 
 open_pages: Counter[str] = Counter()  # by their sessions: each holds a connection
 
@@ -37,8 +42,23 @@ class FairQueue(Queue):
                     of_address += address is not None and address_of(event.request) == address
             shares = ((of_page, OF_PAGE), (of_kind, OF_KIND), (of_address, OF_ADDRESS))
             if any(taken >= max(1, share * self.max_size) for taken, share in shares):
-                return False, "All that you may have in the queue waits already.", "queue_full"
+                return False, FULL, "queue_full"
+            if not self._has_memory(weight_of(request), address):
+                return False, FULL, "queue_full"
         return await super().push(body, request, username)
+
+    def _has_memory(self, weight: int, address: str | None) -> bool:
+        """Whether an event may be held until it is done: of the room for bodies, large ones get no
+        more than while they come in, and those of one address a part of that."""
+        if weight <= SMALL:
+            return True
+        held = of_address = 0
+        for event in self.event_ids_to_events.values():  # that wait, or are under way
+            its = weight_of(event.request)
+            held += its
+            of_address += its * (address is not None and address_of(event.request) == address)
+        most = Caps.from_environment().events_mb * 1_000_000 * LARGE_SHARE
+        return held + weight <= most and of_address + weight <= OF_ADDRESS * most
 
     def forget_unheard(self, before: dict[str, int]) -> dict[str, int]:
         """Drops the answers that nobody has fetched since this was asked last, of somebody who has
@@ -74,6 +94,16 @@ def address_of(request: Any) -> str | None:
     # In a Space, all come from the platform's proxy.
     client = None if os.environ.get("SPACE_ID") else getattr(request, "client", None)
     return getattr(client, "host", None)
+
+
+def weighed(body: bytes) -> int:
+    """Bytes that a body takes in memory: a text with one rare letter takes four for each letter."""
+    is_plain = body.isascii() and b"\\u" not in body
+    return len(body) * (1 if is_plain else 4)
+
+
+def weight_of(request: Any) -> int:
+    return getattr(request, "scope", {}).get(WEIGHT, 0)
 
 
 class Sessions(StateHolder):

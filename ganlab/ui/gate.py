@@ -111,6 +111,7 @@ class Gate:
             elif method == "POST":
                 event = await body.read(receive)
                 _check_event(event, is_question=path.rstrip("/") == ASK)
+                scope[crowds.WEIGHT] = crowds.weighed(event)
                 receive = _replaying(event, receive)
             _check_names(dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"))))
             if path.startswith(FILE):

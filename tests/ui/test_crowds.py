@@ -10,8 +10,10 @@ import httpx
 import pytest
 from gradio.server_messages import ProcessCompletedMessage
 
+from ganlab.caps import Caps
 from ganlab.ui import crowds
 from ganlab.ui.crowds import FairQueue, Sessions, address_of, opened
+from ganlab.ui.gate import gated
 from ganlab.ui.lean import LeanBlocks
 
 MOST = 16  # that may wait: two of a page, four of a kind, eight of an address
@@ -25,7 +27,7 @@ def page() -> Iterator[gr.Blocks]:
             gr.Button().click(lambda: RUNS.wait(60) and None, None, None, api_name=name)
         gr.Button().click(lambda: "word", None, gr.Textbox(), api_name="quick")
     page.queue(max_size=MOST, default_concurrency_limit=1)
-    page.launch(prevent_thread_lock=True, quiet=True)
+    page.launch(prevent_thread_lock=True, quiet=True, app_kwargs=gated(Caps.of("public")))
     yield page
     RUNS.set()
     page.close()
@@ -36,8 +38,8 @@ def join(page: gr.Blocks) -> Iterator[Callable[[str, str], int]]:
     """Sends an event; gives the status of the answer. One of each kind runs until the test ends."""
     numbers = {fn.api_name: number for number, fn in page.fns.items()}
 
-    def join(kind: str, session: str) -> int:
-        body = {"data": [], "fn_index": numbers[kind], "session_hash": session}
+    def join(kind: str, session: str, *data: str) -> int:
+        body = {"data": data, "fn_index": numbers[kind], "session_hash": session}
         url = f"{page.local_url}gradio_api/queue/join"
         return httpx.post(url, json=body, trust_env=False).status_code
 
@@ -59,21 +61,30 @@ def until(is_so: Callable[[], bool]) -> None:
 
 
 def test_one_page_leaves_room_for_others(join):
-    assert [join("a", "greedy") for _ in range(3)] == [200, 200, 503]
-    assert join("b", "greedy") == 503  # whatever it asks for
+    assert [join("a", "greedy") for _ in range(3)] == [200, 200, 429]
+    assert join("b", "greedy") == 429  # whatever it asks for
     assert join("a", "modest") == 200
 
 
 def test_one_kind_of_event_leaves_room_for_others(join):
-    assert [join("a", f"session{i}") for i in range(5)] == [200] * 4 + [503]
+    assert [join("a", f"session{i}") for i in range(5)] == [200] * 4 + [429]
     assert join("b", "session0") == 200
 
 
 def test_one_address_leaves_room_for_others(join, monkeypatch):
     sent = [join(kind, f"{kind}{i}") for i in range(3) for kind in "abc"]
-    assert sent == [200] * 8 + [503]
+    assert sent == [200] * 8 + [429]
     monkeypatch.setattr(crowds, "address_of", lambda request: None)
     assert join("c", "elsewhere") == 200
+
+
+def test_large_events_that_wait_leave_room_in_memory(join, monkeypatch):
+    """Of 100 MB for bodies, 75 are for large ones, half of these for one address."""
+    plain, rare = "a" * 7_900_000, "\N{GRINNING FACE}" + "a" * 7_900_000  # which takes 32 MB
+    assert [join("a", f"page{i}", plain) for i in range(2)] == [200] * 2
+    assert join("b", "page2", rare) == 429 and join("b", "page2", "small") == 200
+    monkeypatch.setattr(crowds, "address_of", lambda request: None)
+    assert [join("c", f"other{i}", rare) for i in range(2)] == [200, 429]
 
 
 def test_in_a_space_the_address_is_the_platforms(monkeypatch):
