@@ -20,7 +20,14 @@ from ganlab.ui import figures
 from ganlab.ui.sent import taken_in
 from ganlab.ui.toasts import refused
 from ganlab.ui.upload_figures import example_strip, preview, summary, tiles
-from ganlab.ui.uploaded import EXAMPLE, EXAMPLES, choices_of, folder_of, forget_old_uploads
+from ganlab.ui.uploaded import (
+    EXAMPLE,
+    EXAMPLES,
+    choices_of,
+    folder_of,
+    forget_old_uploads,
+    need_room_for_upload,
+)
 
 FITS = {"crop": "Crop to the centre", "pad": "Pad", "squash": "Squash"}
 BACKGROUNDS = {"white": "White", "black": "Black", "edge": "Its own edge"}
@@ -90,7 +97,8 @@ def build_upload() -> Upload:
         gr.HTML(
             '<p class="gl-note">In a zip, every subfolder becomes a task with a head of its own. '
             f"A file has at most {caps.file_mb:,} MB{at_home}. What you upload is removed after a "
-            "day; a run keeps its own copy. Or try with sixty of ours:</p>",
+            "day, or sooner where its room is needed; a run keeps its own copy. Or try with sixty "
+            "of ours:</p>",
             elem_classes="gl-html",
         )
         with gr.Row(elem_classes="gl-examples"):
@@ -147,7 +155,9 @@ def _take_in(paths: list[str], progress: gr.Progress) -> str:
     forget_old_uploads()
     uploads_dir().mkdir(parents=True, exist_ok=True)
     try:
-        need_room(home(), Caps.from_environment())
+        caps = Caps.from_environment()
+        need_room_for_upload(caps)
+        need_room(home(), caps)
     except ValueError as error:
         raise refused(escape(str(error))) from None
     upload_id = secrets.token_urlsafe(12).replace("-", "_")

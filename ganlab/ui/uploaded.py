@@ -1,7 +1,8 @@
 """What visitors have uploaded: where it lies, what of it is to be learned from, and for how long.
 
 Uploads are taken in at once, cleaned, under `uploads/` of GANLAB_HOME: nothing that the page's
-server has cached is needed later. They are removed after a day; a run keeps its own copy.
+server has cached is needed later. They are removed after a day, or sooner where their room is
+needed; a run keeps its own copy.
 """
 
 import re
@@ -12,17 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from ganlab import clock
+from ganlab.caps import Caps
 from ganlab.data import catalog, staged
 from ganlab.data.catalog import CATALOG
 from ganlab.data.dataset import Dataset
 from ganlab.data.report import Report, load_report
 from ganlab.files import read_json, write_json
 from ganlab.paths import uploads_dir
+from ganlab.room import size_of
 
 UPLOAD_ID = re.compile(r"[A-Za-z0-9_]{16}")
 EXAMPLE = "example:"  # before the name of a bundled set
 EXAMPLES = [name for name, entry in CATALOG.items() if entry.few_shot]
 KEPT_SECONDS = 24 * 3600
+SURE_SECONDS = 3600.0  # that one is kept where its room is needed
+SHARE = 1 / 4  # of the disk, that they may take of what is for runs and uploads
 _CHOOSING = threading.RLock()  # what is chosen is read, changed and written
 
 
@@ -45,6 +50,35 @@ def forget_old_uploads() -> None:
             continue
         if is_old:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def need_room_for_upload(caps: Caps) -> None:
+    """For one more. None waits for a turn, so they have a part of the disk alone, and trainings the
+    rest; where that is taken, those go that nobody has changed for an hour.
+
+    Raises:
+        CapReached: what was taken in within an hour is too much.
+    """
+    if caps.disk_mb is None or not uploads_dir().is_dir():
+        return
+    most = SHARE * caps.disk_mb * 1_000_000
+    sizes = {folder: size_of(folder) for folder in uploads_dir().iterdir()}
+    total = sum(sizes.values())
+    for since, folder in sorted((_changed(folder), folder) for folder in sizes):
+        if total <= most:
+            return
+        if clock.now() - since <= SURE_SECONDS:
+            told = f"The pictures taken in within an hour take all of the {most / 1e6:,.0f} MB"
+            raise caps.reached("disk_mb", f"{told} that they may: try again later")
+        shutil.rmtree(folder, ignore_errors=True)
+        total -= sizes[folder]
+
+
+def _changed(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:  # just removed
+        return 0.0
 
 
 def choices_of(folder: Path) -> dict[str, Any]:

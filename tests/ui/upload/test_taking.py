@@ -15,14 +15,17 @@ import numpy as np
 import pytest
 import torch
 
+from ganlab.caps import Caps
 from ganlab.data import intake
 from ganlab.data.report import KEPT, load_report
 from ganlab.jobs import Jobs
+from ganlab.room import need_room
 from ganlab.ui.layout import build_page
 from ganlab.ui.sent import _Files, sweep_uploads
 from ganlab.ui.upload import take_files
 from ganlab.ui.uploaded import (
     KEPT_SECONDS,
+    SURE_SECONDS,
     choose,
     folder_of,
     forget_old_uploads,
@@ -80,6 +83,28 @@ def test_no_two_uploads_share_an_id(files, home):
     first, second = take_files(paths)[0], take_files(paths)[0]
     assert uploads(home) == sorted({first, second})
     assert len(uploads(home)) == 2
+
+
+def test_uploads_have_a_part_of_the_disk_and_leave_trainings_the_rest(files, home, monkeypatch):
+    monkeypatch.setenv("GANLAB_MAX_DISK_MB", "4")
+    paths = save(files, photo(0), photo(1))
+    first, second = (take_files(paths)[0] for _ in range(2))
+    (home / "uploads" / first / "more").write_bytes(bytes(1_000_000))
+    with pytest.raises(gr.Error, match=r"all of the 1 MB.*GANLAB_MAX_DISK_MB"):
+        take_files(paths)
+    assert uploads(home) == sorted({first, second})
+    need_room(home, Caps(disk_mb=4), 2_000_000)
+    an_hour_ago = time.time() - SURE_SECONDS - 1
+    for upload_id in (first, second):
+        os.utime(home / "uploads" / upload_id, (an_hour_ago, an_hour_ago))
+    choose(first, fit="pad")  # somebody looks at it
+    os.utime(home / "uploads" / second, (an_hour_ago, an_hour_ago))
+    with pytest.raises(gr.Error, match="try again later"):
+        take_files(paths)
+    assert uploads(home) == [first]
+    os.utime(home / "uploads" / first, (an_hour_ago, an_hour_ago))
+    third, _ = take_files(paths)
+    assert uploads(home) == [third]
 
 
 def test_what_holds_no_picture_is_refused_in_escaped_words_and_leaves_nothing(files, home):
