@@ -30,6 +30,7 @@ from ganlab.transfer_config import TransferConfig, is_race
 
 KEPT = 6  # in memory; a generator of 64 px has some 10 MB
 KEPT_VIEWS = 24  # of each, some 60 kB
+KEPT_LETTERS = 4_000_000  # of all of these: of many heads, one has millions
 TRIES = 5  # to read a snapshot of a run that is under way
 OF_TASKS = {"tasks": (), "head_depth": 0}  # what relatives may differ in
 
@@ -75,7 +76,21 @@ class Opened:
                 kept.set_exception(error)
                 with _keeping:
                     self._views.pop(view, None)
+            else:
+                self._forget_large()
         return kept.result()  # who comes while it is made waits for that
+
+    def _forget_large(self) -> None:
+        """The oldest go first; one that is larger than all may be is not kept at all."""
+        with _keeping:
+            made = [view for view, each in self._views.items() if each.done()]
+            sizes = {view: _letters(self._views[view]) for view in made}
+            total = sum(sizes.values())
+            for view in made:
+                if total <= KEPT_LETTERS:
+                    return
+                del self._views[view]
+                total -= sizes[view]
 
     def draw(self, z: Tensor, tasks: Tensor) -> np.ndarray:
         """Pictures (N, H, W, C) uint8 of latents (N, z_dim) and task ids (N,)."""
@@ -85,6 +100,13 @@ class Opened:
         """The same for somebody who waits: a part of them on each core."""
         rows = torch.arange(len(z))  # what is split
         return side_by_side(lambda part: self.draw(z[part], tasks[part]), rows)
+
+
+def _letters(made: Future) -> int:
+    """Of a view, one text or several."""
+    view = None if made.exception() else made.result()
+    texts = view if isinstance(view, list) else [view]
+    return sum(len(text) for text in texts if isinstance(text, str))
 
 
 def together(first: Opened, second: Opened) -> tuple[Part, ...]:

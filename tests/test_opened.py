@@ -18,6 +18,7 @@ from ganlab.config import ModelConfig
 from ganlab.data.dataset import Dataset
 from ganlab.export import export
 from ganlab.opened import (
+    KEPT_LETTERS,
     KEPT_VIEWS,
     Opened,
     open_checkpoint,
@@ -164,6 +165,18 @@ def test_a_view_is_made_once_until_others_have_taken_its_place(shelf: None) -> N
     assert opened.once("first", make) == 0
     assert opened.once(0, make) == KEPT_VIEWS + 1
     assert len(opened._views) == KEPT_VIEWS
+
+
+def test_of_large_views_fewer_are_kept(shelf: None) -> None:
+    opened, third = open_shipped("small"), KEPT_LETTERS // 3
+    for name in "abcd":
+        opened.once(name, lambda: ["x" * third])
+    assert list(opened._views) == ["b", "c", "d"]
+    opened.once("a number", lambda: 7)
+    opened.once("e", lambda: "x" * 2 * third)
+    assert list(opened._views) == ["d", "a number", "e"]
+    opened.once("f", lambda: "x" * (KEPT_LETTERS + 1))
+    assert list(opened._views) == []
 
 
 def test_who_comes_while_a_view_is_made_waits_for_it_and_a_failure_is_not_kept(shelf: None) -> None:

@@ -15,6 +15,7 @@ from ganlab.ui.picker import open_picked
 from ganlab.ui.viewer import as_seed
 
 ALL = ""  # of the heads: a row each
+MOST_ROWS = 40  # of that: a page of 200 would be sent 25 MB
 LEAST_TRUNCATION = 0.2
 LONGEST_TEXT = 50_000  # characters of a latent: thousands of numbers
 LARGEST = 100.0  # of a latent's numbers: a normal one has none above 6
@@ -61,14 +62,16 @@ def subject(
 def head_choices(opened: Opened) -> list[tuple[str, str]]:
     """What can be looked at: all heads at once, if there are several, and each of them."""
     tasks = opened.config.tasks
-    several = [("All heads, a row each", ALL)] if len(tasks) > 1 else []
+    all_heads = "All heads" if len(tasks) <= MOST_ROWS else f"The first {MOST_ROWS} heads"
+    several = [(f"{all_heads}, a row each", ALL)] if len(tasks) > 1 else []
     return several + [(task, task) for task in tasks]
 
 
 def samples_of(
     opened: Opened, head: Any, seed: Any, truncation: Any, *, n: int, across: int
 ) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """The samples of a seed: n of one head or, of all heads, as many for each as are in a row.
+    """The samples of a seed: n of one head or, of all heads, as many for each as are in a row; of
+    more than `MOST_ROWS` heads, the first.
 
     Returns:
         latents (N, z_dim), their heads as task ids (N,), and what the rows are; () = one head's.
@@ -77,7 +80,7 @@ def samples_of(
         ValueError: a seed or a truncation that is none.
     """
     tasks = opened.config.tasks
-    rows = () if head in tasks or len(tasks) == 1 else tasks
+    rows = () if head in tasks or len(tasks) == 1 else tasks[:MOST_ROWS]
     shown = rows or [head if head in tasks else tasks[0]]
     n = across if rows else n
     z = sampling.latents(n, opened.config.z_dim, as_seed(seed)) * as_truncation(truncation)

@@ -5,12 +5,14 @@ import io
 import json
 import math
 import re
+from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sources import own_run
+from sources import own_run, small_source
 
 from ganlab import sampling
 from ganlab.opened import Opened
@@ -20,7 +22,15 @@ from ganlab.ui.browse_samples import draw_samples, neighbours, way
 from ganlab.ui.layout import build_page
 from ganlab.ui.picker import open_picked
 from ganlab.ui.sample_detail import show_near, show_sample
-from ganlab.ui.subject import ALL, LARGEST, from_text, head_choices, subject, to_text
+from ganlab.ui.subject import (
+    ALL,
+    LARGEST,
+    MOST_ROWS,
+    from_text,
+    head_choices,
+    subject,
+    to_text,
+)
 from ganlab.ui.viewer import LAST_SEED, as_seed
 
 
@@ -45,6 +55,16 @@ def test_all_heads_have_a_row_each_with_its_name(two):
     assert "<span>a</span><span>b</span>" in figure
     assert "Seed 3 · Each column is one latent vector" in figure
     assert pixels_of(figure).shape == (2 * 32, 8 * 32, 3)
+
+
+def test_of_very_many_heads_the_first_have_a_row_each(two):
+    tasks = tuple(f"t{i}" for i in range(MOST_ROWS + 1))
+    many = small_source(tasks)
+    opened = replace(two, config=many.config, generator=many.build(), _views=OrderedDict())
+    assert head_choices(opened)[0] == (f"The first {MOST_ROWS} heads, a row each", ALL)
+    figure = draw_samples(opened, ALL, 3, 1, 36)
+    assert f"<span>{tasks[-2]}</span>" in figure and tasks[-1] not in figure
+    assert pixels_of(draw_samples(opened, tasks[-1], 3, 1, 36)).shape == (6 * 32, 6 * 32, 3)
 
 
 def test_one_head_fills_the_grid_with_the_seeds_latents(two):
