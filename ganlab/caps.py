@@ -201,6 +201,21 @@ class Caps:
             told = f"A step of this takes about {needed:,.0f} MB of memory, and this server gives"
             raise self.reached("step_mb", f"{told} a run at most {self.step_mb:,}: {advice}")
 
+    def need_memory_of(self, model: Any) -> None:
+        """Of the networks of a `ModelConfig`, whoever trained them.
+
+        Raises:
+            CapReached: a step of their training would take too much, whatever the batch.
+        """
+        if self.step_mb is None:
+            return
+        from ganlab import step_memory
+
+        needed = step_memory.of_networks(model)
+        if needed > self.step_mb:
+            told = f"a step of such networks takes {needed:,.0f} MB of memory or more, and this"
+            raise self.reached("step_mb", f"{told} server gives a run at most {self.step_mb:,}")
+
     def _too_much(self, name: str, asked: str) -> CapReached:
         gives = f"this server gives a run at most {getattr(self, name):,}"
         return self.reached(name, f"{asked} are too many: {gives}")

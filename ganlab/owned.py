@@ -50,8 +50,9 @@ class OwnedRuns(KnownRuns):
         """
         with self._making:
             run, token = portable.open_run(
-                zip_path, runs=self.folder, any_data=False, need_room=self._need_room_to_make
-            )
+                zip_path, runs=self.folder, any_data=False,
+                need_room=self._need_room_to_make, need_memory=self.caps.need_memory_of,
+            )  # fmt: skip
             self._mark(run)
             self._add(run)
         return run.id, token

@@ -146,6 +146,7 @@ def open_run(
     path: Path | None = None,
     any_data: bool = True,
     need_room: Callable[[int], None] = lambda size: None,
+    need_memory: Callable[[ModelConfig], None] = lambda model: None,
 ) -> tuple[Run, str]:
     """A new run from the zip of another one: under `runs` with an unguessable id, or at `path`.
 
@@ -153,6 +154,7 @@ def open_run(
         any_data: whether the run may name a folder or zip of this machine as its data, as its
             owner at the shell may; a visitor could have others' pictures read.
         need_room: raises ValueError if so many bytes are more than there is room for.
+        need_memory: raises ValueError if such networks are larger than they may be.
 
     Returns:
         the run, ended and ready to be resumed, and its new owner's token.
@@ -170,7 +172,7 @@ def open_run(
         unpacked = scratch / "its top"  # as messages call it
         names = unpack(zip_path, unpacked, WANTED, check=_refuse_without_run, need_room=need_room)
         try:
-            folder = _vetted(unpacked, names, any_data=any_data)
+            folder = _vetted(unpacked, names, need_memory, any_data=any_data)
         except ValueError as error:
             raise CheckpointError(f"{zip_path.name}: {error}") from None
         except MemoryError:
@@ -184,7 +186,13 @@ def open_run(
     return Run(target if path is None else path), token
 
 
-def _vetted(scratch: Path, names: Sequence[str], *, any_data: bool) -> Path:
+def _vetted(
+    scratch: Path,
+    names: Sequence[str],
+    need_memory: Callable[[ModelConfig], None],
+    *,
+    any_data: bool,
+) -> Path:
     """The run's folder among what was unpacked, checked and completed."""
     folder = scratch / "run"
     model, story = read_model_json(scratch)
@@ -197,6 +205,7 @@ def _vetted(scratch: Path, names: Sequence[str], *, any_data: bool) -> Path:
 
     about, own_model = vetting.description(folder / "run.json")
     need(own_model == model, "model.json and run.json describe different models")
+    vetting_weights.need_size(model, need_memory)
     status = vetting.status(folder / "status.json")
     vetting.curve(folder / "metrics.jsonl", vetting.METRICS)
     vetting.curve(folder / "quality.jsonl", vetting.QUALITY)
@@ -214,7 +223,7 @@ def _vetted(scratch: Path, names: Sequence[str], *, any_data: bool) -> Path:
         vetting.manifest(listed, model, set(names), most)
         read_saved(folder / "data")
     if (folder / "source").exists():
-        vetting_weights.source(folder / "source")
+        vetting_weights.source(folder / "source", need_memory)
 
     about["imported"] = {**about.pop("exported"), "opened": round(time.time())}
     if not any_data and not has_pictures:

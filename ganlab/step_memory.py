@@ -34,6 +34,13 @@ def advice(config: TrainConfig, n_tasks: int, size: int, most: float) -> str:
     return "lower the width, or the depth of the heads"
 
 
+def of_networks(model: ModelConfig) -> float:
+    """MB of what a training holds of such networks, which any step takes at least: weights,
+    gradients and Adam's two moments; the averaged generator."""
+    of_g, of_d = _weights(model)
+    return (4 * (of_g + of_d) + of_g) / 1e6
+
+
 def _parts(config: TrainConfig, n_tasks: int, size: int) -> tuple[float, float]:
     """MB of the networks, and of what a batch keeps."""
     size = size or config.size or LARGEST_SIZE
@@ -44,15 +51,13 @@ def _parts(config: TrainConfig, n_tasks: int, size: int) -> tuple[float, float]:
         config.mapping_layers, config.own_styles, config.residual, config.palette,
         config.spectral_norm,
     )  # fmt: skip
-    of_g, of_d = _weights(model)
     kept_g, kept_d = _kept(replace(model, head_depth=0), config.fitted(n_tasks).batch_size)
     looks = 2 + (not config.simultaneous)
     looks += ((config.r1 > 0) + (config.r2 > 0)) * PENALISED
-    # Weights, gradients and Adam's two moments; the averaged generator.
-    fixed = 4 * (of_g + of_d) + of_g
+    fixed = of_networks(model)
     if config.conflicts != "none":
-        fixed += heads * of_g  # a gradient of each task's
-    return fixed / 1e6, (kept_g + looks * kept_d) / 1e6
+        fixed += heads * _weights(model)[0] / 1e6  # a gradient of each task's
+    return fixed, (kept_g + looks * kept_d) / 1e6
 
 
 @lru_cache(64)

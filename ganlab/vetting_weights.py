@@ -3,6 +3,7 @@ that a training can take them up. Shapes come from networks that are built witho
 file is read.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,8 +25,16 @@ from ganlab.state import fresh_state, unpack
 from ganlab.vetting import MAX_STEP, model_of, need, text
 
 SPARE_BYTES = 10_000_000  # of a file, beyond its numbers
+_AT_ONCE = 1_000_000  # numbers that are compared: of all, doubles and differences fill the memory
 _OTHERS = ("rng", "counts")
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+def need_size(model: ModelConfig, need_memory: Callable[[ModelConfig], None]) -> None:
+    """That networks can be built, and are as small as `need_memory` wants them: a zip holds
+    gigabytes of zeros in little."""
+    _networks(model)
+    need_memory(model)
 
 
 def generator(model: ModelConfig, folder: Path) -> None:
@@ -60,6 +69,7 @@ def training(config: TrainConfig, model: ModelConfig, folder: Path) -> None:
         step == int(folder.name) and 0 <= images <= MAX_STEP * 1000 and 0 <= seconds <= 1e10,
         f"{where} belongs to another step",
     )
+    del tensors  # they are read again
     try:
         state = fresh_state(config, model, Plan("cpu", "fp32", 1))
         parts = (folder / name for name in ("training.safetensors", "generator.safetensors"))
@@ -87,12 +97,13 @@ def _vet_optimiser(
             _need_alike(tensors, f"{kind}/{index}/{part}", shaped, where)
 
 
-def source(folder: Path) -> None:
+def source(folder: Path, need_memory: Callable[[ModelConfig], None]) -> None:
     """What a transfer began with: a checkpoint, perhaps with its discriminator."""
     model, story = read_model_json(folder)
     told = text(story.get("name", ""), 200) and isinstance(story.get("lineage", {}), dict)
     need(told, "its source does not say where it comes from")
     model_of(asdict(model) | {"tasks": list(model.tasks)})
+    need_size(model, need_memory)
     _need_small(folder / "generator.safetensors", _networks(model)[0].state_dict(), 1)
     network = restore_generator(model, folder)
     _need_finite(network.state_dict(), folder)
@@ -129,7 +140,8 @@ def _are_close(one: Tensor, other: Tensor) -> bool:
     """But for how another machine rounds when it adds up."""
     if one.shape != other.shape:
         return False
-    return torch.allclose(one.double(), other.double(), rtol=1e-4, atol=1e-5)
+    parts = zip(one.flatten().split(_AT_ONCE), other.flatten().split(_AT_ONCE), strict=True)
+    return all(torch.allclose(a.double(), b.double(), rtol=1e-4, atol=1e-5) for a, b in parts)
 
 
 def _networks(model: ModelConfig) -> tuple[nn.Module, nn.Module]:

@@ -119,6 +119,24 @@ def test_a_zip_is_not_unpacked_where_there_is_no_room_for_it(jobs, damaged, at_o
     assert at_once
 
 
+LARGE = {"width": 128, "head_depth": 3, "tasks": [str(i) for i in range(60)]}
+
+
+def test_a_run_of_larger_networks_than_may_be_trained_is_not_opened(jobs, parts, damaged, tmp_path):
+    """By what it says of them: of zeros, gigabytes take little in a zip."""
+    jobs.caps = Caps.of("public")
+    model = {**json.loads(parts["run/run.json"])["model"], **LARGE}
+    story = {**json.loads(parts["model.json"]), "model": model}
+    told = r"such networks takes [\d,]+ MB .*GANLAB_MAX_STEP_MB"
+    with pytest.raises(CheckpointError, match=told):
+        jobs.open_run(damaged({"model.json": json.dumps(story).encode()}, run={"model": model}))
+    source = {"run/source/model.json": json.dumps(story).encode()}
+    with pytest.raises(CheckpointError, match=told):
+        jobs.open_run(damaged(source))
+    assert list(all_runs(jobs.folder)) == []
+    assert jobs.open_run(damaged())
+
+
 def test_one_zip_is_opened_after_another(jobs, damaged, at_once):
     """So what is unpacked of one counts when there is to be room for the next."""
     path = damaged()
