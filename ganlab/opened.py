@@ -29,6 +29,7 @@ from ganlab.threads import side_by_side
 from ganlab.transfer_config import TransferConfig, is_race
 
 KEPT = 6  # in memory; a generator of 64 px has some 10 MB
+KEPT_BYTES = 150_000_000  # of visitors' generators together, unless the newest alone has more
 KEPT_VIEWS = 24  # of each, some 60 kB
 KEPT_LETTERS = 4_000_000  # of all of these: of many heads, one has millions
 TRIES = 5  # to read a snapshot of a run that is under way
@@ -56,6 +57,13 @@ class Opened:
     _views: OrderedDict[Hashable, Future] = field(
         default_factory=OrderedDict, compare=False, repr=False
     )
+
+    @property
+    def size(self) -> int:
+        """Bytes of its weights."""
+        every = {id(each): each for each in (self.generator, *(p.generator for p in self.parts))}
+        weights = (value for each in every.values() for value in each.state_dict().values())
+        return sum(value.numel() * value.element_size() for value in weights)
 
     def once(self, view: Hashable, make: Callable[[], T]) -> T:
         """What `make` makes of it for a view, or has made lately: all who come see the same first.
@@ -185,7 +193,32 @@ def open_checkpoint(path: Path) -> Opened:
     return _opened(path.stem, config, generator, kin)
 
 
-@lru_cache(maxsize=KEPT)
+class _Recent:
+    """What was opened last, and is not opened anew."""
+
+    def __init__(self, make: Callable[..., Opened]):
+        self._make, self._lock = make, threading.Lock()
+        self._kept: OrderedDict[tuple, Opened] = OrderedDict()
+
+    def __call__(self, *key: Hashable) -> Opened:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        opened = self._make(*key)
+        with self._lock:
+            opened = self._kept.setdefault(key, opened)  # two may have asked at once
+            while len(self._kept) > KEPT or (len(self._kept) > 1 and self.size > KEPT_BYTES):
+                self._kept.popitem(last=False)
+        return opened
+
+    @property
+    def size(self) -> int:
+        """Bytes of all weights."""
+        return sum(each.size for each in self._kept.values())
+
+
+@_Recent
 def _open_snapshot(path: Path, step: int) -> Opened:
     run = Run(path)
     name, kin = f"run {run.id[:6]}", kinship.of_run(run)

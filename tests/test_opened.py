@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 import torch
 from conftest import drawings
-from sources import small_source, tiny_transfer, write_small_checkpoint
+from sources import own_run, small_source, tiny_transfer, write_small_checkpoint
 
 from ganlab import checkpoints, mixing, sampling, transfer
+from ganlab import opened as opened_module
 from ganlab.blending import Part
 from ganlab.checkpoints import restore_generator
 from ganlab.config import ModelConfig
 from ganlab.data.dataset import Dataset
 from ganlab.export import export
+from ganlab.jobs import Jobs
 from ganlab.opened import (
     KEPT_LETTERS,
     KEPT_VIEWS,
@@ -165,6 +167,21 @@ def test_a_view_is_made_once_until_others_have_taken_its_place(shelf: None) -> N
     assert opened.once("first", make) == 0
     assert opened.once(0, make) == KEPT_VIEWS + 1
     assert len(opened._views) == KEPT_VIEWS
+
+
+def test_of_large_generators_fewer_are_kept(tmp_path: Path, monkeypatch) -> None:
+    jobs = Jobs(tmp_path / "runs", workers=0)
+    runs = [jobs.run(own_run(jobs)[0]) for _ in range(4)]
+    jobs.close()
+    size = open_run(runs[0]).size
+    assert size == sum(4 * value.numel() for value in small_source().generator.values())
+    monkeypatch.setattr(opened_module, "KEPT_BYTES", 2 * size)
+    first, second, third = (open_run(run) for run in runs[1:])
+    assert open_run(runs[3]) is third and open_run(runs[2]) is second
+    assert open_run(runs[1]) is not first
+    monkeypatch.setattr(opened_module, "KEPT_BYTES", size - 1)
+    alone = open_run(runs[0])
+    assert open_run(runs[0]) is alone
 
 
 def test_of_large_views_fewer_are_kept(shelf: None) -> None:
