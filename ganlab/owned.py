@@ -35,6 +35,8 @@ class OwnedRuns(KnownRuns):
         self._expiry = Expiry(self.caps.run_hours)
         self._purging = threading.Lock()  # what one destroys, another counts no more
         self._making = threading.Lock()  # what one makes, another counts
+        self._opening = threading.Lock()  # zips, one after another: each may take half a minute
+        self._promised = 0  # bytes, for what is in the one that is being opened
 
     def own(self, run_id: str, token: object) -> Run:
         """A run, for its owner alone."""
@@ -48,14 +50,22 @@ class OwnedRuns(KnownRuns):
         Raises:
             ValueError: it is no zip of a run, or there is no room for what it holds.
         """
-        with self._making:
-            run, token = portable.open_run(
-                zip_path, runs=self.folder, any_data=False,
-                need_room=self._need_room_to_make, need_memory=self.caps.need_memory_of,
-            )  # fmt: skip
-            self._mark(run)
+        with self._opening:
+            try:
+                run, token = portable.open_run(
+                    zip_path, runs=self.folder, any_data=False,
+                    need_room=self._promise_room, need_memory=self.caps.need_memory_of,
+                )  # fmt: skip
+                self._mark(run)
+            finally:
+                self._promised = 0
             self._add(run)
         return run.id, token
+
+    def _promise_room(self, size: int) -> None:
+        with self._making:
+            self._need_room_to_make(size)
+            self._promised = size
 
     def _need_room_to_make(self, size: int = 0) -> None:
         """As `_need_room`, for a run that takes no turn in the queue: such ones are made in a
@@ -65,7 +75,7 @@ class OwnedRuns(KnownRuns):
         if most is None:
             return
         made = (run.path for run in all_runs(self.folder) if (run.path / MADE).exists())
-        if sum(map(size_of, made)) + size > most * 1_000_000:
+        if sum(map(size_of, made)) + self._promised + size > most * 1_000_000:
             told = f"Copies, edited heads and opened runs take all of the {most:,} MB that they may"
             raise self.caps.reached("made_mb", f"{told}: delete one of yours, or try again later")
 

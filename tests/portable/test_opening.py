@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ganlab import zips
+from ganlab import portable, zips
 from ganlab.__main__ import main
 from ganlab.caps import CapReached, Caps
 from ganlab.checkpoints import CheckpointError
@@ -117,6 +118,32 @@ def test_a_zip_is_not_unpacked_where_there_is_no_room_for_it(jobs, damaged, at_o
     with pytest.raises(CheckpointError, match=r"000009\.jpg is no JPEG"):  # but there is room
         jobs.open_run(path)
     assert at_once
+
+
+def test_nobody_waits_for_a_zip_to_be_opened_but_who_opens_another(jobs, damaged, monkeypatch):
+    """What is in it counts meanwhile."""
+    run_id, token = jobs.open_run(damaged())
+    size = size_of(jobs.run(run_id).path)
+    go_on, looks, vetted = threading.Event(), threading.Event(), portable._vetted
+
+    def slow(*args, **settings):
+        looks.set()
+        assert go_on.wait(60)
+        return vetted(*args, **settings)
+
+    monkeypatch.setattr(portable, "_vetted", slow)
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(jobs.open_run, damaged())
+        assert looks.wait(60)
+        copy, _ = jobs.duplicate(run_id, token)
+        assert not opening.done() and jobs.view(copy)
+        jobs.caps = Caps(made_mb=(3 * size + size // 2) // 1_000_000)
+        with pytest.raises(CapReached, match="GANLAB_MAX_MADE_MB"):
+            jobs.duplicate(run_id, token)
+        jobs.caps = Caps()
+        go_on.set()
+        opened, _ = opening.result()
+    assert {run.id for run in all_runs(jobs.folder)} == {run_id, copy, opened}
 
 
 LARGE = {"width": 128, "head_depth": 3, "tasks": [str(i) for i in range(60)]}
