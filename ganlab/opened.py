@@ -194,23 +194,31 @@ def open_checkpoint(path: Path) -> Opened:
 
 
 class _Recent:
-    """What was opened last, and is not opened anew."""
+    """What was opened last, and is not opened anew. One is opened after another, since that takes
+    four times the memory that it then has."""
 
     def __init__(self, make: Callable[..., Opened]):
-        self._make, self._lock = make, threading.Lock()
+        self._make, self._opening, self._lock = make, threading.Lock(), threading.Lock()
         self._kept: OrderedDict[tuple, Opened] = OrderedDict()
 
     def __call__(self, *key: Hashable) -> Opened:
+        if opened := self._find(key):
+            return opened
+        with self._opening:
+            if opened := self._find(key):  # by who came before
+                return opened
+            opened = self._make(*key)
+            with self._lock:
+                self._kept[key] = opened
+                while len(self._kept) > KEPT or (len(self._kept) > 1 and self.size > KEPT_BYTES):
+                    self._kept.popitem(last=False)
+        return opened
+
+    def _find(self, key: tuple) -> Opened | None:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
-                return self._kept[key]
-        opened = self._make(*key)
-        with self._lock:
-            opened = self._kept.setdefault(key, opened)  # two may have asked at once
-            while len(self._kept) > KEPT or (len(self._kept) > 1 and self.size > KEPT_BYTES):
-                self._kept.popitem(last=False)
-        return opened
+            return self._kept.get(key)
 
     @property
     def size(self) -> int:

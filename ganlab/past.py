@@ -94,14 +94,17 @@ def draw_moment(run: Run, step: int, z: Tensor, ids: Tensor) -> np.ndarray:
     key = (str(run.path), step, digest)
     if (drawn := _drawn.get(key)) is not None:
         return drawn
-    generator = _generator(run, step)
+    with _drawing:
+        if (drawn := _drawn.get(key)) is not None:  # by who came before
+            return drawn
+        generator = _generator(run, step)
 
-    def draw(rows: Tensor) -> np.ndarray:
-        return sampling.sample(generator, z[rows], ids[rows])
+        def draw(rows: Tensor) -> np.ndarray:
+            return sampling.sample(generator, z[rows], ids[rows])
 
-    drawn = side_by_side(draw, torch.arange(len(ids)))
-    drawn.setflags(write=False)  # others get the same
-    _drawn.put(key, drawn)
+        drawn = side_by_side(draw, torch.arange(len(ids)))
+        drawn.setflags(write=False)  # others get the same
+        _drawn.put(key, drawn)
     return drawn
 
 
@@ -191,3 +194,4 @@ class _Drawn:
 
 
 _drawn = _Drawn(MOST_BYTES)
+_drawing = threading.Lock()  # a moment's network is read for it: one at a time, on all cores

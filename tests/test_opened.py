@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -182,6 +183,27 @@ def test_of_large_generators_fewer_are_kept(tmp_path: Path, monkeypatch) -> None
     monkeypatch.setattr(opened_module, "KEPT_BYTES", size - 1)
     alone = open_run(runs[0])
     assert open_run(runs[0]) is alone
+
+
+def test_who_asks_at_once_gets_one_generator_and_no_two_are_opened_at_a_time(
+    tmp_path: Path, monkeypatch
+) -> None:
+    jobs = Jobs(tmp_path / "runs", workers=0)
+    runs = [jobs.run(own_run(jobs)[0]) for _ in range(2)]
+    jobs.close()
+    under_way, seen, read = [], [], opened_module.generator_at
+
+    def slow(*args):
+        under_way.append(1)
+        seen.append(len(under_way))
+        time.sleep(0.05)
+        under_way.pop()
+        return read(*args)
+
+    monkeypatch.setattr(opened_module, "generator_at", slow)
+    with ThreadPoolExecutor(8) as pool:
+        found = [*pool.map(open_run, runs * 4)]
+    assert seen == [1, 1] and len({id(each) for each in found}) == 2
 
 
 def test_of_large_views_fewer_are_kept(shelf: None) -> None:

@@ -2,7 +2,9 @@
 
 import io
 import shutil
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,6 +134,24 @@ def test_a_moment_is_drawn_once(
     assert draw_moment(run, 2, Z.clone(), IDS) is first
     assert draw_moment(run, 2, 0.5 * Z, IDS) is not first
     assert not first.flags.writeable
+
+
+def test_the_network_of_one_moment_at_a_time_is_read(new_run, dataset, drawn, monkeypatch) -> None:
+    """However many ask at once."""
+    run, read, under_way, seen = trained(new_run, dataset), past.generator_at, [], []
+
+    def slow(*args):
+        under_way.append(1)
+        seen.append(len(under_way))
+        time.sleep(0.05)
+        under_way.pop()
+        return read(*args)
+
+    monkeypatch.setattr(past, "generator_at", slow)
+    steps = run.snapshot_steps()[-2:]
+    with ThreadPoolExecutor(8) as pool:
+        found = [*pool.map(lambda step: draw_moment(run, step, Z, IDS), steps * 4)]
+    assert seen == [1, 1] and len({id(each) for each in found}) == 2
 
 
 def test_what_is_kept_in_memory_is_bounded_and_the_oldest_go_first() -> None:
