@@ -4,10 +4,11 @@ hold, of the answers that wait to be fetched, and of the pages that the server r
 gradio bounds each of these for all together, so one script could take them whole.
 """
 
+import asyncio
 import os
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from gradio import routes
@@ -22,8 +23,10 @@ from ganlab.ui.bodies import LARGE_SHARE, SMALL
 # Of the events that may wait: one page's, those of one kind, and those from one network address.
 OF_PAGE, OF_KIND, OF_ADDRESS = 1 / 8, 1 / 4, 1 / 2
 FULL = "All that you may have in the queue waits already."
+AT_ONCE = 8  # of an address, that are answered without the queue: half of the threads for all
 WEIGHT = "ganlab.weight"  # in the scope of a request: bytes that its body takes in memory
 
+_lanes: dict[str, tuple[asyncio.Semaphore, list[None]]] = {}  # by address, and who is in it
 open_pages: Counter[str] = Counter()  # by their sessions: each holds a connection
 
 
@@ -104,6 +107,25 @@ def weighed(body: bytes) -> int:
 
 def weight_of(request: Any) -> int:
     return getattr(request, "scope", {}).get(WEIGHT, 0)
+
+
+@asynccontextmanager
+async def answered_at_once(request: Any) -> AsyncIterator[None]:
+    """While a request that does not queue has one of the threads that answer such: those of one
+    address wait for each other, before they are all that is answered."""
+    address = address_of(request)
+    if address is None:
+        yield
+        return
+    lane, inside = _lanes.setdefault(address, (asyncio.Semaphore(AT_ONCE), []))
+    inside.append(None)
+    try:
+        async with lane:
+            yield
+    finally:
+        inside.pop()
+        if not inside:
+            del _lanes[address]
 
 
 class Sessions(StateHolder):

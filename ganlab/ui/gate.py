@@ -20,6 +20,7 @@ from gradio import routes
 from gradio.route_utils import CustomCORSMiddleware
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
+from starlette.requests import HTTPConnection
 
 from ganlab.caps import Caps
 from ganlab.room import FULL
@@ -119,8 +120,11 @@ class Gate:
             if path.rstrip("/") == INFO:
                 scope["query_string"] = b""  # of the named endpoint alone, whoever asks for all
             page = path.removeprefix(OPENED) if path.startswith(OPENED) else ""
-            with crowds.opened(page) if page else nullcontext():
-                await self.app(scope, receive, answer.send)
+            is_quick = path.startswith((EVENT, ASK))
+            lane = crowds.answered_at_once(HTTPConnection(scope)) if is_quick else nullcontext()
+            async with lane:
+                with crowds.opened(page) if page else nullcontext():
+                    await self.app(scope, receive, answer.send)
         except Refused as refusal:
             said = refusal.args
         except Exception as error:  # of gradio: a handler's are caught where its event runs

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import gradio as gr
@@ -12,12 +13,21 @@ from gradio.server_messages import ProcessCompletedMessage
 
 from ganlab.caps import Caps
 from ganlab.ui import crowds
-from ganlab.ui.crowds import FairQueue, Sessions, address_of, opened
+from ganlab.ui.crowds import AT_ONCE, FairQueue, Sessions, address_of, opened
 from ganlab.ui.gate import gated
 from ganlab.ui.lean import LeanBlocks
 
 MOST = 16  # that may wait: two of a page, four of a kind, eight of an address
 RUNS = threading.Event()
+
+
+under_way: list[None] = []  # of "slow"
+
+
+def _slow() -> None:
+    under_way.append(None)
+    assert RUNS.wait(60)
+    under_way.pop()
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +36,7 @@ def page() -> Iterator[gr.Blocks]:
         for name in "abc":
             gr.Button().click(lambda: RUNS.wait(60) and None, None, None, api_name=name)
         gr.Button().click(lambda: "word", None, gr.Textbox(), api_name="quick")
+        gr.Button().click(_slow, None, None, queue=False, api_name="slow")
     page.queue(max_size=MOST, default_concurrency_limit=1)
     page.launch(prevent_thread_lock=True, quiet=True, app_kwargs=gated(Caps.of("public")))
     yield page
@@ -85,6 +96,27 @@ def test_large_events_that_wait_leave_room_in_memory(join, monkeypatch):
     assert join("b", "page2", rare) == 429 and join("b", "page2", "small") == 200
     monkeypatch.setattr(crowds, "address_of", lambda request: None)
     assert [join("c", f"other{i}", rare) for i in range(2)] == [200, 429]
+
+
+def test_what_is_answered_at_once_leaves_threads_for_other_addresses(page, monkeypatch):
+    RUNS.clear()
+    url = f"{page.local_url}gradio_api/run/slow"
+    number = next(n for n, fn in page.fns.items() if fn.api_name == "slow")
+    ask = lambda k: httpx.post(  # noqa: E731
+        url, json={"data": [], "fn_index": number, "session_hash": f"s{k}"}, trust_env=False,
+        timeout=60,
+    ).status_code  # fmt: skip
+    with ThreadPoolExecutor(2 * AT_ONCE) as pool:
+        asked = [pool.submit(ask, k) for k in range(AT_ONCE + 3)]
+        until(lambda: len(under_way) == AT_ONCE)
+        time.sleep(0.3)
+        assert len(under_way) == AT_ONCE
+        monkeypatch.setattr(crowds, "address_of", lambda request: "elsewhere")
+        asked.append(pool.submit(ask, "other"))
+        until(lambda: len(under_way) == AT_ONCE + 1)
+        RUNS.set()
+        assert [each.result() for each in asked] == [200] * (AT_ONCE + 4)
+    assert crowds._lanes == {}
 
 
 def test_in_a_space_the_address_is_the_platforms(monkeypatch):
