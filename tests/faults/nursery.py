@@ -1,7 +1,8 @@
-"""Has imported all that the app needs, and forks a server at each line that it reads.
+"""Has imported, read and built all that the app needs, and forks a server at each line that it reads.
 
-`python app.py` takes some seconds to import PyTorch and gradio. What is forked from here runs the
-same `app.main()`, in a process of its own that can be killed like any other.
+`python app.py` takes some seconds to import PyTorch and gradio, and goes on to read what most
+visitors begin with. What is forked from here runs the same `app.main()`, in a process of its own
+that can be killed like any other, and finds that done.
 """
 
 import json
@@ -17,6 +18,23 @@ import torch._dynamo  # which else every server imports when it first builds a n
 import torch.testing  # noqa: F401
 
 import app
+from ganlab import source
+from ganlab.data import catalog
+from ganlab.jobs import Jobs
+from ganlab.models import features
+from ganlab.paths import runs_dir
+
+
+def make_ready() -> None:
+    """What a server does for all visitors, and what is slow only the first time."""
+    torch.set_num_threads(1)  # those of a pool would not be there after a fork
+    for name in ("avatars", "fashion"):
+        catalog.load(name, tasks=catalog.CATALOG[name].suggested)
+    features.preload()
+    source.prepare()
+    jobs = Jobs(runs_dir(), workers=0)
+    app.build_page(jobs)
+    jobs.close()
 
 
 def become_server(asked: dict) -> None:
@@ -42,6 +60,7 @@ def become_server(asked: dict) -> None:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, it is ignored
+    make_ready()
     print("ready", flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
