@@ -18,10 +18,10 @@ class Clock:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._follow()
+        self._follow(time.time(), time.monotonic())
 
-    def _follow(self) -> None:
-        self._wall, self._steady = time.time(), time.monotonic()
+    def _follow(self, wall: float, steady: float) -> None:
+        self._wall, self._steady = wall, steady
         self._jumped_at: float | None = None  # by the steady one
 
     def now(self) -> float:
@@ -30,14 +30,14 @@ class Clock:
             wall, steady = time.time(), time.monotonic()
             expected = self._wall + steady - self._steady
             if abs(wall - expected) <= JUMP_SECONDS:
-                self._follow()  # it may drift
+                self._follow(wall, steady)  # it may drift
                 return wall
             if self._jumped_at is None:
                 log.warning("the clock has jumped by %.0f s", wall - expected)
                 self._jumped_at = steady
             if steady - self._jumped_at < GRACE_SECONDS:
                 return min(expected, wall)  # what is new has the wall's time, and is not old
-            self._follow()
+            self._follow(wall, steady)
             return wall
 
 
