@@ -1,4 +1,4 @@
-"""Has imported, read and built all that the app needs, and forks a server at each line that it reads.
+"""Has imported and read all that the app needs, and forks a server at each line that it reads.
 
 `python app.py` takes some seconds to import PyTorch and gradio, and goes on to read what most
 visitors begin with. What is forked from here runs the same `app.main()`, in a process of its own
@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import torch._dynamo  # which else every server imports when it first builds a network
-import torch.testing  # noqa: F401
+import torch.testing
 
 import app
 from ganlab import source
