@@ -125,6 +125,13 @@ class Server:
         lines = (self.home / "runs" / run_id / "metrics.jsonl").read_text().splitlines()
         return [int(json.loads(line)["step"]) for line in lines]
 
+    def snapshots_of(self, run_id: str) -> list[int]:
+        """The steps at which it was saved."""
+        return sorted(
+            int(path.parent.name)
+            for path in (self.home / "runs" / run_id / "snapshots").glob("[0-9]*/sums.json")
+        )
+
     def is_idle(self) -> bool:
         states = (self._status(path) for path in self.home.glob("runs/*/status.json"))
         return not any(state in UNDER_WAY for state in states)

@@ -40,7 +40,7 @@ PHONE = {
     "device_scale_factor": 2,
 }
 # Nobody is promised anything by these: they end what hangs, also on a machine that is busy.
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 
 expect.set_options(timeout=PATIENCE_MS)
 _measured: list[object] = []

@@ -251,7 +251,9 @@ def test_a_second_visitor_waits_in_line_and_disturbs_nobody(visit: Visitors, pag
     start(second)
     expect_state(second, "Waiting")
     line = second.locator("#state")
-    expect(line).to_contain_text(re.compile(r"Place 1 in the queue\. Starts in about \d+ s\."))
+    expect(line).to_contain_text(
+        re.compile(r"Place 1 in the queue\. Starts in about \d+ (min( \d+ s)?|s)\.")
+    )
     expect(second.locator("#grid")).to_have_text("Not begun yet")
     expect(second.get_by_role("button", name="Stop")).to_be_visible()
 
@@ -278,6 +280,8 @@ def test_a_killed_server_leaves_an_interrupted_run_that_resumes(
     wait_for_step_above(page, saved + 5)
 
     server.kill()
+    newest = server.snapshots_of(run_id)[-1]  # a machine that is busy has saved it once more
+    assert newest >= saved
     expect(page.get_by_text("Connection to the server was lost")).to_be_visible()
     server.start()
     expect_state(page, "Interrupted", 60)  # the page comes back by itself
@@ -287,10 +291,10 @@ def test_a_killed_server_leaves_an_interrupted_run_that_resumes(
     assert run_in_address(page) == run_id
     state = page.locator("#state")
     expect(state).to_contain_text("The server stopped while this run was under way.")
-    expect(state).to_contain_text(f"Saved up to step {saved:,}. Resume goes on from there.")
+    expect(state).to_contain_text(f"Saved up to step {newest:,}. Resume goes on from there.")
     page.get_by_role("button", name="Resume").click()
     expect_state(page, "Learning")
-    wait_for_step_above(page, saved + 5)
+    wait_for_step_above(page, newest + 5)
     curve = server.curve_of(run_id)
     assert curve == sorted(set(curve))
 

@@ -299,7 +299,7 @@ def test_a_race_that_is_stopped_says_how_far_it_got_and_its_best_lap_can_be_open
     expect(page.locator("#race-table")).to_contain_text("learning")
     expect(page.locator("#take-lap")).to_have_count(0)
     lap = page.locator("#pick-lap").get_by_role("radio")
-    expect(lap).to_have_count(1, timeout=60_000)
+    expect(lap).to_have_count(1, timeout=120_000)
     expect(lap).to_be_checked()
     page.locator("#stop").click()
     expect_state(page, "Stopped")

@@ -101,11 +101,11 @@ def contrasts(page: Page, selector: str) -> list[float]:
     return page.wait_for_function(CONTRAST, arg=selector).json_value()
 
 
-def expect_state(page: Page, word: str, seconds: float = 30) -> None:
+def expect_state(page: Page, word: str, seconds: float = 60) -> None:
     expect(page.locator("#state .gl-chip")).to_have_text(word, timeout=1000 * seconds)
 
 
-def wait_for_grid(page: Page, seconds: float = 30) -> None:
+def wait_for_grid(page: Page, seconds: float = 60) -> None:
     page.locator("#grid img").wait_for(timeout=1000 * seconds)
 
 
@@ -114,7 +114,7 @@ def step(page: Page) -> int:
     return int(page.locator("#facts dd").first.inner_text().replace(",", ""))
 
 
-def wait_for_step_above(page: Page, n: int, seconds: float = 30) -> None:
+def wait_for_step_above(page: Page, n: int, seconds: float = 60) -> None:
     page.wait_for_function(
         "n => +document.querySelector('#facts dd').innerText.replaceAll(',', '') > n",
         arg=n,
