@@ -92,7 +92,7 @@ def goes_on(server: ForkedServer, visitor: Visitor, run_id: str) -> None:
 def begun(server: ForkedServer, visitor: Visitor) -> str:
     """A run that has been saved once and trains on."""
     run_id = visitor.start()
-    wait_for(lambda: server.path_of(run_id).glob("samples/0*.jpg"), "it draws")
+    wait_for(lambda: [*server.path_of(run_id).glob("samples/0*.jpg")], "it draws")
     wait_for(lambda: len(server.curve_of(run_id)) > 1, "it learns")
     visitor.act("stop", run_id)
     ended(server, visitor, run_id)
