@@ -2,7 +2,6 @@
 
 import shutil
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import drawings
+from crowd import count_at_once
 from sources import own_run, small_source, tiny_transfer, write_small_checkpoint
 
 from ganlab import checkpoints, mixing, sampling, transfer
@@ -191,16 +191,7 @@ def test_who_asks_at_once_gets_one_generator_and_no_two_are_opened_at_a_time(
     jobs = Jobs(tmp_path / "runs", workers=0)
     runs = [jobs.run(own_run(jobs)[0]) for _ in range(2)]
     jobs.close()
-    under_way, seen, read = [], [], opened_module.generator_at
-
-    def slow(*args):
-        under_way.append(1)
-        seen.append(len(under_way))
-        time.sleep(0.05)
-        under_way.pop()
-        return read(*args)
-
-    monkeypatch.setattr(opened_module, "generator_at", slow)
+    seen = count_at_once(monkeypatch, opened_module, "generator_at")
     with ThreadPoolExecutor(8) as pool:
         found = [*pool.map(open_run, runs * 4)]
     assert seen == [1, 1] and len({id(each) for each in found}) == 2

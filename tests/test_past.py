@@ -2,7 +2,6 @@
 
 import io
 import shutil
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import drawings
+from crowd import count_at_once
 from PIL import Image
 from sources import small_source, tiny_transfer
 
@@ -138,16 +138,8 @@ def test_a_moment_is_drawn_once(
 
 def test_the_network_of_one_moment_at_a_time_is_read(new_run, dataset, drawn, monkeypatch) -> None:
     """However many ask at once."""
-    run, read, under_way, seen = trained(new_run, dataset), past.generator_at, [], []
-
-    def slow(*args):
-        under_way.append(1)
-        seen.append(len(under_way))
-        time.sleep(0.05)
-        under_way.pop()
-        return read(*args)
-
-    monkeypatch.setattr(past, "generator_at", slow)
+    run = trained(new_run, dataset)
+    seen = count_at_once(monkeypatch, past, "generator_at")
     steps = run.snapshot_steps()[-2:]
     with ThreadPoolExecutor(8) as pool:
         found = [*pool.map(lambda step: draw_moment(run, step, Z, IDS), steps * 4)]

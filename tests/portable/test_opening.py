@@ -3,12 +3,12 @@
 import json
 import shlex
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from crowd import count_at_once
 
 from ganlab import portable, zips
 from ganlab.__main__ import main
@@ -94,17 +94,7 @@ def test_a_visitors_run_names_no_path_of_this_machine(jobs, damaged, data):
 @pytest.fixture
 def at_once(monkeypatch) -> list[int]:
     """How many members of zips were being unpacked, each time that one more was."""
-    under_way, seen, copy = [], [], zips._copy
-
-    def slow(*args):
-        under_way.append(1)
-        seen.append(len(under_way))
-        time.sleep(0.02)
-        under_way.pop()
-        return copy(*args)
-
-    monkeypatch.setattr(zips, "_copy", slow)
-    return seen
+    return count_at_once(monkeypatch, zips, "_copy")
 
 
 @pytest.mark.parametrize("cap", ["disk_mb", "made_mb"])
