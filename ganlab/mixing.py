@@ -166,6 +166,25 @@ def alone(place: int, n: int) -> tuple[float, ...]:
     return tuple(float(i == place) for i in range(n))
 
 
+def carried(recipe: Recipe, before: Sequence[str], after: Sequence[str]) -> Recipe:
+    """The same mix of parts of which one has another name, or some were added or taken away: what
+    is gone leaves its share to the others and, where nothing else was in the mix, to all.
+
+    Args:
+        before, after: the names of the parts.
+    """
+    is_renamed = len(before) == len(after) and sum(map(str.__ne__, before, after)) == 1
+
+    def moved(shares: Sequence[float]) -> tuple[float, ...]:
+        if is_renamed or not shares:
+            return tuple(shares)
+        found = dict(zip(before, shares, strict=True))
+        kept = tuple(found.get(name, 0.0) for name in after)
+        return kept if any(kept) else (1.0,) * len(after)
+
+    return replace(recipe, structure=moved(recipe.structure), texture=moved(recipe.texture))
+
+
 def draw(parts: Sequence[Part], z: Tensor, recipe: Recipe) -> np.ndarray:
     """Pictures (N, H, W, C) uint8 of latents (N, z_dim).
 

@@ -242,6 +242,24 @@ def test_a_strip_goes_from_one_recipe_to_the_other_in_a_row_for_each_latent(part
     np.testing.assert_array_equal(pictures[:, 2], middle)
 
 
+@pytest.mark.parametrize(
+    ("after", "shares"),
+    [
+        ("abc", (1.0, 3.0, 0.0)),
+        ("xbc", (1.0, 3.0, 0.0)),  # another name
+        ("ab", (1.0, 3.0)),
+        ("ac", (1.0, 0.0)),
+        ("abcd", (1.0, 3.0, 0.0, 0.0)),
+        ("bcd", (3.0, 0.0, 0.0)),  # of more than there is room for, one is gone
+        ("c", (1.0,)),
+        ("cd", (1.0, 1.0)),
+    ],
+)
+def test_a_mix_stays_as_its_parts_change(after: str, shares: tuple[float, ...]) -> None:
+    before = Recipe((1.0, 3.0, 0.0), (1.0, 3.0, 0.0), at=2.0)
+    assert mixing.carried(before, "abc", after) == Recipe(shares, shares, at=2.0)
+
+
 # On the way -------------------------------------------------------------------------------------
 
 

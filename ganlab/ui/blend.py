@@ -288,5 +288,5 @@ def wire_blend(jobs: Jobs, blend: Blend, saved: BrowserStore, exports: Path) -> 
     blend.other.input(**blend.chooses)
     changes = [*blend.of_mix, blend.seed, blend.picture]
     wire_viewer(jobs, blend, saved.value, partial(draw, jobs), blend.inputs, changes)
-    wire_heads(jobs, blend, saved, read, lambda where: where_is(where).get("width"))
+    wire_heads(jobs, blend, saved)
     wire_more(jobs, blend, saved.value, read, exports)

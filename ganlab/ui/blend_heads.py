@@ -1,7 +1,6 @@
 """A mix kept as a head of its own; heads renamed, removed, and brought back."""
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -11,13 +10,15 @@ import gradio as gr
 from ganlab import heads
 from ganlab.blending import PARAMETERS, of_one_generator
 from ganlab.jobs import Jobs
-from ganlab.mixing import Recipe
+from ganlab.mixing import Recipe, carried
 from ganlab.ui import figures
+from ganlab.ui.blend_view import View, read
 from ganlab.ui.browser_store import BrowserStore, change
 from ganlab.ui.link import to_query
 from ganlab.ui.mixer import MOST_PARTS
-from ganlab.ui.picker import is_shipped, model_choices
+from ganlab.ui.picker import is_shipped, model_choices, open_picked
 from ganlab.ui.toasts import inform, refusal
+from ganlab.ui.viewer import where_is
 from ganlab.ui.visitor import ACT, store_of, token_of, tokens_of, with_token
 
 ABOUT = (
@@ -88,29 +89,29 @@ def renewed_heads(jobs: Jobs, store: Any, name: Any, parts: Any) -> list[Any]:
     ]
 
 
-def wire_heads(
-    jobs: Jobs, blend: Any, saved: BrowserStore, read: Callable[..., Any], width_of: Callable
-) -> None:
-    """Connects the components.
-
-    Args:
-        read: `blend.read`.
-        width_of: the page's width, of what `where` holds.
-    """
+def wire_heads(jobs: Jobs, blend: Any, saved: BrowserStore) -> None:
+    """Connects the components."""
     part, inputs = blend.heads, [saved.value, *blend.inputs]
 
-    def view_of(values: Any) -> Any:
+    def view_of(values: Any, least: int = 2) -> View:
         view = read(jobs, *values)
-        if view is None or len(view.parts) < 2:
+        if view is None or len(view.parts) < least:
             raise ValueError("Choose a generator with several heads first.")
         return view
 
-    def done(store: Any, values: Any, made: tuple[str, str | None], said: str, show: str) -> Any:
-        """Turns to the edited generator, and to one of its heads if that is new."""
+    def done(
+        store: Any, view: View, where: Any, made: tuple[str, str | None], said: str, show: str = ""
+    ) -> Any:
+        """Turns to the edited generator, and to one of its heads if that is new; else to the mix
+        that was."""
         run_id, token = made
         kept = with_token(store, run_id, token) if token else store_of(store)
-        query = show and to_query(run_id, "", [show], Recipe((1.0,)), int(values[-1]))
-        where = json.dumps({"query": f"?{query}", "width": width_of(values[3])})
+        names, recipe = [show], Recipe((1.0,))
+        if not show:
+            names = [part.name for part in open_picked(jobs, run_id).parts[:MOST_PARTS]]
+            recipe = carried(view.recipe, view.names, names)
+        query = to_query(run_id, "", names, recipe, view.seed)
+        where = json.dumps({"query": f"?{query}", "width": where_is(where).get("width")})
         inform(escape(said))
         choices = model_choices(jobs, list(tokens_of(kept)), with_heads=True)
         return {
@@ -138,32 +139,32 @@ def wire_heads(
             made = jobs.save_head(values[0], name, weights, token_of(store, values[0]))
         except ValueError as error:
             raise refusal("Cannot save it", error) from None
-        return done(
-            store, values, made, f"{name} is a head now. It is yours under Your runs.", name
-        )
+        said = f"{name} is a head now. It is yours under Your runs."
+        return done(store, view, values[3], made, said, name)
 
     def rename(head: Any, name: Any, store: Any, *values: Any) -> Any:
         try:
-            view_of(values)
+            view = view_of(values)
             made = jobs.rename_head(values[0], head, name, token_of(store, values[0]))
         except ValueError as error:
             raise refusal("Cannot rename it", error) from None
-        return done(store, values, made, f"{head} has another name now.", "")
+        return done(store, view, values[3], made, f"{head} has another name now.")
 
     def remove(head: Any, store: Any, *values: Any) -> Any:
         try:
-            view_of(values)
+            view = view_of(values)
             made = jobs.remove_head(values[0], head, token_of(store, values[0]))
         except ValueError as error:
             raise refusal("Cannot remove it", error) from None
-        return done(store, values, made, f"{head} is removed. Undo brings it back.", "")
+        return done(store, view, values[3], made, f"{head} is removed. Undo brings it back.")
 
     def undo(store: Any, *values: Any) -> Any:
         try:
+            view = view_of(values, least=0)
             jobs.undo_edit(values[0], token_of(store, values[0]))
         except ValueError as error:
             raise refusal("Cannot undo", error) from None
-        return done(store, values, (values[0], None), "The last change is undone.", "")
+        return done(store, view, values[3], (values[0], None), "The last change is undone.")
 
     outputs = [saved, blend.model, blend.other, blend.shown, blend.where, part.name, part.new_name]
     for button, act, more in (

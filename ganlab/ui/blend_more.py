@@ -28,6 +28,11 @@ PROGRESS = gr.Progress()
 FILE = "blend-file"  # the hidden button
 
 Read = Callable[..., Any]
+# Another choice empties the strip: who looks at it asks for that of the new one, once its ends are
+# told too.
+ASK_ANEW = """watch("value", () => {
+  if (!props.value && element.offsetParent) setTimeout(trigger, 0, "input");
+});"""
 # On a phone what was asked for opens out of view.
 INTO_VIEW = """watch("value", () => {
   const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -96,7 +101,7 @@ def build_more() -> More:
         with gr.Row(elem_classes="gl-tight"):
             strip_from = _choice("From", "strip-from")
             strip_to = _choice("To", "strip-to")
-        strip = gr.HTML(elem_id="strip", elem_classes="gl-html")
+        strip = gr.HTML(js_on_load=ASK_ANEW, elem_id="strip", elem_classes="gl-html")
     with gr.Accordion("A film through the heads", open=False) as film_section:
         film_route = gr.Dropdown(
             [],
@@ -268,7 +273,8 @@ def wire_more(jobs: Jobs, blend: Any, saved: gr.JSON, read: Read, exports: Path)
     blend.picture.click(show_family, inputs, more.family, concurrency_limit=2, **ACT)
     strips = {"fn": show_strip, "inputs": [more.strip_from, more.strip_to, *inputs],
               "outputs": more.strip, "concurrency_limit": 2, **ACT}  # fmt: skip
-    gr.on([more.strip_from.input, more.strip_to.input, more.strip_section.expand], **strips)
+    ends = [more.strip_from.input, more.strip_to.input]
+    gr.on([*ends, more.strip_section.expand, more.strip.input], **strips)
     more.make_film.click(
         show_film,
         [more.film_route, more.film_seconds, more.film_pictures, more.film_format, *inputs],

@@ -232,6 +232,9 @@ def test_a_click_shows_the_family_and_sections_give_strips_films_and_files(page:
     strip.wait_for(timeout=60_000)
     page.locator("#strip-to input").click()
     expect_another(strip, page.get_by_role("option", name="personas").click)
+    for name in ("fashion32", "avatars64"):  # of another generator it is drawn anew
+        page.get_by_role("combobox", name="Generator").click()
+        expect_another(strip, page.get_by_role("option", name=re.compile(name)).click)
 
     page.get_by_role("button", name="A film through the heads").click()
     page.locator("#film-seconds input[type=number]").fill("2")
@@ -298,10 +301,15 @@ def test_a_mix_is_kept_as_a_head_renamed_and_brought_back(page: Page):
     page.get_by_label("Its new name").fill("middle")
     page.locator("#rename-head").click()
     expect(rows.last).to_contain_text("middle", timeout=60_000)
+    expect(alt).to_have_attribute("alt", "A blend: middle 100 %")
+    page.locator("#mixer input").nth(1).press("End")
+    expect(alt).to_have_attribute("alt", "A blend: micah 100 %")
     page.locator("#remove-head").click()
     expect(rows).to_have_count(5, timeout=60_000)
+    expect(alt).to_have_attribute("alt", "A blend: micah 100 %")
     page.locator("#undo-edit").click()
     expect(rows).to_have_count(6, timeout=60_000)
+    expect(alt).to_have_attribute("alt", "A blend: micah 100 %")
 
     mine = re.compile("Heads of avatars64")
     expect(page.get_by_role("combobox", name="Generator")).to_have_value(mine)
