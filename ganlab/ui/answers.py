@@ -47,7 +47,8 @@ ALWAYS: Headers = [
 
 
 # Before gradio's own, which are modules, so they wait.
-SCRIPT = "".join(Path(__file__).with_name(f"{name}.js").read_text() for name in ("lean", "recall"))
+SCRIPTS = ("lean", "plots", "recall")
+SCRIPT = "".join(Path(__file__).with_name(f"{name}.js").read_text() for name in SCRIPTS)
 INTO_HEAD = f"""<link rel="icon" type="image/svg+xml" href="favicon.ico">
 <meta name="description" content="{escape(TAGLINE)}">
 <meta property="og:title" content="ganlab">

@@ -64,6 +64,21 @@ Object.defineProperty(window, "gradio_config", {
 });
 """
 
+# How often the size of an element is told: while it is in the page, and when it has left it.
+TELLS_SIZES = """async () => {
+  const box = document.body.appendChild(document.createElement("div"));
+  const frames = async () => {
+    for (let i = 0; i < 4; i++) await new Promise(requestAnimationFrame);
+  };
+  let told = 0;
+  new ResizeObserver(() => told++).observe(box);
+  await frames();
+  const before = told;
+  box.remove();
+  await frames();
+  return [before, told];
+}"""
+
 # Whether a box around what has the focus cuts off a part of its outline, more than half a pixel.
 IS_CUT = """() => {
   const element = document.activeElement, style = getComputedStyle(element);
@@ -391,6 +406,10 @@ def nameless(page: Page) -> list[str]:
     found = [node for node in nodes if node.get("role", {}).get("value") in roles]
     assert found
     return [str(node) for node in found if not node.get("name", {}).get("value", "").strip()]
+
+
+def test_a_plot_that_has_left_the_page_hears_of_no_size(page: Page):
+    assert page.evaluate(TELLS_SIZES) == [1, 1]
 
 
 def test_svelte_does_not_wrap_the_pages_events(page: Page):
