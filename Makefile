@@ -9,12 +9,12 @@ PORT ?= 7860
 run: .venv/app
 	GRADIO_SERVER_PORT=$(PORT) $(BIN)/python app.py
 
-# Two at a time, then what needs the machine for itself. (5: ARGS leave nothing of one half.) With
-# REPORTS, a folder, what was run is written down there.
+# Two at a time, then what measures, with the machine for itself. (5: ARGS leave nothing of one half.)
+# With REPORTS, a folder, what was run is written down there.
 test: .venv/dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser and not alone" $(ARGS) \
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not alone" $(ARGS) \
 		$(if $(REPORTS),--junitxml=$(REPORTS)/together.xml) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest -m "browser or alone" $(ARGS) \
+	$(BIN)/python -m pytest -m alone $(ARGS) \
 		$(if $(REPORTS),--junitxml=$(REPORTS)/alone.xml) || [ $$? -eq 5 ]
 
 lint: .venv/dev

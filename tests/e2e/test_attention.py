@@ -20,6 +20,7 @@ CLICKS = """window.gradio_config.dependencies
   .filter(each => each.targets.some(([_, event]) => event == "click")).map(each => each.id)"""
 
 
+@pytest.mark.alone
 def test_a_tab_in_the_background_rests_and_catches_up_when_it_is_seen_again(page: Page):
     choose_fashion(page)
     start(page)
@@ -37,6 +38,7 @@ def test_a_tab_in_the_background_rests_and_catches_up_when_it_is_seen_again(page
     expect(page.locator("#footer")).to_contain_text("1 run trains")
 
 
+@pytest.mark.alone
 def test_who_comes_back_gets_news_at_once(page: Page):
     clicks = page.evaluate(CLICKS)
     asked: list[int] = []
@@ -70,6 +72,7 @@ def test_a_tab_turns_before_the_server_answers(page: Page):
     expect(browse).to_be_hidden()
 
 
+@pytest.mark.alone
 def test_a_page_with_a_run_asks_once_a_second_and_without_one_seldom(page: Page):
     asked: list[bool] = []
     page.on("request", lambda request: asked.append("/run/predict" in request.url))

@@ -76,6 +76,7 @@ def train_for(page: Page, seconds: float) -> None:
     page.locator("#transfer-seconds input").fill(str(seconds))
 
 
+@pytest.mark.alone
 def test_from_dropped_files_to_samples_of_the_downloaded_zip(
     visit: Visitors,
     page: Page,
