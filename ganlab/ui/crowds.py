@@ -7,12 +7,12 @@ gradio bounds each of these for all together, so one script could take them whol
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from gradio import routes
-from gradio.queueing import Queue
+from gradio.queueing import Event, Queue
 from gradio.route_utils import get_fn
 from gradio.server_messages import ProcessCompletedMessage
 from gradio.state_holder import StateHolder
@@ -48,7 +48,18 @@ class FairQueue(Queue):
                 return False, FULL, "queue_full"
             if not self._has_memory(weight_of(request), address):
                 return False, FULL, "queue_full"
-        return await super().push(body, request, username)
+        answer = await super().push(body, request, username)
+        if answer[0]:
+            self._take_turns(get_fn(self.blocks, None, body).concurrency_id)
+        return answer
+
+    def _take_turns(self, kind: str) -> None:
+        waiting = self.event_queue_per_concurrency_id[kind]
+        jobs = [events[0] for events in self.active_jobs if events]
+        ordered = in_turns(waiting.queue, [job for job in jobs if job.concurrency_id == kind])
+        if ordered != waiting.queue:
+            waiting.queue = ordered
+            self.broadcast_estimations(kind)
 
     def _has_memory(self, weight: int, address: str | None) -> bool:
         """Whether an event may be held until it is done: of the room for bodies, large ones get no
@@ -90,6 +101,28 @@ class FairQueue(Queue):
                 self.pending_messages_per_session.pop(session, None)
                 self.pending_event_ids_session.pop(session, None)
         return left
+
+
+def in_turns(waiting: list[Event], under_way: Sequence[Event]) -> list[Event]:
+    """Events of a kind in the order that they are taken: whoever has fewer goes first; addresses in
+    turn, and of each its pages."""
+    for whose in (_page_of, _address_of):
+        had = Counter(map(whose, under_way))
+        rounds = {}
+        for event in waiting:
+            rounds[event._id] = had[whose(event)]
+            had[whose(event)] += 1
+        if len(had) > 1:
+            waiting = sorted(waiting, key=lambda event: rounds[event._id])
+    return waiting
+
+
+def _page_of(event: Event) -> str:
+    return event.session_hash
+
+
+def _address_of(event: Event) -> str | None:
+    return address_of(event.request)
 
 
 def address_of(request: Any) -> str | None:

@@ -13,7 +13,7 @@ from gradio.server_messages import ProcessCompletedMessage
 
 from ganlab.caps import Caps
 from ganlab.ui import crowds
-from ganlab.ui.crowds import AT_ONCE, FairQueue, Sessions, address_of, opened
+from ganlab.ui.crowds import AT_ONCE, FairQueue, Sessions, address_of, in_turns, opened
 from ganlab.ui.gate import gated
 from ganlab.ui.lean import LeanBlocks
 
@@ -87,6 +87,35 @@ def test_one_address_leaves_room_for_others(join, monkeypatch):
     assert sent == [200] * 8 + [429]
     monkeypatch.setattr(crowds, "address_of", lambda request: None)
     assert join("c", "elsewhere") == 200
+
+
+def test_whoever_has_fewer_events_goes_first(page, join, monkeypatch):
+    waiting = page._queue.event_queue_per_concurrency_id
+    kind = next(fn.concurrency_id for fn in page.fns.values() if fn.api_name == "a")
+    sessions = lambda: [event.session_hash for event in waiting[kind].queue]  # noqa: E731
+    for session in ("greedy", "greedy", "modest"):
+        assert join("a", session) == 200
+    assert sessions() == ["greedy", "modest", "greedy"]
+    here = crowds.address_of
+    monkeypatch.setattr(crowds, "address_of", lambda request: here(request) and "elsewhere")
+    assert join("a", "runs-a") == 200  # all of one address, and its page has one that runs
+    assert sessions() == ["greedy", "modest", "greedy", "runs-a"]
+
+
+def test_addresses_take_turns_and_of_each_its_pages():
+    def event(name: str) -> SimpleNamespace:
+        return SimpleNamespace(
+            _id=name,
+            session_hash=name[:2],
+            request=SimpleNamespace(client=SimpleNamespace(host=name[0])),
+        )
+
+    sent = [event(name) for name in ("a1-1", "a1-2", "a1-3", "a2-1", "b1-1", "c1-1", "c1-2")]
+    order = lambda under_way: [each._id for each in in_turns(sent, under_way)]  # noqa: E731
+    assert order([]) == ["a1-1", "b1-1", "c1-1", "a2-1", "c1-2", "a1-2", "a1-3"]
+    assert order([event("a1-0"), event("c1-0")]) == [
+        "b1-1", "a2-1", "c1-1", "a1-1", "c1-2", "a1-2", "a1-3",
+    ]  # fmt: skip
 
 
 def test_large_events_that_wait_leave_room_in_memory(join, monkeypatch):
