@@ -113,8 +113,7 @@ class Visitor:
             )
         _, _, *rest = self.page.defaults(endpoint)
         answers = self.page.call(endpoint, [run_id, self.store, *rest])
-        told = answers[endpoint["outputs"].index(timer)]
-        self.page.values[timer] = told.get("value", self.page.values[timer])
+        self.page.take_over(endpoint, answers)
 
     def rhythm(self) -> tuple[int, dict[str, Any]]:
         """The timer that asks for a run's news, and is told when to ask again."""

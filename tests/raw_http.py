@@ -69,15 +69,18 @@ class Raw:
         """Sends the page's values, takes over what is answered, and goes on with what follows.
         Scripts are left out."""
         if endpoint["backend_fn"]:
-            answers = self.call(endpoint, self.defaults(endpoint))
-            for number, answer in zip(endpoint["outputs"], answers, strict=True):
-                if not (isinstance(answer, dict) and answer.get("__type__") == "update"):
-                    self.values[number] = answer
-                elif "value" in answer:
-                    self.values[number] = answer["value"]
+            self.take_over(endpoint, self.call(endpoint, self.defaults(endpoint)))
         for after in self.endpoints.values():
             if after["trigger_after"] == endpoint["id"] and not after["trigger_only_on_failure"]:
                 self.act(after)
+
+    def take_over(self, endpoint: dict[str, Any], answers: list[Any]) -> None:
+        """What the page shows then."""
+        for number, answer in zip(endpoint["outputs"], answers, strict=True):
+            if not (isinstance(answer, dict) and answer.get("__type__") == "update"):
+                self.values[number] = answer
+            elif "value" in answer:
+                self.values[number] = answer["value"]
 
     def call(self, endpoint: dict[str, Any], data: list[Any], event_data: Any = None) -> list[Any]:
         """Sends an event and waits for its answer: a value or an update for each output.

@@ -18,7 +18,7 @@ from ganlab.ui.train_form import build_form
 from ganlab.ui.transfer_form import build_transfer_form
 from ganlab.ui.transfer_steps import wire_steps
 from ganlab.ui.visitor import NEW_VISITOR, QUICK
-from ganlab.ui.watch import Seen, build_watch
+from ganlab.ui.watch import build_watch
 from ganlab.ui.wiring import Lab, wire
 
 
@@ -26,10 +26,10 @@ def build_lab(jobs: Jobs, foot: gr.HTML) -> None:
     """Args: foot: the footer's line, which tells of the run that the page shows, too."""
     current = gr.Textbox(visible=False)  # id of the watched run; "" = none
     saved = BrowserStore("ganlab.runs", NEW_VISITOR)
-    seen = gr.State(Seen())
+    seen = gr.Textbox(visible=False)  # a `watch.Seen`
     # Whether the slider is at its right end. Not read off it at each tick: a slider refuses a value
     # beyond its maximum, and a resumed run can have fewer grids than the page still shows.
-    follows = gr.State(True)
+    follows = gr.State(True)  # on the server, which so knows at once what the hand has done
     exports = exports_folder()
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=340, elem_id="left"):

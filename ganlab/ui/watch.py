@@ -3,6 +3,10 @@
 What is sent to a page follows from the run's view and from what that page was sent last.
 """
 
+import hmac
+import json
+import secrets
+import zlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,10 +23,12 @@ from ganlab.views import JobView
 # Drawing plots costs a browser far more than sending them costs the server, and on a laptop
 # the browser draws on the cores that train.
 SECONDS_BETWEEN_PLOTS = 2.0
+KEY = secrets.token_bytes(16)  # versions of runs begin anew with the server
 
 
 class Seen(NamedTuple):
-    """What a page was sent last."""
+    """What a page was sent last. It is kept there: a note on the server would be ahead of the page
+    when answers overtake each other, and the page would stay at the older one."""
 
     run_id: str = ""
     version: int = -1
@@ -30,12 +36,34 @@ class Seen(NamedTuple):
     has_snapshot: bool = False
     grids: tuple[int, int] = (-1, -1)  # how many, and the step of the last
     looks: tuple[int, int | None] = (-1, None)  # the steps of the last and of the best
-    light: str = ""
+    light: int = 0  # a checksum
     plotted: float = -1.0  # seconds of training that the plots show
     marks: int = -1  # of a race
     laps_measured: int = 0
     moments: int = -1  # at which the tasks were compared
     is_owner: bool = False  # the browser may hand over its tokens late
+
+    def to_text(self) -> str:
+        """For the page, with a mark that this server alone can make."""
+        text = json.dumps(self)
+        return f"{_mark(text)} {text}"
+
+    @classmethod
+    def from_text(cls, text: Any) -> "Seen":
+        """What a page was sent by this server; else nothing."""
+        mark, _, fields = str(text).partition(" ")
+        if not hmac.compare_digest(_bytes(mark), _mark(fields).encode()):
+            return cls()
+        seen = cls(*json.loads(fields))
+        return seen._replace(grids=tuple(seen.grids), looks=tuple(seen.looks))
+
+
+def _mark(text: str) -> str:
+    return hmac.new(KEY, _bytes(text), "sha256").hexdigest()[:24]
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")
 
 
 @dataclass
@@ -218,6 +246,7 @@ def show(
         or abs(view.seconds - last.plotted) >= max(SECONDS_BETWEEN_PLOTS, 0.01 * view.seconds)
     )
     looks, agreement = jobs.quality(view.run_id), jobs.agreement(view.run_id)
+    light = figures.light(view)
     now = Seen(
         view.run_id,
         view.version,
@@ -225,7 +254,7 @@ def show(
         view.has_snapshot,
         (len(view.grid_steps), max(view.grid_steps, default=-1)),
         (int(looks[-1]["step"]) if looks else -1, view.best_step),
-        figures.light(view),
+        zlib.crc32(light.encode()),
         view.seconds if plots_are_due else last.plotted,
         view.marks,
         view.laps_measured,
@@ -243,7 +272,7 @@ def show(
         updates |= _show_kind(watch, view)
     changed = {name for name in Seen._fields if getattr(now, name) != getattr(last, name)}
     if changed & {"state", "light", "is_owner"}:
-        updates |= _show_light(watch, view, now.light, is_owner)
+        updates |= _show_light(watch, view, light, is_owner)
     if changed & {"state", "has_snapshot", "looks", "is_owner"}:
         updates |= _show_buttons(watch, view, is_owner, is_measured=bool(looks))
     if is_race(view.config):

@@ -108,7 +108,7 @@ class Lab:
     history: History
     current: gr.Textbox
     saved: BrowserStore
-    seen: gr.State
+    seen: gr.Textbox
     follows: gr.State
     foot: gr.HTML
 
@@ -139,7 +139,7 @@ def wire(lab: Lab, exports: Path) -> None:
             updates |= lists(run_id, store)
         if now.state != last.state:
             updates[lab.foot] = state_of_server(jobs)
-        return {seen: now, **updates}
+        return {seen: now.to_text(), **updates}
 
     def show_gone(run_id: str, store: Any, hint: str) -> dict[Any, Any]:
         """An empty page, with a way back if the run was the visitor's and is in the trash."""
@@ -158,26 +158,28 @@ def wire(lab: Lab, exports: Path) -> None:
             lab.transfer.source: gr.Dropdown(choices=sources),
         }
 
-    def tick(run_id: str, store: Any, last: Seen, follow: bool, interval: Any) -> Any:
+    def tick(run_id: str, store: Any, told: Any, follow: bool, interval: Any) -> Any:
+        last = Seen.from_text(told)
         if run_id and last.run_id not in ("", run_id):
             # Asked before the page turned to another run, or after one that was. Either may have
             # been answered last, so the next one shows everything.
-            return {seen: Seen()}
+            return {seen: ""}
         news = show_run(run_id, store, last, follow) if run_id else {}
-        follows_one = bool(news.get(current, run_id)) and news.get(seen, last).state in UNDER_WAY
+        now = Seen.from_text(news.get(seen, told))
+        follows_one = bool(news.get(current, run_id)) and now.state in UNDER_WAY
         due = rhythm.after(interval) if follows_one else MOST
         if due != interval:
             news[timer] = gr.Timer(due)
         return news or gr.skip()
 
-    def look_back(run_id: str, moment: float | None, last: Seen, at_end: Any) -> Any:
+    def look_back(run_id: str, moment: float | None, told: Any, at_end: Any) -> Any:
         view = jobs.view(run_id)
         n = len(view.grid_steps)
         place = n if at_end is True else min(max(int(moment or 1), 1), n)
         if not place:
             return gr.skip()
         try:
-            return grid_at(jobs, view, place), place >= last.grids[0]
+            return grid_at(jobs, view, place), place >= Seen.from_text(told).grids[0]
         except FileNotFoundError as error:  # it has just gone on from before
             log.warning("run %s changes while it is shown: %s", run_id, error)
             return gr.skip()
@@ -225,7 +227,7 @@ def wire(lab: Lab, exports: Path) -> None:
         """Turns the page to a run; the browser, which had `store`, shall have `kept`."""
         # Its run is told in any case: another window may have turned to another one.
         changed = change({**store_of(store), "run": None}, kept)
-        turned = {current: run_id, saved: changed, follows: True, seen: Seen()}
+        turned = {current: run_id, saved: changed, follows: True, seen: ""}
         return {**turned, timer: gr.Timer(LEAST), **show_run(run_id, kept, Seen())}
 
     def remedy(run_id: str, store: Any, request: gr.Request) -> Any:

@@ -106,8 +106,9 @@ class Visitor(Raw):
             for each in self.endpoints.values()
             if self.ids["state"] in each["outputs"] and each["targets"][0][1] == "tick"
         )
-        asked = [run_id, self.store, *self.defaults(endpoint)[2:]]
-        return dict(zip(endpoint["outputs"], self.call(endpoint, asked), strict=True))
+        answers = self.call(endpoint, [run_id, self.store, *self.defaults(endpoint)[2:]])
+        self.take_over(endpoint, answers)
+        return dict(zip(endpoint["outputs"], answers, strict=True))
 
     def download(self, run_id: str) -> Path:
         """Prepares a run's zip; gives where the server has put it."""

@@ -20,8 +20,8 @@ def test_many_pages_ask_less_often(server, visitor, timer):
     run_id = visitor.start()
     told = []
     for _ in range(int(40 * TOGETHER)):
-        told.append(visitor.tick(run_id)[timer].get("value", visitor.values[timer]))
-        visitor.values[timer] = told[-1]
+        visitor.tick(run_id)
+        told.append(visitor.values[timer])
     assert told[0] == LEAST and any(LEAST < interval < MOST for interval in told)
     assert told == sorted(told)
     assert server.status_of(run_id)["state"] == "running"
@@ -29,7 +29,6 @@ def test_many_pages_ask_less_often(server, visitor, timer):
 
 def test_a_page_whose_run_is_not_under_way_asks_seldom(server, visitor, timer):
     assert visitor.tick("")[timer]["value"] == MOST
-    visitor.values[timer] = MOST
 
     opens = next(
         each
@@ -45,6 +44,19 @@ def test_a_page_whose_run_is_not_under_way_asks_seldom(server, visitor, timer):
     wait_for(lambda: state() not in UNDER_WAY, "it stops")
     visitor.values[timer] = LEAST
     wait_for(lambda: visitor.tick(run_id)[timer].get("value") == MOST, "it is told so")
-    visitor.values[timer] = MOST
     visitor.act("resume", run_id)
     assert visitor.tick(run_id)[timer]["value"] == LEAST
+
+
+def test_an_answer_that_is_lost_or_overtaken_is_given_again(server, visitor):
+    run_id = visitor.start(2)
+    visitor.tick(run_id)
+    shown = dict(visitor.values)
+    wait_for(lambda: server.status_of(run_id)["state"] == "finished", "it ends")
+    for _ in range(2):
+        visitor.values = dict(shown)
+        news = visitor.tick(run_id)
+        assert (news[visitor.ids["stop"]]["visible"], news[visitor.ids["resume"]]["visible"]) == (
+            False, True,
+        )  # fmt: skip
+    assert "visible" not in visitor.tick(run_id)[visitor.ids["stop"]]

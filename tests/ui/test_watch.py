@@ -72,6 +72,15 @@ def updates(
     return show(watch, jobs, view, last=last or Seen(), follows=True, is_owner=is_owner)
 
 
+def test_what_was_seen_is_read_back_from_what_this_server_made_alone(watch):
+    seen, _ = updates(watch, replace(RUN, version=7), looks=[5])
+    text = seen.to_text()
+    assert Seen.from_text(text) == seen != Seen()
+    mark, _, fields = text.partition(" ")
+    odd = [None, 3, "", " ", "x", mark, fields, text + " ", f"{mark} []", "\ud800 []", [text]]
+    assert [Seen.from_text(each) for each in odd] == [Seen()] * len(odd)
+
+
 @pytest.mark.parametrize("is_owner", [True, False])
 def test_only_the_owner_is_offered_the_remedy(watch, is_owner):
     _, sent = updates(watch, replace(RUN, verdict=AILING), [500], is_owner=is_owner)
