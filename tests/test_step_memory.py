@@ -46,9 +46,9 @@ print(status("VmHWM") - before)
 @pytest.mark.parametrize(
     "settings",
     [
-        {"batch_size": 128},
-        {"batch_size": 96, "width": 64},
-        {"batch_size": 16, **MOST, "d_steps": 1},
+        {"batch_size": 64},
+        {"batch_size": 32, "width": 64},
+        {"batch_size": 6, **MOST, "d_steps": 1},
     ],
     ids=["many", "wide", "all"],
 )
