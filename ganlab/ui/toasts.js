@@ -5,7 +5,12 @@ const TOAST = "[data-testid=toast-body]";
 const CLOSE = "[data-testid=toast-close]", TEXT = "[data-testid=toast-text]";
 const GOES_ON = "button, [role=tab]";
 const LEAST = 4, PER_LETTER = 0.07, MOST = 40;  // seconds
+const wrap = document.querySelector(".toast-wrap");
 const timers = new WeakMap(), since = new WeakMap();
+
+// On a phone they would lie over the tabs. Within another page gradio alone knows what is in view.
+if (window.parent === window && matchMedia("(max-width: 640px)").matches)
+  Object.assign(wrap.style, {top: "auto", bottom: "12px"});
 
 const restart = (toast) => {
   clearTimeout(timers.get(toast));
@@ -29,7 +34,7 @@ new MutationObserver((changes) => {
     since.set(toast, Date.now());
     restart(toast);
   });
-}).observe(document.querySelector(".toast-wrap"), {childList: true, subtree: true});
+}).observe(wrap, {childList: true, subtree: true});
 // Who goes on has read what was there.
 document.addEventListener("click", (event) => {
   if (!event.isTrusted || event.target.closest(TOAST) || !event.target.closest(GOES_ON)) return;

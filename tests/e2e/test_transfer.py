@@ -271,6 +271,20 @@ def test_messages_wait_for_those_that_came_after_them_and_for_the_pointer(page: 
     expect(toast).to_have_count(0)
 
 
+def test_on_a_phone_messages_leave_the_tabs_free_and_a_finger_does_not_hold_them(visit: Visitors):
+    page = visit(**PHONE)
+    turn_to_transfer(page)
+    page.clock.install()
+    page.locator("#pictures button").first.evaluate(DROPS_TOO_MUCH, "first.zip")
+    toast = page.get_by_test_id("toast-body")
+    tabs = page.get_by_role("tab", name="Blend").bounding_box()
+    box = toast.bounding_box()
+    assert tabs["y"] + tabs["height"] < box["y"] and box["y"] + box["height"] <= 844
+    page.get_by_test_id("toast-text").tap()
+    page.clock.run_for(16_000)
+    expect(toast).to_have_count(0)
+
+
 def test_a_zip_of_folders_has_a_task_for_each_and_too_few_pictures_are_told_what_to_expect(
     page: Page, tmp_path: Path
 ):
