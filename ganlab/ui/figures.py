@@ -15,7 +15,7 @@ from ganlab.models import features
 from ganlab.quality import FIRST_LOOK_SECONDS
 from ganlab.strategies import STRATEGIES
 from ganlab.titles import title
-from ganlab.transfer_config import is_race
+from ganlab.transfer_config import TransferConfig, is_race
 from ganlab.views import JobView
 
 Lines = Sequence[dict[str, float]]  # as a run logged them, by step
@@ -135,14 +135,16 @@ def moment(seconds: float) -> str:
 
 def state_line(view: JobView, *, is_owner: bool, kept_until: float | None = None) -> str:
     """The chip and the sentence that say where the run stands, and how long it is kept."""
-    busy = " gl-busy" if view.is_under_way else ""
+    kind = " gl-busy" if view.is_under_way else ""
+    if isinstance(view.config, TransferConfig):
+        kind += " gl-of-transfer"
     kept = ""
     if kept_until is not None:
         way = to_keep(view) if is_owner else ""
         home = f": {way}" if way else ""
         kept = f'<span class="gl-kept">Kept until {moment(kept_until)}{home}.</span>'
     return (
-        f'<div class="gl-state gl-{view.state}{busy}" role="status">'
+        f'<div class="gl-state gl-{view.state}{kind}" role="status">'
         f'<span class="gl-chip">{STATE_WORDS[view.state]}</span>'
         f'<span class="gl-message">{escape(_sentence(view, is_owner))}</span>'
         f'<span class="gl-title">{escape(title(view))}</span>{kept}</div>'

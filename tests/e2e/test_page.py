@@ -4,7 +4,7 @@ screen readers, light and dark."""
 import re
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from e2e.conftest import PHONE, Server, Visitors
 from e2e.visitor import (
@@ -326,6 +326,12 @@ def sideways_scroll(page: Page) -> list[float]:
     )
 
 
+def is_in_order(*parts: Locator) -> None:
+    """Each is below the one before."""
+    tops = [part.bounding_box()["y"] for part in parts]
+    assert tops == sorted(tops)
+
+
 def test_a_phone_shows_everything_without_scrolling_sideways(visit: Visitors):
     fits = [390, 1, 0]
     page = visit(**PHONE)
@@ -343,15 +349,19 @@ def test_a_phone_shows_everything_without_scrolling_sideways(visit: Visitors):
     page.get_by_role("button", name="Start", exact=True).tap()
     wait_for_run(page)
     expect(page.locator("#state")).to_be_in_viewport()  # scrolled there by itself
-    order = [page.get_by_role("tablist"), page.locator("#state"), page.locator("#data")]
-    tops = [part.bounding_box()["y"] for part in order]
-    assert tops == sorted(tops)
+    run, tabs = page.locator("#state"), page.get_by_role("tablist")
+    is_in_order(tabs, run, page.locator("#data"))
     wait_for_grid(page)
     page.locator("#norms .mark-line path").first.wait_for()
     assert sideways_scroll(page) == fits
     page.get_by_role("button", name="Stop").tap()
     expect_state(page, "Stopped")
     page.get_by_role("button", name="Start", exact=True).tap(trial=True)
+    assert sideways_scroll(page) == fits
+
+    page.get_by_role("tab", name="Transfer").tap()  # whose form comes before another tab's run
+    expect(page.locator("#pictures")).to_be_visible()
+    is_in_order(tabs, page.locator("#pictures"), run)
     assert sideways_scroll(page) == fits
 
 

@@ -406,6 +406,8 @@ def test_a_phone_shows_all_of_it_and_stays_at_the_pictures_while_they_change(vis
     expect_state(page, "Finished", 60)
     expect(page.locator("#kid")).to_be_attached()  # more has come than there was
     expect(page.locator("#state")).to_be_in_viewport()
+    run, form = (page.locator(name).bounding_box() for name in ("#state", "#pictures"))
+    assert run["y"] < form["y"]
 
     wipe, here = page.locator("#before input"), page.evaluate("scrollY")
     at = wipe.bounding_box()
