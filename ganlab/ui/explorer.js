@@ -144,19 +144,25 @@ function buildShare(task, i) {
   const range = make("input", {type: "range", min: 0, max: 100, step: 1, "aria-label": task});
   range.addEventListener("input", () => {
     shares[i] = range.value / 100;
-    range.style.setProperty("--filled", `${range.value}%`);
+    showShares();
     ask();
   });
-  parts.ranges.push(range);
-  return make("li", {}, make("span", {title: task}, task), range);
+  const output = make("output");
+  parts.rows.push({range, output});
+  return make("li", {}, make("span", {title: task}, task), range, output);
+}
+function showShares() {  // a slider's place is how much of a head; beside it, what part of the mix
+  const mix = weights();
+  parts.rows.forEach(({range, output}, i) => {
+    range.value = 100 * shares[i];
+    range.style.setProperty("--filled", `${range.value}%`);
+    output.textContent = `${Math.round(100 * mix[i])} %`;
+  });
 }
 function setHead(head) {
   const place = Math.max(model.tasks.indexOf(head), 0);
   shares = model.tasks.map((_, i) => (i === place ? 1 : 0));
-  parts.ranges.forEach((range, i) => {
-    range.value = 100 * shares[i];
-    range.style.setProperty("--filled", `${range.value}%`);
-  });
+  showShares();
 }
 
 function button(text, act) {
@@ -167,7 +173,7 @@ function button(text, act) {
 
 function build() {
   const {size, tasks} = model;
-  parts = {ranges: []};
+  parts = {rows: []};
   parts.canvas = make("canvas", {width: size, height: size, role: "img",
     "aria-label": "The picture at this place of latent space"});
   parts.rate = make("b", {role: "status"});

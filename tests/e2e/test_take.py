@@ -86,6 +86,7 @@ def test_the_generator_runs_in_the_browser(visit: Visitors, measured: Callable[.
     expect_another(lambda: pad.press("ArrowRight"))
     expect_another(lambda: pad.click(position={"x": 200, "y": 60}))
     expect_another(lambda: stage.get_by_role("slider", name="micah").press("End"))
+    expect(stage.locator("output")).to_have_text(["50 %", "50 %", "0 %", "0 %", "0 %"])
     expect_another(stage.get_by_role("button", name="New place").click)
 
     asked: list[str] = []
