@@ -42,6 +42,22 @@ ANSWERS_COME_LATE = """() => {
     return answer;
   };
 }"""
+# The next answer that tells of a run under way comes when it is let go; `states`: what is shown.
+HOLDS_AN_ANSWER = """() => {
+  const ask = window.fetch;
+  let isHeld = false;
+  window.fetch = async (...asked) => {
+    const answer = await ask(...asked);
+    if (isHeld || !(await answer.clone().text()).includes("gl-busy")) return answer;
+    isHeld = true;
+    await new Promise((go) => { window.letGo = go; });
+    return answer;
+  };
+  const state = document.querySelector("#state");
+  window.states = [];
+  new MutationObserver(() => states.push(state.querySelector(".gl-chip").innerText))
+    .observe(state, {subtree: true, childList: true, characterData: true});
+}"""
 POINTS_OF_LINE = """id => [...document.querySelectorAll(`#${id} .mark-line path`)]
     .map(path => path.getAttribute('d').split(/[ML]/).length - 1)"""
 
@@ -231,6 +247,20 @@ def test_a_stopped_run_says_so_at_once_and_resumes_where_it_was(
     wait_for_step_above(page, stopped_at + 10)
     assert min(page.evaluate("window.steps")) >= stopped_at
     assert server.curve_of(run_id)[: len(curve)] == curve
+
+
+def test_an_answer_that_a_later_one_has_overtaken_is_not_the_last_word(page: Page):
+    choose_fashion(page, ("bag",))
+    start(page)
+    wait_for_grid(page)
+    page.evaluate(HOLDS_AN_ANSWER)
+    page.wait_for_function("!!window.letGo")
+    page.get_by_role("button", name="Stop").click()
+    expect_state(page, "Stopped")
+    page.evaluate("letGo()")
+    back = "states.indexOf('Learning', states.indexOf('Stopped'))"
+    page.wait_for_function(f"{back} > 0 && states.at(-1) == 'Stopped'")
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
 
 
 def test_a_finished_run_can_train_longer(page: Page):

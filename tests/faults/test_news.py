@@ -48,7 +48,7 @@ def test_a_page_whose_run_is_not_under_way_asks_seldom(server, visitor, timer):
     assert visitor.tick(run_id)[timer]["value"] == LEAST
 
 
-def test_an_answer_that_is_lost_or_overtaken_is_given_again(server, visitor):
+def test_an_answer_that_is_lost_is_given_again(server, visitor):
     run_id = visitor.start(2)
     visitor.tick(run_id)
     shown = dict(visitor.values)
