@@ -22,6 +22,7 @@ from ganlab.config import TrainConfig
 from ganlab.data import catalog
 from ganlab.jobs import Jobs
 from ganlab.paths import cache_dir, make_home, runs_dir
+from ganlab.ui.crowds import THREADS
 from ganlab.ui.figures import MARK_FILE
 from ganlab.ui.gate import gated
 from ganlab.ui.layout import build_page
@@ -69,7 +70,7 @@ def main() -> None:
             enable_monitoring=False,
             footer_links=[],
             strict_cors=True,
-            max_threads=16,
+            max_threads=THREADS,
             state_session_capacity=500,
             max_file_size=f"{caps.file_mb}mb",
             blocked_paths=[str(each) for each in PRIVATE],

@@ -108,7 +108,8 @@ class RefusedEvent:
 
 
 class FullQueue:
-    """Of a queue that is full the page would only say that it is busy, whatever the answer says."""
+    """Of a queue that is full the page would only say that it is busy, whatever the answer says. It
+    has room for others where `crowds` says what there is no room for."""
 
     def __init__(self, why: str):
         self._why = why
@@ -118,7 +119,8 @@ class FullQueue:
 
     def change(self, start: Message, body: bytes) -> bytes:
         start["status"] = 429
-        return json.dumps({"detail": self._why}).encode()
+        is_gradios = json.loads(body)["detail"].startswith("Queue is full.")
+        return json.dumps({"detail": self._why}).encode() if is_gradios else body
 
 
 class Answer:

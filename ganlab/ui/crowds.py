@@ -6,9 +6,12 @@ gradio bounds each of these for all together, so one script could take them whol
 
 import asyncio
 import os
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from ipaddress import ip_network
+from math import inf
 from typing import Any
 
 from gradio import routes
@@ -20,10 +23,18 @@ from gradio.state_holder import StateHolder
 from ganlab.caps import Caps
 from ganlab.ui.bodies import LARGE_SHARE, SMALL
 
-# Of the events that may wait: one page's, those of one kind, and those from one network address.
+# Of the events that may wait: one page's, those of one kind, and those from one network address; of
+# a kind, all addresses together have as much as two.
 OF_PAGE, OF_KIND, OF_ADDRESS = 1 / 8, 1 / 4, 1 / 2
-FULL = "All that you may have in the queue waits already."
-AT_ONCE = 8  # of an address, that are answered without the queue: half of the threads for all
+AGAIN = "try again in a moment"
+TOO_MANY_OF_PAGE = f"Too many requests of this page wait: {AGAIN}."
+TOO_MANY_OF_KIND = f"Too many requests of this kind wait: {AGAIN}."
+TOO_MANY_OF_ADDRESS = f"Too many requests from your network wait: {AGAIN}."
+TOO_LARGE_TOGETHER = f"Too many large requests wait: {AGAIN}"
+# Threads for all that is answered: so many take from the queue, and the others answer without it.
+THREADS, OF_QUEUE = 16, 8
+AT_ONCE = 4  # of an address, that are answered without the queue
+OF_ONE_HOST = 64  # bits of an address by IPv6
 WEIGHT = "ganlab.weight"  # in the scope of a request: bytes that its body takes in memory
 
 _lanes: dict[str, tuple[asyncio.Semaphore, list[None]]] = {}  # by address, and who is in it
@@ -33,35 +44,73 @@ open_pages: Counter[str] = Counter()  # by their sessions: each holds a connecti
 class FairQueue(Queue):
     """Events of several kinds, pages and addresses wait in it, whatever one of them sends."""
 
+    def start(self) -> None:
+        self.max_thread_count = OF_QUEUE
+        super().start()
+
     async def push(self, body: Any, request: Any, username: str | None) -> Any:
-        if self.max_size is not None and body.fn_index is not None:
-            kind = get_fn(self.blocks, None, body).concurrency_id
-            address = address_of(request)
-            of_page = of_kind = of_address = 0
-            for waiting in self.event_queue_per_concurrency_id.values():
-                of_kind += len(waiting.queue) * (waiting.concurrency_id == kind)
-                for event in waiting.queue:
-                    of_page += event.session_hash == body.session_hash
-                    of_address += address is not None and address_of(event.request) == address
-            shares = ((of_page, OF_PAGE), (of_kind, OF_KIND), (of_address, OF_ADDRESS))
-            if any(taken >= max(1, share * self.max_size) for taken, share in shares):
-                return False, FULL, "queue_full"
-            if not self._has_memory(weight_of(request), address):
-                return False, FULL, "queue_full"
+        if body.fn_index is None or self.max_size is None:
+            return await super().push(body, request, username)
+        kind = get_fn(self.blocks, None, body).concurrency_id
+        if full := self._no_room(kind, body.session_hash, request):
+            return False, full, "queue_full"
         answer = await super().push(body, request, username)
         if answer[0]:
-            self._take_turns(get_fn(self.blocks, None, body).concurrency_id)
+            self._take_turns(kind)
         return answer
+
+    def _no_room(self, kind: str, session: str, request: Any) -> str:
+        """Why an event has to stay outside; "" = it may wait."""
+        address = address_of(request)
+        of_page = of_kind = of_address = of_both = 0
+        for waiting in self.event_queue_per_concurrency_id.values():
+            is_alike = waiting.concurrency_id == kind
+            of_kind += len(waiting.queue) * is_alike
+            for event in waiting.queue:
+                is_near = address is not None and address_of(event.request) == address
+                of_page += event.session_hash == session
+                of_address += is_near
+                of_both += is_near and is_alike
+        for taken, share, told in (
+            (of_page, OF_PAGE, TOO_MANY_OF_PAGE),
+            (of_address, OF_ADDRESS, TOO_MANY_OF_ADDRESS),
+            (of_both, OF_KIND, TOO_MANY_OF_ADDRESS),
+            (of_kind, OF_KIND if address is None else 2 * OF_KIND, TOO_MANY_OF_KIND),
+        ):
+            if taken >= max(1, share * self.max_size):
+                return told
+        caps = Caps.from_environment()
+        if not self._has_memory(weight_of(request), address, caps.events_mb):
+            return str(caps.reached("events_mb", TOO_LARGE_TOGETHER))
+        return ""
+
+    def get_events(self) -> tuple[list[Event], bool, str] | None:
+        """What is taken next, as gradio chooses it; of one address only so many at a time."""
+        busy = Counter(address_of(event.request) for event in self._at_work())
+        most = OF_ADDRESS * len(self.active_jobs)
+        crowded = {address for address, n in busy.items() if address is not None and n >= most}
+        kinds = list(self.event_queue_per_concurrency_id.values())
+        for kind in random.sample(kinds, len(kinds)):
+            if kind.current_concurrency >= (kind.concurrency_limit or inf):
+                continue
+            for event in kind.queue:
+                if address_of(event.request) not in crowded:
+                    kind.queue.remove(event)
+                    return [event], False, kind.concurrency_id
+        return None
+
+    def _at_work(self) -> list[Event]:
+        return [events[0] for events in self.active_jobs if events]
 
     def _take_turns(self, kind: str) -> None:
         waiting = self.event_queue_per_concurrency_id[kind]
-        jobs = [events[0] for events in self.active_jobs if events]
-        ordered = in_turns(waiting.queue, [job for job in jobs if job.concurrency_id == kind])
+        under_way = [event for event in self._at_work() if event.concurrency_id == kind]
+        ordered = in_turns(waiting.queue, under_way)
         if ordered != waiting.queue:
             waiting.queue = ordered
             self.broadcast_estimations(kind)
 
-    def _has_memory(self, weight: int, address: str | None) -> bool:
+    def _has_memory(self, weight: int, address: str | None, events_mb: int) -> bool:
         """Whether an event may be held until it is done: of the room for bodies, large ones get no
         more than while they come in, and those of one address a part of that."""
         if weight <= SMALL:
@@ -71,8 +120,9 @@ class FairQueue(Queue):
             its = weight_of(event.request)
             held += its
             of_address += its * (address is not None and address_of(event.request) == address)
-        most = Caps.from_environment().events_mb * 1_000_000 * LARGE_SHARE
-        return held + weight <= most and of_address + weight <= OF_ADDRESS * most
+        most = events_mb * 1_000_000 * LARGE_SHARE
+        is_first = not of_address
+        return held + weight <= most and (is_first or of_address + weight <= OF_ADDRESS * most)
 
     def forget_unheard(self, before: dict[str, int]) -> dict[str, int]:
         """Drops the answers that nobody has fetched since this was asked last, of somebody who has
@@ -129,13 +179,20 @@ def address_of(request: Any) -> str | None:
     """The network address of whoever sent a request; None where that tells nobody from another."""
     # In a Space, all come from the platform's proxy.
     client = None if os.environ.get("SPACE_ID") else getattr(request, "client", None)
-    return getattr(client, "host", None)
+    host = getattr(client, "host", None)
+    if host is None or ":" not in host:
+        return host
+    try:  # of IPv6, whoever has one address has so many
+        return str(ip_network((host.partition("%")[0], OF_ONE_HOST), strict=False))
+    except ValueError:
+        return host
 
 
 def weighed(body: bytes) -> int:
-    """Bytes that a body takes in memory: a text with one rare letter takes four for each letter."""
+    """Bytes that a body takes in memory, as it came and as what it says: of a text with one rare
+    letter each takes four."""
     is_plain = body.isascii() and b"\\u" not in body
-    return len(body) * (1 if is_plain else 4)
+    return len(body) * (2 if is_plain else 5)
 
 
 def weight_of(request: Any) -> int:

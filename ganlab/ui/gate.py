@@ -12,7 +12,7 @@ import logging
 import re
 import secrets
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AsyncExitStack, nullcontext
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -121,10 +121,18 @@ class Gate:
                 scope["query_string"] = b""  # of the named endpoint alone, whoever asks for all
             page = path.removeprefix(OPENED) if path.startswith(OPENED) else ""
             is_quick = path.startswith((EVENT, ASK))
-            lane = crowds.answered_at_once(HTTPConnection(scope)) if is_quick else nullcontext()
-            async with lane:
+            async with AsyncExitStack() as held:
+                if is_quick:
+                    await held.enter_async_context(crowds.answered_at_once(HTTPConnection(scope)))
+
+                async def send_free(message: Message) -> None:
+                    """Whoever does not read their answer holds nothing meanwhile."""
+                    await held.aclose()
+                    body.close()
+                    await answer.send(message)
+
                 with crowds.opened(page) if page else nullcontext():
-                    await self.app(scope, receive, answer.send)
+                    await self.app(scope, receive, send_free)
         except Refused as refusal:
             said = refusal.args
         except Exception as error:  # of gradio: a handler's are caught where its event runs

@@ -1,5 +1,6 @@
 """What one visitor can take of what all pages share."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +14,20 @@ from gradio.server_messages import ProcessCompletedMessage
 
 from ganlab.caps import Caps
 from ganlab.ui import crowds
-from ganlab.ui.crowds import AT_ONCE, FairQueue, Sessions, address_of, in_turns, opened
-from ganlab.ui.gate import gated
+from ganlab.ui.crowds import (
+    AT_ONCE,
+    OF_QUEUE,
+    TOO_LARGE_TOGETHER,
+    TOO_MANY_OF_ADDRESS,
+    TOO_MANY_OF_KIND,
+    TOO_MANY_OF_PAGE,
+    FairQueue,
+    Sessions,
+    address_of,
+    in_turns,
+    opened,
+)
+from ganlab.ui.gate import Gate, gated
 from ganlab.ui.lean import LeanBlocks
 
 MOST = 16  # that may wait: two of a page, four of a kind, eight of an address
@@ -33,7 +46,7 @@ def _slow() -> None:
 @pytest.fixture(scope="module")
 def page() -> Iterator[gr.Blocks]:
     with LeanBlocks() as page:
-        for name in "abc":
+        for name in "abcd":
             gr.Button().click(lambda: RUNS.wait(60) and None, None, None, api_name=name)
         gr.Button().click(lambda: "word", None, gr.Textbox(), api_name="quick")
         gr.Button().click(_slow, None, None, queue=False, api_name="slow")
@@ -45,23 +58,32 @@ def page() -> Iterator[gr.Blocks]:
 
 
 @pytest.fixture
-def join(page: gr.Blocks) -> Iterator[Callable[[str, str], int]]:
-    """Sends an event; gives the status of the answer. One of each kind runs until the test ends."""
+def join(page: gr.Blocks) -> Iterator[Callable[..., str]]:
+    """Sends an event; gives the refusal, or "" if there is none. Of each kind but "d", one runs
+    until the test ends."""
     numbers = {fn.api_name: number for number, fn in page.fns.items()}
 
-    def join(kind: str, session: str, *data: str) -> int:
+    def join(kind: str, session: str, *data: str, who: str = "") -> str:
         body = {"data": data, "fn_index": numbers[kind], "session_hash": session}
         url = f"{page.local_url}gradio_api/queue/join"
-        return httpx.post(url, json=body, trust_env=False).status_code
+        answer = httpx.post(url, json=body, headers={"who": who}, trust_env=False)
+        assert answer.status_code in (200, 429)
+        return answer.json().get("detail", "")
 
     RUNS.clear()
     for kind in "abc":
-        assert join(kind, f"runs-{kind}") == 200
+        assert join(kind, f"runs-{kind}", who="first") == ""
     until(lambda: len(page._queue) == 0)
     yield join
     RUNS.set()
     kinds = page._queue.event_queue_per_concurrency_id.values()
     until(lambda: not any(kind.queue or kind.current_concurrency for kind in kinds))
+
+
+@pytest.fixture
+def by_name(monkeypatch) -> None:
+    """Requests come from the networks that they name."""
+    monkeypatch.setattr(crowds, "address_of", lambda request: request.headers["who"] or None)
 
 
 def until(is_so: Callable[[], bool]) -> None:
@@ -72,33 +94,53 @@ def until(is_so: Callable[[], bool]) -> None:
 
 
 def test_one_page_leaves_room_for_others(join):
-    assert [join("a", "greedy") for _ in range(3)] == [200, 200, 429]
-    assert join("b", "greedy") == 429  # whatever it asks for
-    assert join("a", "modest") == 200
+    assert [join("a", "greedy") for _ in range(3)] == ["", "", TOO_MANY_OF_PAGE]
+    assert join("b", "greedy") == TOO_MANY_OF_PAGE  # whatever it asks for
+    assert join("b", "modest") == ""
 
 
-def test_one_kind_of_event_leaves_room_for_others(join):
-    assert [join("a", f"session{i}") for i in range(5)] == [200] * 4 + [429]
-    assert join("b", "session0") == 200
+def test_one_kind_of_event_leaves_room_for_others(join, by_name):
+    assert [join("a", f"session{i}") for i in range(5)] == [""] * 4 + [TOO_MANY_OF_KIND]
+    assert join("b", "session0") == ""
 
 
-def test_one_address_leaves_room_for_others(join, monkeypatch):
-    sent = [join(kind, f"{kind}{i}") for i in range(3) for kind in "abc"]
-    assert sent == [200] * 8 + [429]
-    monkeypatch.setattr(crowds, "address_of", lambda request: None)
-    assert join("c", "elsewhere") == 200
+def test_one_address_leaves_room_for_others(page, join, by_name):
+    assert join("d", "runs-d", who="near") == ""
+    until(lambda: len(page._queue) == 0)
+    sent = [join(kind, f"{kind}{i}", who="near") for i in range(2) for kind in "abcd"]
+    assert sent == [""] * 8
+    assert join("quick", "another", who="near") == TOO_MANY_OF_ADDRESS
+    assert join("quick", "another", who="elsewhere") == ""
 
 
-def test_whoever_has_fewer_events_goes_first(page, join, monkeypatch):
+def test_one_address_leaves_room_among_events_of_a_kind(join, by_name):
+    sent = [join("a", f"near{i}", who="near") for i in range(5)]
+    assert sent == [""] * 4 + [TOO_MANY_OF_ADDRESS]
+    assert [join("a", f"far{i}", who="far") for i in range(4)] == [""] * 4
+    assert join("a", "third", who="third") == TOO_MANY_OF_KIND
+    assert join("b", "third", who="third") == ""
+
+
+def test_one_address_leaves_threads_to_what_others_have_in_the_queue(page, join, by_name):
+    queue = page._queue
+    assert join("d", "runs-d", who="first") == ""
+    until(lambda: len(queue) == 0)
+    assert [len(queue._at_work()), len(queue.active_jobs)] == [4, OF_QUEUE]
+    assert join("quick", "waits", who="first") == "" and join("quick", "goes", who="other") == ""
+    until(lambda: is_done(queue, "goes"))
+    time.sleep(0.3)
+    waiting = [each.queue for each in queue.event_queue_per_concurrency_id.values() if each.queue]
+    assert [event.session_hash for (event,) in waiting] == ["waits"]
+    RUNS.set()
+    until(lambda: is_done(queue, "waits"))
+
+
+def test_whoever_has_fewer_events_goes_first(page, join, by_name):
     waiting = page._queue.event_queue_per_concurrency_id
     kind = next(fn.concurrency_id for fn in page.fns.values() if fn.api_name == "a")
     sessions = lambda: [event.session_hash for event in waiting[kind].queue]  # noqa: E731
-    for session in ("greedy", "greedy", "modest"):
-        assert join("a", session) == 200
-    assert sessions() == ["greedy", "modest", "greedy"]
-    here = crowds.address_of
-    monkeypatch.setattr(crowds, "address_of", lambda request: here(request) and "elsewhere")
-    assert join("a", "runs-a") == 200  # all of one address, and its page has one that runs
+    for session in ("greedy", "greedy", "modest", "runs-a"):  # which has one that runs
+        assert join("a", session) == ""
     assert sessions() == ["greedy", "modest", "greedy", "runs-a"]
 
 
@@ -120,11 +162,12 @@ def test_addresses_take_turns_and_of_each_its_pages():
 
 def test_large_events_that_wait_leave_room_in_memory(join, monkeypatch):
     """Of 100 MB for bodies, 75 are for large ones, half of these for one address."""
-    plain, rare = "a" * 7_900_000, "\N{GRINNING FACE}" + "a" * 7_900_000  # which takes 32 MB
-    assert [join("a", f"page{i}", plain) for i in range(2)] == [200] * 2
-    assert join("b", "page2", rare) == 429 and join("b", "page2", "small") == 200
+    plain, rare = "a" * 7_900_000, "\N{GRINNING FACE}" + "a" * 7_900_000  # which takes 40 MB
+    assert [join("a", f"page{i}", plain) for i in range(2)] == ["", ""]
+    assert TOO_LARGE_TOGETHER in join("b", "page2", rare) and join("b", "page2", "small") == ""
     monkeypatch.setattr(crowds, "address_of", lambda request: None)
-    assert [join("c", f"other{i}", rare) for i in range(2)] == [200, 429]
+    told = [join("c", f"other{i}", rare) for i in range(2)]
+    assert told[0] == "" and "(GANLAB_MAX_EVENTS_MB)" in told[1]
 
 
 def test_what_is_answered_at_once_leaves_threads_for_other_addresses(page, monkeypatch):
@@ -148,9 +191,38 @@ def test_what_is_answered_at_once_leaves_threads_for_other_addresses(page, monke
     assert crowds._lanes == {}
 
 
-def test_in_a_space_the_address_is_the_platforms(monkeypatch):
+def test_who_does_not_read_an_answer_holds_no_thread_of_others_meanwhile():
+    lanes = []
+
+    async def app(scope, receive, send):
+        lanes.append(len(crowds._lanes))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x"})
+
+    async def send(message):
+        lanes.append(len(crowds._lanes))
+
+    async def receive():
+        return {"type": "http.request", "body": b"{}"}
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/gradio_api/run/predict", "headers": [],
+        "query_string": b"", "client": ("10.0.0.1", 1),
+    }  # fmt: skip
+    asyncio.run(Gate(app, Caps())(scope, receive, send))
+    assert lanes == [1, 0, 0]
+
+
+def test_an_address_is_that_of_a_host_and_in_a_space_the_platforms(monkeypatch):
     request = SimpleNamespace(client=SimpleNamespace(host="10.0.0.1"))
     assert address_of(request) == "10.0.0.1" and address_of(None) is None
+    of_one_host = {"2001:db8:1:2::3", "2001:db8:1:2:ffff::%eth0"}
+    of_another = {"2001:db8:1:3::3"}
+    hosts = (
+        {address_of(SimpleNamespace(client=SimpleNamespace(host=host))) for host in of_one}
+        for of_one in (of_one_host, of_another)
+    )
+    assert [*hosts] == [{"2001:db8:1:2::/64"}, {"2001:db8:1:3::/64"}]
     monkeypatch.setenv("SPACE_ID", "a/b")
     assert address_of(request) is None
 
@@ -158,7 +230,7 @@ def test_in_a_space_the_address_is_the_platforms(monkeypatch):
 def test_answers_that_nobody_fetches_are_dropped_the_second_time(page, join):
     queue = page._queue
     assert isinstance(queue, FairQueue)
-    assert join("quick", "gone") == 200
+    assert join("quick", "gone") == ""
     until(lambda: is_done(queue, "gone"))
     page.forget_unheard()
     assert is_done(queue, "gone")
