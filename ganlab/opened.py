@@ -3,6 +3,7 @@
 What was opened last stays in memory, because a slider asks for the same one again and again.
 """
 
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -31,7 +32,7 @@ from ganlab.transfer_config import TransferConfig, is_race
 KEPT = 6  # in memory; a generator of 64 px has some 10 MB
 KEPT_BYTES = 150_000_000  # of visitors' generators together, unless the newest alone has more
 KEPT_VIEWS = 24  # of each, some 60 kB
-KEPT_LETTERS = 4_000_000  # of all of these: of many heads, one has millions
+KEPT_TEXT = 4_000_000  # bytes of all of these: of many heads, one has millions
 TRIES = 5  # to read a snapshot of a run that is under way
 OF_TASKS = {"tasks": (), "head_depth": 0}  # what relatives may differ in
 
@@ -92,10 +93,10 @@ class Opened:
         """The oldest go first; one that is larger than all may be is not kept at all."""
         with _keeping:
             made = [view for view, each in self._views.items() if each.done()]
-            sizes = {view: _letters(self._views[view]) for view in made}
+            sizes = {view: _weight(self._views[view]) for view in made}
             total = sum(sizes.values())
             for view in made:
-                if total <= KEPT_LETTERS:
+                if total <= KEPT_TEXT:
                     return
                 del self._views[view]
                 total -= sizes[view]
@@ -110,11 +111,11 @@ class Opened:
         return side_by_side(lambda part: self.draw(z[part], tasks[part]), rows)
 
 
-def _letters(made: Future) -> int:
-    """Of a view, one text or several."""
+def _weight(made: Future) -> int:
+    """Bytes in memory of a view, one text or several: with one rare letter, each takes four."""
     view = None if made.exception() else made.result()
     texts = view if isinstance(view, list) else [view]
-    return sum(len(text) for text in texts if isinstance(text, str))
+    return sum(sys.getsizeof(text) for text in texts if isinstance(text, str))
 
 
 def together(first: Opened, second: Opened) -> tuple[Part, ...]:

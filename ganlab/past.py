@@ -77,7 +77,7 @@ def moments(run: Run) -> list[Moment]:
         Moment(step, float(at), kid.get(step), is_best=step == best)
         for step, at in zip(steps, seconds, strict=True)
     ]
-    if _beginning(run) is None:
+    if not _has_beginning(run):
         return kept
     first = Moment(0, 0.0, None, is_best=best == 0, began_as=_source_of(run))
     return [first, *(moment for moment in kept if moment.step > 0)]
@@ -109,7 +109,7 @@ def draw_moment(run: Run, step: int, z: Tensor, ids: Tensor) -> np.ndarray:
 
 
 def _generator(run: Run, step: int) -> nn.Module:
-    if step == 0 and (beginning := _beginning(run)):
+    if step == 0 and _has_beginning(run) and (beginning := _beginning(run)):
         return beginning
     try:
         return generator_at(run, step)[1]
@@ -127,22 +127,27 @@ def _source_of(run: Run) -> str:
     return config.source or "the source"
 
 
-def _beginning(run: Run) -> nn.Module | None:
-    """The generator before the first step, as its seed or its source makes it; None = it is not
-    known, as of a run that went on from another one with another seed."""
+def _has_beginning(run: Run) -> bool:
+    """Whether it is known what the generator was before the first step; not, as of a run that went
+    on from another one with another seed."""
     grid = run.path / "samples" / f"{0:06d}.jpg"
     try:
         written = grid.stat().st_mtime_ns
     except FileNotFoundError:  # nothing to hold it against
-        return None
-    return _rebuilt(run.path, written)
+        return False
+    with _drawing:
+        return _is_known(run.path, written)
 
 
-@lru_cache(maxsize=4)
-def _rebuilt(path: Path, _written: int) -> nn.Module | None:
-    """See `_beginning`. It has to draw what the training drew at step 0: PyTorch may have changed
-    its random numbers since, or ganlab its networks."""
-    run = Run(path)
+@lru_cache(maxsize=256)
+def _is_known(path: Path, _written: int) -> bool:
+    return _beginning(Run(path)) is not None
+
+
+def _beginning(run: Run) -> nn.Module | None:
+    """The generator before the first step, as its seed or its source makes it. It has to draw what
+    the training drew at step 0, else it is None: PyTorch may have changed its random numbers since,
+    or ganlab its networks."""
     if _source_of(run):
         start = transfer.start_of(run)
         model, own = start.config, start.build()
@@ -194,4 +199,4 @@ class _Drawn:
 
 
 _drawn = _Drawn(MOST_BYTES)
-_drawing = threading.Lock()  # a moment's network is read for it: one at a time, on all cores
+_drawing = threading.RLock()  # a moment's network is read for it: one at a time, on all cores

@@ -23,7 +23,6 @@ from ganlab.config import ModelConfig, TrainConfig
 from ganlab.data.entries import CATALOG
 from ganlab.data.saved import LONGEST_FOLDER, read_saved
 from ganlab.files import read_json, write_json
-from ganlab.heads import edited
 from ganlab.kept import FILE as DIRECTIONS
 from ganlab.kinship import fingerprint, hidden
 from ganlab.runs import (
@@ -237,7 +236,7 @@ def _vetted(
         raise CheckpointError(f"its settings cannot be taken: {error}") from None
     made = None
     if run.is_derived:
-        made = _vet_edits(run, config, model)
+        made = _vet_edits(run, config, model, need_memory)
     elif isinstance(config, TransferConfig):
         _vet_transfer(run, config, model)
     need(vetting.text(config.data), "its data set has a name that cannot be shown")
@@ -272,7 +271,12 @@ def _vet_transfer(run: Run, config: TransferConfig, model: ModelConfig) -> None:
     need(vetting.text(config.source, 200), "its source has a name that cannot be shown")
 
 
-def _vet_edits(run: Run, config: TrainConfig, model: ModelConfig) -> Source:
+def _vet_edits(
+    run: Run,
+    config: TrainConfig,
+    model: ModelConfig,
+    need_memory: Callable[[ModelConfig], None],
+) -> Source:
     """That edits lead from what edited heads began with to such heads; gives what they make of it,
     to be compared. Completes what can be told from these, so that it is not as somebody else put
     it."""
@@ -285,7 +289,10 @@ def _vet_edits(run: Run, config: TrainConfig, model: ModelConfig) -> Source:
     known = origin.get("checkpoint") or (origin.get("run") and "step" in origin)
     need(known, "edited heads do not say what they come from")
     edits = derived.edits_of(run)
-    now = edited(read_source(run.path / SOURCE_FOLDER), edits)
+    now = read_source(run.path / SOURCE_FOLDER)
+    for edit in edits:
+        now = edit.apply(now)
+        need_memory(now.config)  # of heads that are removed again, too
     need(now.config == model, "its edits lead to other heads than it has")
     write_json(run.snapshot() / "model.json", model_json(model, {"name": now.name}))
     run.describe(edits=[edit.to_dict() for edit in edits])

@@ -21,7 +21,7 @@ from ganlab.data.dataset import Dataset
 from ganlab.export import export
 from ganlab.jobs import Jobs
 from ganlab.opened import (
-    KEPT_LETTERS,
+    KEPT_TEXT,
     KEPT_VIEWS,
     Opened,
     open_checkpoint,
@@ -198,14 +198,14 @@ def test_who_asks_at_once_gets_one_generator_and_no_two_are_opened_at_a_time(
 
 
 def test_of_large_views_fewer_are_kept(shelf: None) -> None:
-    opened, third = open_shipped("small"), KEPT_LETTERS // 3
+    opened, third = open_shipped("small"), KEPT_TEXT // 3 - 100
     for name in "abcd":
         opened.once(name, lambda: ["x" * third])
     assert list(opened._views) == ["b", "c", "d"]
     opened.once("a number", lambda: 7)
     opened.once("e", lambda: "x" * 2 * third)
     assert list(opened._views) == ["d", "a number", "e"]
-    opened.once("f", lambda: "x" * (KEPT_LETTERS + 1))
+    opened.once("f", lambda: "\N{GRINNING FACE}" + "x" * third)  # each takes four bytes
     assert list(opened._views) == []
 
 

@@ -66,6 +66,16 @@ def far(drawn: np.ndarray, jpeg: bytes) -> float:
     return float(np.abs(sampling.grid(drawn, GRID_COLUMNS) - saved).mean())
 
 
+def test_what_a_run_began_as_is_found_out_once_for_all_who_ask(
+    new_run: Callable[..., Run], dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained(new_run, dataset)
+    seen = count_at_once(monkeypatch, past, "_beginning")
+    with ThreadPoolExecutor(8) as pool:
+        found = [*pool.map(moments, [run] * 8)]
+    assert seen == [1] and found == [found[0]] * 8 and found[0][0].began_as == ""
+
+
 def test_the_moments_are_the_noise_and_all_snapshots_with_their_time_and_quality(
     new_run: Callable[..., Run], dataset: Dataset
 ) -> None:

@@ -76,6 +76,17 @@ def test_what_was_opened_can_be_downloaded_and_opened_again(run, tmp_path):
     assert second.about["edits"] == first.about["edits"]
 
 
+def test_edits_lead_through_no_larger_network_than_there_may_be(tmp_path):
+    run, _ = derived.create(small_source(), [HALF], runs=tmp_path / "runs")
+    for edit in (Edit.adding(("a", "b", "half"), "more", [1, 0, 0]), Edit("remove", "more")):
+        derived.change(run, edit)
+    path, sizes = export(run, tmp_path / "x"), []
+    open_run(
+        path, runs=tmp_path / "there", need_memory=lambda model: sizes.append(len(model.tasks))
+    )
+    assert max(sizes) == 4 and len(run.about["model"]["tasks"]) == 3
+
+
 def test_a_download_without_a_discriminator_opens_too(tmp_path):
     source = replace(small_source(), discriminator=None)
     run, _ = derived.create(source, [HALF], runs=tmp_path / "runs")
