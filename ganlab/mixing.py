@@ -166,21 +166,21 @@ def alone(place: int, n: int) -> tuple[float, ...]:
     return tuple(float(i == place) for i in range(n))
 
 
-def carried(recipe: Recipe, before: Sequence[str], after: Sequence[str]) -> Recipe:
+def carried(recipe: Recipe, before: Sequence[str], after: Sequence[str], most: int) -> Recipe:
     """The same mix of parts of which one has another name, or some were added or taken away: what
     is gone leaves its share to the others and, where nothing else was in the mix, to all.
 
     Args:
-        before, after: the names of the parts.
+        before, after: the names of all parts; only the first are mixed, at most so many.
     """
     is_renamed = len(before) == len(after) and sum(map(str.__ne__, before, after)) == 1
 
     def moved(shares: Sequence[float]) -> tuple[float, ...]:
         if is_renamed or not shares:
             return tuple(shares)
-        found = dict(zip(before, shares, strict=True))
-        kept = tuple(found.get(name, 0.0) for name in after)
-        return kept if any(kept) else (1.0,) * len(after)
+        found = dict(zip(before, shares, strict=False))
+        kept = tuple(found.get(name, 0.0) for name in after[:most])
+        return kept if any(kept) else (1.0,) * len(kept)
 
     return replace(recipe, structure=moved(recipe.structure), texture=moved(recipe.texture))
 

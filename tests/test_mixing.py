@@ -243,21 +243,24 @@ def test_a_strip_goes_from_one_recipe_to_the_other_in_a_row_for_each_latent(part
 
 
 @pytest.mark.parametrize(
-    ("after", "shares"),
+    ("before", "after", "shares"),
     [
-        ("abc", (1.0, 3.0, 0.0)),
-        ("xbc", (1.0, 3.0, 0.0)),  # another name
-        ("ab", (1.0, 3.0)),
-        ("ac", (1.0, 0.0)),
-        ("abcd", (1.0, 3.0, 0.0, 0.0)),
-        ("bcd", (3.0, 0.0, 0.0)),  # of more than there is room for, one is gone
-        ("c", (1.0,)),
-        ("cd", (1.0, 1.0)),
+        ("abc", "abc", (1.0, 3.0, 0.0)),
+        ("abc", "xbc", (1.0, 3.0, 0.0)),  # another name
+        ("abc", "ab", (1.0, 3.0)),
+        ("abc", "ac", (1.0, 0.0)),
+        ("ab", "abd", (1.0, 3.0, 0.0)),
+        ("abcd", "bcd", (3.0, 0.0, 0.0)),  # one is gone of more than there is room for
+        ("abcd", "acd", (1.0, 0.0, 0.0)),
+        ("abcd", "abd", (1.0, 3.0, 0.0)),
+        ("abc", "c", (1.0,)),
+        ("abc", "cd", (1.0, 1.0)),
     ],
 )
-def test_a_mix_stays_as_its_parts_change(after: str, shares: tuple[float, ...]) -> None:
-    before = Recipe((1.0, 3.0, 0.0), (1.0, 3.0, 0.0), at=2.0)
-    assert mixing.carried(before, "abc", after) == Recipe(shares, shares, at=2.0)
+def test_a_mix_stays_as_its_parts_change(before: str, after: str, shares: tuple) -> None:
+    mixed = (1.0, 3.0, 0.0)[: len(before)]
+    was, now = Recipe(mixed, mixed, at=2.0), Recipe(shares, shares, at=2.0)
+    assert mixing.carried(was, before, after, most=3) == now
 
 
 # On the way -------------------------------------------------------------------------------------

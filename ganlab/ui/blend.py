@@ -253,7 +253,7 @@ def choose(jobs: Jobs, store: Any, *values: Any) -> tuple[list[Any] | None, list
         recipe.softness,
         gr.Column(visible=is_apart),
         figures.notice(HOW[recipe.mode]) if mixes else "",
-        *renewed([part.name for part in parts]),
+        *renewed(of, [part.name for part in parts]),
         *renewed_heads(jobs, store, name, every),
     ]
     return updates, [note or drawn[0], drawn[1]]

@@ -108,8 +108,12 @@ def wire_heads(jobs: Jobs, blend: Any, saved: BrowserStore) -> None:
         kept = with_token(store, run_id, token) if token else store_of(store)
         names, recipe = [show], Recipe((1.0,))
         if not show:
-            names = [part.name for part in open_picked(jobs, run_id).parts[:MOST_PARTS]]
-            recipe = carried(view.recipe, view.names, names)
+            before, now = (
+                [part.name for part in opened.parts]
+                for opened in (view.opened, open_picked(jobs, run_id))
+            )
+            names = now[:MOST_PARTS]
+            recipe = carried(view.recipe, before, now, MOST_PARTS)
         query = to_query(run_id, "", names, recipe, view.seed)
         where = json.dumps({"query": f"?{query}", "width": where_is(where).get("width")})
         inform(escape(said))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ Read = Callable[..., Any]
 # Another choice empties the strip: who looks at it asks for that of the new one, once its ends are
 # told too.
 ASK_ANEW = """watch("value", () => {
-  if (!props.value && element.offsetParent) setTimeout(trigger, 0, "input");
+  if (props.value.startsWith("<i ") && element.offsetParent) setTimeout(trigger, 0, "input");
 });"""
 # On a phone what was asked for opens out of view.
 INTO_VIEW = """watch("value", () => {
@@ -70,8 +71,12 @@ class More:
                 self.take_matrix]  # fmt: skip
 
 
-def renewed(names: Sequence[str]) -> list[Any]:
-    """Updates of `More.of_parts` for parts of these names; of one alone, nothing."""
+def renewed(of: str, names: Sequence[str]) -> list[Any]:
+    """Updates of `More.of_parts` for parts of these names; of one alone, nothing.
+
+    Args:
+        of: whose parts they are.
+    """
     several = len(names) > 1
     first, second = names[:2] if several else (None, None)
     seconds = min(max(2, round(len(names) * SECONDS_PER_STOP)), LONGEST_FILM)
@@ -79,7 +84,7 @@ def renewed(names: Sequence[str]) -> list[Any]:
     return [
         gr.Dropdown(choices=list(names), value=first),
         gr.Dropdown(choices=list(names), value=second),
-        "",
+        f'<i data-of="{escape(of)}"></i>' if several else "",  # never what it was
         section,
         gr.Dropdown(choices=list(names), value=list(names), multiselect=True),
         gr.Slider(value=seconds),
@@ -271,10 +276,16 @@ def wire_more(jobs: Jobs, blend: Any, saved: gr.JSON, read: Read, exports: Path)
             raise refusal("Nothing to download", error) from None
 
     blend.picture.click(show_family, inputs, more.family, concurrency_limit=2, **ACT)
-    strips = {"fn": show_strip, "inputs": [more.strip_from, more.strip_to, *inputs],
-              "outputs": more.strip, "concurrency_limit": 2, **ACT}  # fmt: skip
     ends = [more.strip_from.input, more.strip_to.input]
-    gr.on([*ends, more.strip_section.expand, more.strip.input], **strips)
+    gr.on(
+        [*ends, more.strip_section.expand, more.strip.input],
+        show_strip,
+        [more.strip_from, more.strip_to, *inputs],
+        more.strip,
+        trigger_mode="always_last",
+        concurrency_limit=2,
+        **ACT,
+    )
     more.make_film.click(
         show_film,
         [more.film_route, more.film_seconds, more.film_pictures, more.film_format, *inputs],
