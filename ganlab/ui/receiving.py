@@ -9,9 +9,10 @@ from contextvars import ContextVar
 from math import inf
 from os import SEEK_END
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from gradio import route_utils, routes
+from gradio import components, route_utils, routes
 from gradio.route_utils import GradioMultiPartParser
 from gradio.utils import get_upload_folder
 from gradio_client.utils import strip_invalid_filename_characters
@@ -164,6 +165,17 @@ def forget_progress() -> None:
     _told_since.update(done)  # whoever asks has until the next time
 
 
+class _NoFiles:
+    """What of `tempfile` gradio's components use, for the name alone that they then give it."""
+
+    @staticmethod
+    def NamedTemporaryFile(**_: Any) -> SimpleNamespace:  # noqa: N802
+        return SimpleNamespace()
+
+
 def put_in_place() -> None:
-    """Has gradio read uploads so."""
+    """Has gradio read uploads so. For each file that an event names it would leave an empty one
+    beside them, and a script could name thousands."""
     route_utils.GradioMultiPartParser = FilesOnly
+    for module in (components.download_button, components.file, components.upload_button):
+        module.tempfile = _NoFiles

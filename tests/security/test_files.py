@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 from faults.acts import wait_for
+from PIL import Image
 from raw_http import Raw, Refused
 from served import REPOSITORY
 
@@ -192,6 +193,20 @@ def test_many_small_files_of_one_content_keep_nobody_waiting(page):
 def stray(victim: Victim) -> list[str]:
     """What lies among the uploads and is none."""
     return [path.name for path in victim.server.uploads.glob("*") if path.is_file()]
+
+
+def test_an_event_leaves_no_files_for_those_that_it_names(page, victim, tmp_path):
+    before = stray(victim)
+    picture = tmp_path / "x.png"
+    Image.new("RGB", (32, 32)).save(picture)
+    named = page.upload(picture)
+    for elem_id in ("pictures", "find-file"):
+        endpoint = page.find(elem_id, "upload")
+        data = page.defaults(endpoint)
+        kinds = [page.components[id]["type"] for id in endpoint["inputs"]]
+        data[kinds.index("file")] = named * 20 if elem_id == "pictures" else named[0]
+        page.call(endpoint, data)
+    assert stray(victim) == before == []
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(page, victim):
