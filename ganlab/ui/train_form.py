@@ -205,14 +205,13 @@ def describe(*values: Any) -> tuple[str, str]:
 
 
 def _tasks_of(name: Any) -> Any:
-    """The boxes to tick. By itself and quick, as gradio refuses whatever of another set's tasks is
-    sent before."""
+    """The boxes to tick; the page has ticked those that are suggested, and its visitor perhaps
+    others by now. By itself and quick, as gradio refuses whatever of another set's tasks is sent
+    before."""
     if not isinstance(name, str) or name not in CATALOG:
         raise refused("Choose a data set from the list.")
     entry = CATALOG[name]
-    return gr.CheckboxGroup(
-        choices=list(entry.tasks), value=list(entry.suggested), visible=len(entry.tasks) > 1
-    )
+    return gr.CheckboxGroup(choices=list(entry.tasks), visible=len(entry.tasks) > 1)
 
 
 def _card_of(name: Any) -> Any:

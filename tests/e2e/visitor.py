@@ -97,8 +97,13 @@ def turn(page: Page, scheme: str) -> None:
 
 
 def contrasts(page: Page, selector: str) -> list[float]:
-    """The contrasts of the texts that the selector finds, waited for: many come with an answer."""
-    return page.wait_for_function(CONTRAST, arg=selector).json_value()
+    """The contrasts of the texts that the selector finds, waited for: many come with an answer, and
+    what was dim until it came takes a moment."""
+    before, now = None, []
+    while now != before:
+        before, now = now, page.wait_for_function(CONTRAST, arg=selector).json_value()
+        page.wait_for_timeout(200)
+    return now
 
 
 def expect_state(page: Page, word: str, seconds: float = 60) -> None:
