@@ -60,7 +60,9 @@ class FairQueue(Queue):
         return answer
 
     def _no_room(self, kind: str, session: str, request: Any) -> str:
-        """Why an event has to stay outside; "" = it may wait."""
+        """Why an event has to stay outside though the queue is not full; "" = it may wait."""
+        if len(self) >= self.max_size:
+            return ""  # gradio refuses it
         address = address_of(request)
         of_page = of_kind = of_address = of_both = 0
         for waiting in self.event_queue_per_concurrency_id.values():
