@@ -27,13 +27,15 @@ class Sides:
         """Of `columns`, which are to be seen: a viewer's by its name, or else the run's."""
         return [*[name not in self.viewers] * len(self.of_run), *(n == name for n in self.viewers)]
 
-    def script(self, name: str = "", *, with_tab: bool = False) -> str:
-        """Shows them, and before them turns the tabs. In the page, as the server knows nothing more
-        of it; and at each event gradio's page copies all that is in a column which the server has
-        ever told something."""
-        tab = [{"selected": name}] * with_tab
-        told = [*tab, *({"visible": is_seen} for is_seen in self.shown(name))]
-        return f"() => {json.dumps([{'__type__': 'update', **each} for each in told])}"
+    def script(self, name: str = "") -> str:
+        """Shows them. In the page, as the server knows nothing more of it; and at each event
+        gradio's page copies all that is in a column which the server has ever told something."""
+        return _updates(*({"visible": is_seen} for is_seen in self.shown(name)))
+
+
+def _updates(*told: dict[str, Any]) -> str:
+    """A script that answers an event so."""
+    return f"() => {json.dumps([{'__type__': 'update', **each} for each in told])}"
 
 
 def wire_sides(
@@ -52,6 +54,7 @@ def wire_sides(
             return offered(jobs, sides.viewers[name], store, run_id, "")[0]
 
         # First the model: a tab that opens without one takes the first there is. The tab shows it:
-        # asked for twice, what the page sends with the second question may be out of date.
+        # asked for twice, what the page sends with the second question may be out of date. So do
+        # its columns: of one that is shown already gradio would show all that is hidden in it.
         chosen = button.click(turn, [current, saved], viewer.model, **QUICK)
-        chosen.then(None, None, [tabs, *sides.columns], js=sides.script(name, with_tab=True))
+        chosen.then(None, None, tabs, js=_updates({"selected": name}))

@@ -106,6 +106,7 @@ def test_samples_of_a_run_that_still_trains_are_picked(page: Page):
     wait_for_grid(page)
     page.locator("#to-browse").click()
     expect(page.locator("#browse-picture .gl-cells button")).to_have_count(36, timeout=60_000)
+    expect(page.get_by_text("Textbox", exact=True).filter(visible=True)).to_have_count(0)
     pick(page, "Sample 36 of bag")
     expect(page.locator("#sample-near")).to_contain_text("900 training pictures", timeout=60_000)
     page.locator("#browse-size").get_by_role("radio", name="16").check()
