@@ -277,9 +277,14 @@ def test_ten_heads_fit_too_and_a_seed_that_is_none_is_refused_in_words(page: Pag
 def test_on_a_phone_the_picture_stays_in_view_above_the_pad(visit: Visitors):
     page = visit(**PHONE)
     picture = turn_to(page, "Blend")
-    page.locator("#mixer .gl-point").scroll_into_view_if_needed()
-    page.mouse.wheel(0, 300)
-    page.wait_for_timeout(300)
+    expect(page.locator("#mixer .gl-corner image")).to_have_count(5)
+    page.evaluate(  # until nothing is left between the two
+        """() => {
+          const of = (selector) => document.querySelector(selector).getBoundingClientRect();
+          scrollBy(0, of("#mixer svg").top - of("#blend-stage").height);
+        }"""
+    )
+    assert page.evaluate("scrollY") > picture.bounding_box()["y"]  # it would have left else
     for scheme in ("light", "dark"):
         turn(page, scheme)
         box, pad = picture.bounding_box(), page.locator("#mixer svg").bounding_box()
