@@ -2,10 +2,11 @@
 
 import json
 import signal
+import sys
 
 from tqdm import tqdm
 
-from ganlab import contest
+from ganlab import contest, late_look
 from ganlab.contest import LapEvent
 from ganlab.events import Logged
 from ganlab.perform import Happening, perform, reason
@@ -56,6 +57,9 @@ def perform_here(run: Run, *, as_json: bool) -> int:
             on_loading=on_loading,
             should_stop=lambda: asked_to_stop,
         )
+        if late_look.is_missing(run):
+            on_loading("Saved. Measuring it; Ctrl-C skips that")
+            _look(run)
     except Diverged as error:
         raise ValueError(reason(run, error)) from None
     finally:
@@ -80,6 +84,15 @@ def perform_here(run: Run, *, as_json: bool) -> int:
     else:
         print("{state} at step {steps}, {images_per_second} images/s: {run}".format(**summary))
     return 0
+
+
+def _look(run: Run) -> None:
+    """Measures a run that was stopped, and saved before."""
+    try:
+        if looked := late_look.look(run):
+            late_look.note(run, looked)
+    except (OSError, ValueError, MemoryError) as error:
+        tqdm.write(f"It could not be measured: {error!r}", sys.stderr)
 
 
 def _tell_race(run: Run, outcome: str, *, as_json: bool) -> int:

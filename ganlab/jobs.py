@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ganlab import contest, estimates, kinship, transfer
+from ganlab import contest, estimates, kinship, late_look, transfer
 from ganlab.caps import CapReached, Caps
 from ganlab.config import TrainConfig
 from ganlab.contest import LapBegan, LapEnded, LapEvent
@@ -26,7 +26,8 @@ from ganlab.models import features
 from ganlab.owned import OwnedRuns
 from ganlab.pace import Pace
 from ganlab.perform import Happening, perform, reason
-from ganlab.runs import TRAINS_NO_MORE, UNDER_WAY, IllegalMove, Run, RunIsHeld
+from ganlab.quality import BrokenOff
+from ganlab.runs import TRAINS_NO_MORE, UNDER_WAY, IllegalMove, Run, RunIsHeld, all_runs
 from ganlab.source import Source
 from ganlab.transfer_config import TransferConfig, is_race
 from ganlab.turns import NOBODY, Turns, Visitor, need_place
@@ -50,10 +51,13 @@ class Jobs(OwnedRuns):
         super().__init__(folder, caps)
         self._waiting: list[Job] = []  # as they came; these, too, are guarded by `_changed`
         self._active: list[Job] = []
+        self._unseen: list[Run] = []  # that broke off, to be measured while nobody waits
         self._turns, self._pace = Turns(), Pace()
         self._closing = False
         self._threads = [
-            threading.Thread(target=self._work, name=f"ganlab-worker-{i}", daemon=True)
+            threading.Thread(
+                target=self._work, args=(i == 0,), name=f"ganlab-worker-{i}", daemon=True
+            )
             for i in range(workers)
         ]
         for thread in self._threads:
@@ -262,20 +266,28 @@ class Jobs(OwnedRuns):
             log.exception("how long run %s will take cannot be told", view.run_id)
             return 0.0
 
-    def _work(self) -> None:
+    def _work(self, finds_unseen: bool) -> None:
         features.preload()  # while nobody waits
+        if finds_unseen and self.is_alone:
+            self._find_unseen()
         while True:
             with self._changed:
-                while not (job := self._next()) and not self._closing:
+                while not ((job := self._next()) or self._unseen or self._closing):
                     self._changed.wait()
-                if self._closing or job is None:
+                if self._closing:
                     return
-                self._waiting.remove(job)
-                self._active.append(job)
-                self._turns.note(job.visitor)
-                self._publish(job, queue_place=0, seconds_to_start=0.0)
-                self._publish_places()
-                expected, began = self._left(job), time.monotonic()
+                if job:
+                    self._waiting.remove(job)
+                    self._active.append(job)
+                    self._turns.note(job.visitor)
+                    self._publish(job, queue_place=0, seconds_to_start=0.0)
+                    self._publish_places()
+                    expected, began = self._left(job), time.monotonic()
+                else:
+                    unseen = self._unseen.pop(0)
+            if job is None:
+                self._look_late(unseen)
+                continue
             refused = ""
             try:
                 perform(
@@ -294,12 +306,44 @@ class Jobs(OwnedRuns):
                     self._publish_end(job, refused)
                     if job.view.state == "finished":
                         self._pace.note(expected, time.monotonic() - began)
+                    elif late_look.is_missing(job.run):
+                        self._unseen.append(job.run)
                 except Exception:  # a full disk, a deleted or damaged folder
                     log.exception("the end of run %s could not be written", job.run.id)
                     message, version = refused or UNREADABLE, job.view.version + 1
                     job.view = replace(job.view, state="failed", message=message, version=version)
                 self._publish_places()
                 self._changed.notify_all()
+
+    def _find_unseen(self) -> None:
+        """Those of another server's time, which may have ended before it could look at them."""
+        for run in all_runs(self.folder):
+            try:
+                if late_look.is_missing(run):
+                    with self._changed:
+                        self._unseen.append(run)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                log.warning("%s is damaged: %r", run.path, error)
+
+    def _look_late(self, run: Run) -> None:
+        """Measures a run that broke off, unless somebody wants the worker meanwhile: then later."""
+
+        def is_wanted() -> bool:
+            with self._changed:
+                return self._closing or self._next() is not None
+
+        try:
+            looked = late_look.look(run, is_wanted) if late_look.is_missing(run) else None
+            with self._changed:
+                # It may have been resumed, or deleted.
+                if looked and late_look.is_missing(run) and not self._is_ours(self._job(run.id)):
+                    late_look.note(run, looked)
+                    self._on_event(self._job(run.id), looked)
+        except BrokenOff:
+            with self._changed:
+                self._unseen.append(run)
+        except Exception as error:  # deleted, damaged, a full disk: it is as good without
+            log.warning("run %s is not measured: %r", run.id, error)
 
     def _publish_end(self, job: Job, refused: str) -> None:
         if job.run.status.state in UNDER_WAY:  # failed before its state could be written

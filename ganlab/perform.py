@@ -81,12 +81,12 @@ def _go(
     if is_race(config):
         outcome = contest.run_race(run, on_event=on_event, should_stop=should_stop)
         return outcome, contest.winner(contest.results_of(run)) if outcome == "finished" else ""
-    dataset = _pictures(run, on_progress)
+    dataset = pictures(run, on_progress)
     outcome = train(run, dataset, on_event=on_event, should_stop=should_stop)
     return outcome, why_early(run) if outcome == "finished" else ""
 
 
-def _pictures(run: Run, on_progress: Callable[[float, str], None]) -> Dataset:
+def pictures(run: Run, on_progress: Callable[[float, str], None]) -> Dataset:
     """The run's own, if it keeps some, else those of the data set that its settings name."""
     if (run.path / saved.FOLDER).is_dir():
         return saved.read_saved(run.path / saved.FOLDER)

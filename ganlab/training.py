@@ -98,10 +98,7 @@ def train(
     may_choose = plan.device == "cpu" and not run.config.steps and not threads_are_fixed()
     chooser = ThreadChooser(plan.threads) if may_choose else None
     threads, has_shared = plan.threads, False
-    trained, held_out = dataset.split()
-    if not HAS_HEADS[run.config.architecture]:
-        dataset, trained = dataset.merged(), trained.merged()
-        held_out = held_out and held_out.merged()
+    dataset, trained, held_out = as_trained(run.config, dataset)
     config = run.config.fitted(len(dataset.tasks))
     schedule = transfer.schedule_of(run) if isinstance(config, TransferConfig) else None
     model = schedule.model if schedule else ModelConfig.for_dataset(config, dataset)
@@ -258,7 +255,7 @@ def train(
 
     looked = run.quality()
     is_new = not looked or looked[-1]["step"] != state.step
-    is_long = state.seconds - before >= FIRST_LOOK_SECONDS
+    is_long = state.seconds >= FIRST_LOOK_SECONDS
     judged = progress >= 1 and is_new and is_long and gauge.is_possible and not should_stop()
     if not judged:  # a visitor who stops a run wants it stopped now, a server that ends, saved
         save()
@@ -268,6 +265,15 @@ def train(
         save()
     plan.apply_threads()
     return "finished" if progress >= 1 or ended_early else "stopped"
+
+
+def as_trained(config: TrainConfig, dataset: Dataset) -> tuple[Dataset, Dataset, Dataset | None]:
+    """A data set as a run of these settings has it (its tasks merged, if the networks have no heads
+    for them), and what of it trains and what is held out."""
+    trained, held_out = dataset.split()
+    if HAS_HEADS[config.architecture]:
+        return dataset, trained, held_out
+    return dataset.merged(), trained.merged(), held_out and held_out.merged()
 
 
 def _take_up(run: Run, state: State) -> None:

@@ -53,7 +53,7 @@ def test_the_program_tells_its_version():
     assert (done.returncode, done.stdout) == (0, f"ganlab {__version__}\n")
 
 
-def test_ctrl_c_stops_and_saves(picture_folder, tmp_path):
+def test_ctrl_c_stops_saves_and_measures(picture_folder, tmp_path):
     device.plan()  # in the home that both share, so that the program need not time
     out = tmp_path / "run"
     settings = [str(word) for word in SMALL]
@@ -64,19 +64,22 @@ def test_ctrl_c_stops_and_saves(picture_folder, tmp_path):
     )  # fmt: skip
     try:
         end = time.monotonic() + 60
-        while not (out / "metrics.jsonl").exists() or not Run(out).metrics():
+        while not ((out / "quality.jsonl").exists() and Run(out).quality()):  # its beginning
             assert time.monotonic() < end and process.poll() is None
             time.sleep(0.02)
+        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
         before = time.monotonic()
+        while Run(out).status.state != "stopped":
+            assert time.monotonic() < before + 5
+            time.sleep(0.02)
         printed, complaint = process.communicate(timeout=20)
     finally:
         process.kill()
-    assert time.monotonic() - before < 5
     assert process.returncode == 0
     assert "Traceback" not in complaint
     told, run = json.loads(printed), Run(out)
     assert told["state"] == run.status.state == "stopped"
     assert told["steps"] > 0
-    assert run.snapshot_steps() == [told["steps"]]
+    assert run.snapshot_steps()[-1] == told["steps"] == run.quality()[-1]["step"]
     assert torch.tensor([line["step"] for line in run.metrics()]).diff().gt(0).all()

@@ -101,6 +101,16 @@ def test_a_run_is_measured_from_its_fifth_second_on_and_at_its_end(
     assert sorted({*looks[:1], *looks[-1:]}) == ends
 
 
+def test_the_end_of_a_run_is_measured_however_shortly_before_it_was_resumed(
+    new_run, dataset, clock, looks_at
+):
+    looks_at(5)
+    run, end = new_run(seconds=9), clock.now + 8
+    train(run, dataset, should_stop=lambda: clock.now >= end)
+    train(run, dataset)
+    assert [line["step"] for line in run.quality()] == [5, 9]
+
+
 def test_a_step_that_was_measured_is_not_measured_again_at_the_end(new_run, dataset, looks_at):
     looks_at(6)
     run = new_run(seconds=6)
