@@ -16,6 +16,8 @@ gc.disable()
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from gradio.i18n import I18n
+
 from ganlab import descriptors, device, leftovers, memory, source
 from ganlab.caps import Caps
 from ganlab.config import TrainConfig
@@ -36,6 +38,8 @@ log = logging.getLogger(__name__)
 
 # What gradio must give to nobody, even if a handler named it by mistake.
 PRIVATE = (Path(__file__).resolve().parent, runs_dir(), cache_dir())
+# Read out to who does not see the page, where gradio 6.31 would read out the key.
+WORDS = I18n(en={"common.complete": "Done"})
 CHORES_SECONDS = 60.0  # between two looks at what is too old, or too much
 
 
@@ -60,6 +64,7 @@ def main() -> None:
         page.queue(max_size=caps.events, default_concurrency_limit=4, api_open=False)
         page.launch(
             server_name=os.environ.get("GRADIO_SERVER_NAME"),  # gradio's own: this machine only
+            i18n=WORDS,
             theme=build_theme(),
             css_paths=STYLES,
             favicon_path=str(MARK_FILE),

@@ -113,6 +113,12 @@ def images_per_second(config: TrainConfig) -> float:
     return plan.steps_per_second * device.FLOPS_OF_TIMED_STEP * _SHARE_OF_PEAK / flops
 
 
+def is_speed_known(config: TrainConfig) -> bool:
+    """Whether it is remembered, or worked out from a timing of this machine that had it to itself:
+    one beside other work is off by a factor of several."""
+    return _key(config) in _speeds() or not device.plan(config.precision).was_busy
+
+
 # Multiplications and additions of what costs most, by what it is given and gives.
 _FLOPS = {
     "conv2d": lambda x, kernel, y: 2 * y.numel() * kernel[0].numel(),

@@ -24,6 +24,7 @@ LIVELIER = 1.25  # diversity, over that of the first look: something is being le
 COLLAPSED = 0.15  # diversity, over that of the data: nearly one picture
 ONE_PICTURE = 0.01  # the same at the first look
 NARROWED = 0.5  # diversity, over its own peak
+ROUGH = 1.3  # diversity, over that of the data: noise differs from picture to picture, too
 COPIED = 0.1  # share of samples on a training picture, above that of held-out pictures
 LOOKS_TO_SETTLE = 6  # without a better snapshot
 WORSE = 1.3  # KID since the best look, over that: a healthy one swings by up to 1.2
@@ -85,6 +86,8 @@ def diagnose(
     if progress >= LATE and (verdict := _settled(run)):
         return verdict
     varied = f"the samples are {_percent(run.now['diversity'])} as varied as the data"
+    if run.now["diversity"] > ROUGH:
+        varied += ", as rough ones are"
     if run.is_on_its_way and run.is_stuck:
         return Verdict(
             "green",

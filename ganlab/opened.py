@@ -48,6 +48,7 @@ class Opened:
         kin: itself and its ancestors.
         parts: what can be mixed: its heads or, of a transfer with one, before and after; nothing of
             a classic without heads.
+        step: of the snapshot of a run that trains; None = of anything else.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Opened:
     generator: nn.Module
     kin: frozenset[str]
     parts: tuple[Part, ...] = ()
+    step: int | None = None
     _views: OrderedDict[Hashable, Future] = field(
         default_factory=OrderedDict, compare=False, repr=False
     )
@@ -232,14 +234,14 @@ def _open_snapshot(path: Path, step: int) -> Opened:
     run = Run(path)
     name, kin = f"run {run.id[:6]}", kinship.of_run(run)
     config, generator = generator_at(run, step)
-    settings = run.config
+    settings, shown = run.config, None if run.is_derived else step
     alone = len(config.tasks) == 1
     if not alone or not isinstance(settings, TransferConfig) or not _keeps(settings):
-        return _opened(name, config, generator, kin)
+        return _opened(name, config, generator, kin, shown)
     start = transfer.start_of(run)
     before = Part(f"{settings.heads[0]}, before", start.config, start.build())
     after = Part(f"{config.tasks[0]}, after", config, generator)
-    return Opened(name, config, generator, frozenset(kin), (before, after))
+    return Opened(name, config, generator, frozenset(kin), (before, after), shown)
 
 
 def generator_at(run: Run, step: int) -> tuple[ModelConfig, nn.Module]:
@@ -258,9 +260,15 @@ def _keeps(settings: TransferConfig) -> bool:
     return STRATEGIES[settings.strategy].keeps
 
 
-def _opened(name: str, config: ModelConfig, generator: nn.Module, kin: list[str]) -> Opened:
+def _opened(
+    name: str,
+    config: ModelConfig,
+    generator: nn.Module,
+    kin: list[str],
+    step: int | None = None,
+) -> Opened:
     parts = ()
     if HAS_HEADS[config.architecture]:
         heads = enumerate(config.tasks)
         parts = tuple(Part(task, config, generator, place) for place, task in heads)
-    return Opened(name, config, generator, frozenset(kin), parts)
+    return Opened(name, config, generator, frozenset(kin), parts, step)

@@ -92,6 +92,14 @@ def test_one_look_is_a_beginning_and_two_tell_a_trend():
     assert "90 %" in verdict.sentence
 
 
+@pytest.mark.parametrize(
+    ("diversity", "told"), [(0.9, "data."), (1.75, "data, as rough ones are.")]
+)
+def test_more_variety_than_the_data_have_is_no_praise(diversity, told):
+    verdict = verdict_on(looks([20, 12], diversity=diversity))
+    assert verdict.sentence.endswith(f"{100 * diversity:.0f} % as varied as the {told}")
+
+
 @pytest.mark.parametrize("side", ["loss_g", "loss_d"])
 def test_losses_beyond_measure_are_an_explosion_at_once(side):
     config = replace(CONFIG, learning_rate=0.1)

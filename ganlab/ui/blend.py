@@ -51,6 +51,10 @@ HOW = {
 }
 SCRIPT = Path(__file__).with_suffix(".js").read_text()
 
+# Texture that is set apart for the first time begins as what is seen, in the page.
+AS_MIXED = """(apart, mix, texture) =>
+  apart && !texture.begun ? {...texture, shares: mix.shares, begun: true} : texture"""
+
 
 @dataclass
 class Blend(Viewer):
@@ -285,6 +289,8 @@ def wire_blend(jobs: Jobs, blend: Blend, saved: BrowserStore, exports: Path) -> 
     }
     shows = [blend.how, blend.apart, blend.fine]
     gr.on([blend.mode.input, blend.apart.input], turn, [blend.mode, blend.apart], shows, **QUICK)
+    mixers = [blend.apart, blend.mixer, blend.texture]
+    blend.apart.input(None, mixers, blend.texture, js=AS_MIXED)
     blend.other.input(**blend.chooses)
     changes = [*blend.of_mix, blend.seed, blend.picture]
     wire_viewer(jobs, blend, saved.value, partial(draw, jobs), blend.inputs, changes)

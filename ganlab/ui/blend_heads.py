@@ -143,7 +143,7 @@ def wire_heads(jobs: Jobs, blend: Any, saved: BrowserStore) -> None:
             made = jobs.save_head(values[0], name, weights, token_of(store, values[0]))
         except ValueError as error:
             raise refusal("Cannot save it", error) from None
-        said = f"{name} is a head now. It is yours under Your runs."
+        said = f"{name} is a head now. Find it again in Train, under Your runs."
         return done(store, view, values[3], made, said, name)
 
     def rename(head: Any, name: Any, store: Any, *values: Any) -> Any:

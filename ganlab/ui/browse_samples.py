@@ -120,6 +120,7 @@ def draw_samples(opened: Opened, head: Any, seed: Any, truncation: Any, size: An
             COLUMNS if rows else sampling.columns_of(size),
             alt=f"Generated pictures of seed {as_seed(seed)}",
             caption=f"Seed {as_seed(seed):,}"
+            + (f" · the run's snapshot at step {opened.step:,}" if opened.step is not None else "")
             + (" · Each column is one latent vector, G's random input" if rows else ""),
             rows=rows,
         )

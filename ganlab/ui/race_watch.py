@@ -118,7 +118,7 @@ def show_race(
     updates = {
         watch.verdict: gr.HTML(words := verdict(results, over), visible=bool(words)),
         watch.table: table(view, results, looks),
-        watch.grids: grids(begun),
+        watch.grids: grids(begun, results),
         watch.pick: gr.Radio(choices=choices, visible=is_owner and bool(choices), **chosen),
         watch.take: gr.Button(visible=is_owner and bool(choices), interactive=bool(choices)),
     }
@@ -179,8 +179,9 @@ def table(view: JobView, results: contest.Results, looks: Mapping[str, Any]) -> 
     )
 
 
-def grids(begun: Mapping[str, Run]) -> str:
-    """The first samples of each lap, the same latents in every row, under the source's."""
+def grids(begun: Mapping[str, Run], results: contest.Results) -> str:
+    """The first samples of each lap, the same latents in every row, under the source's: as they are
+    now, and of a lap that is over as they were at its best, by which it is judged."""
     rows, source = [], ""
     for name, lap in begun.items():
         steps = lap.grid_steps()
@@ -188,7 +189,11 @@ def grids(begun: Mapping[str, Run]) -> str:
             continue
         if not source and STRATEGIES[name].keeps:
             source = _row("The source", lap.grid(steps[0]))
-        rows.append(_row(STRATEGIES[name].title, lap.grid(steps[-1])))
+        shown, title, best = steps[-1], STRATEGIES[name].title, results.get(name)
+        if best:
+            shown = min(steps, key=lambda step: abs(step - best["step"]))
+            title += f", at its best ({best['seconds']:.0f} s)"
+        rows.append(_row(title, lap.grid(shown)))
     if not rows:
         return figures.WAITING_FOR_GRID
     return f'<div class="gl-race-grids">{source}{"".join(rows)}</div>'

@@ -186,9 +186,9 @@ def _preset_note(name: str) -> str:
 
 
 def _estimate(config: TrainConfig) -> str:
-    speed = estimates.images_per_second(config)
     text = f"About {figures.duration(estimates.seconds(config))} here"
-    if config.steps is None:
+    if config.steps is None and estimates.is_speed_known(config):
+        speed = estimates.images_per_second(config)
         steps = config.seconds * speed / estimates.pictures_per_step(config)
         text += f", some {float(f'{steps:.1g}'):,.0f} steps"
     return f'<p class="gl-estimate gl-note">{text}</p>'

@@ -24,6 +24,8 @@ from ganlab.ui.upload_figures import preview
 from ganlab.ui.uploaded import can_train, staged_pictures
 
 MAYBE = {"automatic": None, "on": True, "off": False}  # of a setting that the pictures may decide
+SECONDS = ("Seconds", "Seconds for each")  # of one strategy, of a race
+START = ("Start", "Start the race")
 NEAREST = ""  # of the heads: the one nearest to the pictures
 ADVANCED = [
     spec
@@ -59,6 +61,12 @@ class TransferForm:
             self.source, self.head, self.strategy, self.races, self.racers, self.seconds,
             *self.advanced.values(),
         ]  # fmt: skip
+
+    @property
+    def shown(self) -> list[gr.components.Component]:
+        """What `show_transfer` fills."""
+        kept = (self.source, self.head)
+        return [self.note, self.start, *(each for each in self.inputs if each not in kept)]
 
 
 def read_source(jobs: Jobs, name: Any, tokens: dict[str, str]) -> Source:
@@ -157,9 +165,9 @@ def build_transfer_form() -> TransferForm:
             visible=False,
             elem_id="racers",
         )
-        seconds = gr.Number(first.seconds, label="Seconds", elem_id="transfer-seconds")
+        seconds = gr.Number(first.seconds, label=SECONDS[False], elem_id="transfer-seconds")
         start = gr.Button(
-            "Start", variant="primary", size="lg", elem_id="start-transfer", interactive=False
+            START[False], variant="primary", size="lg", elem_id="start-transfer", interactive=False
         )
         estimate = gr.HTML(
             '<p class="gl-estimate gl-note">Choose some pictures first</p>',
@@ -238,7 +246,7 @@ def describe_transfer(upload_id: Any, *values: Any) -> list[Any]:
         gr.Radio(visible=not races),
         gr.HTML(note, visible=not races),
         gr.CheckboxGroup(visible=bool(races)),
-        gr.Number(label="Seconds for each" if races else "Seconds"),
+        gr.Number(label=SECONDS[bool(races)]),
     ]
     try:
         config = read_transfer(values, "YOUR_PICTURES")
@@ -251,18 +259,20 @@ def describe_transfer(upload_id: Any, *values: Any) -> list[Any]:
         return [*shown, gr.Button(interactive=False), hint, config.command()]
     text = f"About {figures.duration(estimates.seconds(config))} here"
     hint = f'<p class="gl-estimate gl-note">{text}</p>'
-    label = "Start the race" if races else "Start"
-    return [*shown, gr.Button(label, interactive=True), hint, config.command()]
+    return [*shown, gr.Button(START[bool(races)], interactive=True), hint, config.command()]
 
 
 def show_transfer(form: TransferForm, config: TransferConfig) -> dict[Any, Any]:
     """Fills the form with a run's settings."""
     races = config.strategy == RACE
+    strategy = DEFAULT if races else config.strategy
     return {
-        form.strategy: DEFAULT if races else config.strategy,
+        form.strategy: gr.Radio(value=strategy, visible=not races),
+        form.note: gr.HTML(strategy_note(strategy, config.thaw), visible=not races),
         form.races: races,
         form.racers: gr.CheckboxGroup(value=list(config.laps or form.racers.value), visible=races),
-        form.seconds: config.seconds,
+        form.seconds: gr.Number(config.seconds, label=SECONDS[races]),
+        form.start: gr.Button(START[races]),
         **{
             form.advanced[spec.name]: _as_shown(getattr(config, spec.name), spec)
             for spec in ADVANCED

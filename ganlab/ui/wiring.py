@@ -367,7 +367,7 @@ def wire(lab: Lab, exports: Path) -> None:
     saved.on(
         answered.then, delete, [asked, saved.value], everything, trigger_mode="multiple", **ACT
     ).success(None, current, None, js=SHOW_RUN).success(None, None, None, js=SCROLL_TO_UNDO)
-    filled = [*_form_outputs(form), opened, *transfer.inputs]
+    filled = [*_form_outputs(form), opened, *transfer.shown]
     found = list(dict.fromkeys([*told, *filled]))
     attached = saved.ready.then(attach, saved.value, found, **QUICK)
     attached.then(None, None, None, js=RECALLED)

@@ -103,8 +103,12 @@ def test_what_is_locked_keeps_its_share(page: Page):
 
 def test_texture_follows_a_mix_of_its_own_and_a_mode_chosen_in_a_drag_does_not_undo_it(page: Page):
     picture = turn_to(page, "Blend")
+    page.locator("#mixer input").nth(1).press("End")
     page.get_by_label("Texture apart from structure").check()
     expect(page.locator("#texture-mixer svg")).to_be_visible()
+    expect(page.locator("#texture-mixer output").nth(1)).to_have_text(re.compile("^100 "))
+    assert shares(page, "#texture-mixer") == shares(page) == [0, 100, 0, 0, 0]  # as before
+    expect_another(picture, lambda: page.locator("#mixer input").nth(0).evaluate(SLIDE, 50))
     expect_another(picture, lambda: page.locator("#texture-mixer input").nth(2).press("End"))
     structure = "structure avataaars 50 %, micah 50 %; texture open-peeps 100 %"
     expect(picture).to_have_attribute("alt", f"A blend: {structure}")
@@ -115,6 +119,9 @@ def test_texture_follows_a_mix_of_its_own_and_a_mode_chosen_in_a_drag_does_not_u
 
     page.get_by_role("radio", name="Parameters").check()
     expect(picture).to_have_attribute("alt", f"A blend: {structure}")
+    page.get_by_label("Texture apart from structure").uncheck()
+    page.get_by_label("Texture apart from structure").check()
+    assert shares(page, "#texture-mixer") == [0, 0, 100, 0, 0]
     page.get_by_label("Texture apart from structure").uncheck()
     expect(picture).to_have_attribute("alt", "A blend: avataaars 50 %, micah 50 %")
 

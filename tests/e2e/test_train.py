@@ -108,7 +108,7 @@ def test_a_preset_fills_the_settings_the_estimate_and_the_shell_command(page: Pa
     open_section(page, "The same in the shell")
     command, estimate = page.locator("#command"), page.locator("#estimate")
     expect(command).to_contain_text("--data avatars --tasks avataaars --preset quick")
-    expect(estimate).to_contain_text(re.compile(r"About 1 min 2 s here, some [\d,]+ steps"))
+    expect(estimate).to_contain_text("About 1 min 2 s here")
 
     page.get_by_role("radio", name="Better").check()
     expect(page.get_by_role("spinbutton", name="Train for")).to_have_value("600")

@@ -216,7 +216,7 @@ def begun(race: Run) -> dict[str, Run]:
 
 def test_the_newest_samples_of_each_lap_stand_beneath_the_sources(begun):
     size = (64, 16)  # the first two rows of four
-    assert seen(grids(begun)) == [
+    assert seen(grids(begun, {})) == [
         ("The source", size, RED),
         ("From scratch", size, WHITE),
         ("Fine-tune all", size, LIME),
@@ -224,28 +224,37 @@ def test_the_newest_samples_of_each_lap_stand_beneath_the_sources(begun):
     ]
 
 
+def test_a_lap_that_is_over_stands_as_it_was_at_its_best(begun):
+    results = {"finetune": {"kid": 1.0, "step": 61, "seconds": 7.4}, "ewc": {}}
+    assert seen(grids(begun, results))[1:] == [
+        ("From scratch", (64, 16), WHITE),
+        ("Fine-tune all, at its best (7 s)", (64, 16), (1, 1, 0)),
+        ("Anchored (EWC)", (64, 16), BLUE),  # which exploded
+    ]
+
+
 def test_without_a_lap_from_the_source_there_is_no_row_of_it(begun):
-    assert seen(grids({"scratch": begun["scratch"]})) == [("From scratch", (64, 16), WHITE)]
+    assert seen(grids({"scratch": begun["scratch"]}, {})) == [("From scratch", (64, 16), WHITE)]
 
 
 def test_a_lap_without_a_grid_has_no_row_yet(begun, race):
     del begun["scratch"], begun["ewc"]
     begun["freezed"] = begin(race, "freezed")
-    assert [title for title, *_ in seen(grids(begun))] == ["The source", "Fine-tune all"]
+    assert [title for title, *_ in seen(grids(begun, {}))] == ["The source", "Fine-tune all"]
 
 
 def test_a_grid_of_one_row_is_shown_whole(race):
     lap = begin(race, "finetune")
     lap.save_grid(0, grid_of("black", rows=1))
-    assert seen(grids({"finetune": lap})) == [
+    assert seen(grids({"finetune": lap}, {})) == [
         ("The source", (64, 8), BLACK),
         ("Fine-tune all", (64, 8), BLACK),
     ]
 
 
 def test_before_the_first_grid_the_page_says_that_it_waits(race):
-    assert grids({}) == figures.WAITING_FOR_GRID
-    assert grids({"ewc": begin(race, "ewc")}) == figures.WAITING_FOR_GRID
+    assert grids({}, {}) == figures.WAITING_FOR_GRID
+    assert grids({"ewc": begin(race, "ewc")}, {}) == figures.WAITING_FOR_GRID
 
 
 # All of it --------------------------------------------------------------------------------------

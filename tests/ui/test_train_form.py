@@ -3,13 +3,16 @@
 import json
 import math
 import re
+from dataclasses import replace
 
 import gradio as gr
 import pytest
 
-from ganlab import estimates
+from ganlab import device, estimates
 from ganlab.config import PRESETS, TrainConfig
 from ganlab.data.catalog import CATALOG
+from ganlab.files import write_json
+from ganlab.paths import cache_dir
 from ganlab.ui import train_form as form_module
 from ganlab.ui.train_form import ADVANCED, Form, build_form, describe, read_form, show_config
 
@@ -271,3 +274,13 @@ def test_the_estimate_tells_time_and_for_a_budget_in_time_steps_too():
     by_steps, command = describe(*filled(amount=1000, unit="steps"))
     assert "steps" not in by_steps
     assert "--steps 1000" in command
+
+
+def test_the_estimate_tells_no_steps_by_a_timing_beside_other_work(monkeypatch):
+    busy = replace(device.plan(), was_busy=True)
+    monkeypatch.setattr(device, "plan", lambda precision="auto": busy)
+    values = filled(amount=60)
+    assert "About 1 min 2 s here" in describe(*values)[0]
+    assert "steps" not in describe(*values)[0]
+    write_json(cache_dir() / "speeds.json", {estimates._key(read_form(values)): 80.0})
+    assert "some " in describe(*values)[0]

@@ -10,6 +10,7 @@ from filled import ROBOTS, RUBBISH, described, filled, short
 
 from ganlab.strategies import STRATEGIES
 from ganlab.transfer_config import RACE, TransferConfig
+from ganlab.ui.strategy_figure import strategy_note
 from ganlab.ui.transfer_form import (
     ADVANCED,
     TransferForm,
@@ -192,7 +193,7 @@ SOME = [
 def shown(form: TransferForm, config: TransferConfig) -> list:
     """The values that the inputs hold once a config is shown; source and head stay."""
     updates = show_transfer(form, config)
-    assert set(updates) <= set(form.inputs)
+    assert set(updates) == set(form.shown)
     values = [updates.get(component, component.value) for component in form.inputs]
     return [v.value if isinstance(v, gr.components.Component) else v for v in values]
 
@@ -209,7 +210,7 @@ def test_whatever_is_read_is_shown_the_same(form, config):
 
 
 def test_showing_a_run_fills_every_input_but_where_it_starts_from(form):
-    assert set(show_transfer(form, SOME[1])) == {*form.inputs} - {form.source, form.head}
+    assert {*form.inputs} - set(show_transfer(form, SOME[1])) == {form.source, form.head}
 
 
 def test_a_race_of_all_strategies_is_shown_with_all_of_them_ticked(form):
@@ -221,3 +222,15 @@ def test_racers_are_shown_of_a_race_and_hidden_of_a_single_transfer(form):
     assert show_transfer(form, SOME[4])[form.racers].visible
     assert not show_transfer(form, SOME[0])[form.racers].visible
     assert len(show_transfer(form, SOME[0])[form.racers].value) >= 2  # ready to race
+
+
+def test_what_stands_in_the_form_fits_the_run_that_is_shown(form):
+    race, single = show_transfer(form, SOME[4]), show_transfer(form, SOME[1])
+    assert [race[part].visible for part in (form.strategy, form.note)] == [False, False]
+    assert [single[part].visible for part in (form.strategy, form.note)] == [True, True]
+    assert (race[form.seconds].label, race[form.start].value) == (
+        "Seconds for each",
+        "Start the race",
+    )
+    assert (single[form.seconds].label, single[form.start].value) == ("Seconds", "Start")
+    assert single[form.note].value == strategy_note("thaw", "coarse")
