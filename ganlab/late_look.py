@@ -46,7 +46,7 @@ def look(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Looked | 
         if should_stop():
             raise BrokenOff
 
-    status, folder = run.status, run.snapshot()
+    status, folder = run.status, run.snapshot(puts_aside=False)  # nobody is here to be told
     generator = restore_generator(ModelConfig.from_dict(run.about["model"]), folder)
     dataset, trained, held_out = as_trained(run.config, pictures(run, on_progress))
     gauge = Gauge(dataset, trained, held_out, run.config.seconds, should_stop)

@@ -351,14 +351,18 @@ class Run:
     def snapshot_steps(self) -> list[int]:
         return sorted(int(folder.name) for folder in (self.path / "snapshots").glob("[0-9]*"))
 
-    def snapshot(self, step: int | None = None, *, afresh: bool = False) -> Path:
+    def snapshot(
+        self, step: int | None = None, *, afresh: bool = False, puts_aside: bool = True
+    ) -> Path:
         """The folder of a snapshot, whose files are as they were written; None = the newest.
 
         Args:
             afresh: the files are read once more, even if they were lately.
+            puts_aside: a damaged one; False = whoever asks for it next is told.
 
         Raises:
             DamagedSnapshot: they are not; from then on, the snapshots beside it count alone.
+            Damaged: the same, and nothing has changed.
         """
         steps = self.snapshot_steps()
         if not self.path.exists():
@@ -374,6 +378,8 @@ class Run:
         except FileNotFoundError:
             raise NoSuchSnapshot(f"there is no snapshot at step {step} any more") from None
         except Damaged as error:
+            if not puts_aside:
+                raise
             self._put_aside(step, str(error))
         return self._snapshot(step)
 

@@ -116,7 +116,8 @@ def _curve(values: tuple[float, ...]) -> str:
     return (
         f'<svg viewBox="0 0 {CURVE_WIDTH} {CURVE_HEIGHT}" preserveAspectRatio="none" role="img" '
         f'aria-label="The distance as the search went on">{floor}'
-        f'<polyline points="{points}"/></svg>'
+        f'<polyline points="{points}"/></svg><small>Its distance, from the first step to the '
+        "last</small>"
     )
 
 

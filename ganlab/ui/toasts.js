@@ -12,9 +12,13 @@ const timers = new WeakMap(), since = new WeakMap();
 if (window.parent === window && matchMedia("(max-width: 640px)").matches)
   Object.assign(wrap.style, {top: "auto", bottom: "12px"});
 
+// What a finger has touched last can count as hovered until it touches something else.
+const points = matchMedia("(hover: hover)");
+const isHeld = (toast) =>
+  toast.matches(":focus-within") || (points.matches && toast.matches(":hover"));
 const restart = (toast) => {
   clearTimeout(timers.get(toast));
-  if (document.hidden || toast.matches(":hover, :focus-within")) return;
+  if (document.hidden || isHeld(toast)) return;
   const letters = [...toast.querySelectorAll(TEXT)].reduce((n, it) => n + it.innerText.length, 0);
   const seconds = Math.min(LEAST + PER_LETTER * letters, MOST);
   timers.set(toast, setTimeout(() => toast.querySelector(CLOSE)?.click(), 1000 * seconds));

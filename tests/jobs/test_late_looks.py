@@ -121,6 +121,21 @@ def test_a_run_that_cannot_be_measured_holds_nobody_up(jobs, endless, short, mon
     assert jobs.view(run_id).state == "stopped" and jobs.quality(run_id) == []
 
 
+def test_a_damaged_snapshot_is_left_to_whoever_asks_for_it_and_is_told(open_jobs, endless, caplog):
+    jobs = open_jobs()
+    run_id, token = jobs.submit(endless)
+    wait_until_learning(jobs, run_id, past_step=2)
+    jobs.close()
+    run = jobs.run(run_id)
+    weights = run.snapshot() / "training.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    after = open_jobs()
+    wait_for(lambda: f"run {run_id} is not measured: Damaged" in caplog.text)
+    assert run.snapshot_steps() == [run.status.step]
+    after.resume(run_id, token)
+    assert "is damaged" in ended(after, run_id).message
+
+
 def test_what_a_server_had_no_time_for_the_next_one_does(open_jobs, endless):
     jobs = open_jobs()
     run_id, _ = jobs.submit(endless)
