@@ -31,7 +31,7 @@ def open_model(source: str, step: int | None = None) -> tuple[nn.Module, ModelCo
     """A generator in eval mode from a run (id or folder), a checkpoint folder or a zip.
 
     Args:
-        step: which snapshot of a run; None = the best one measured.
+        step: which snapshot of a run; None = the one of `step_to_take`.
 
     Raises:
         ValueError: nothing there, or not a model.
@@ -45,7 +45,7 @@ def open_model(source: str, step: int | None = None) -> tuple[nn.Module, ModelCo
         generator, config, _ = load_generator(path)
         return generator, config
     run = Run(path)
-    snapshot = run.snapshot(run.best_step() if step is None else step)
+    snapshot = run.snapshot(run.step_to_take() if step is None else step)
     config = run.model_at(int(snapshot.name))
     return checkpoints.restore_generator(config, snapshot), config
 
@@ -56,7 +56,7 @@ def download_name(run: Run) -> str:
     words = [Path(config.data).stem, *(config.tasks if len(config.tasks) <= 2 else ())]
     if run.is_derived:
         words = [Path(config.data).stem, "heads"]
-    return f"{slug('-'.join(['ganlab', *words]))}-step{run.best_step()}.zip"
+    return f"{slug('-'.join(['ganlab', *words]))}-step{run.step_to_take()}.zip"
 
 
 def slug(text: str) -> str:
@@ -87,7 +87,7 @@ def export(run: Run, folder: Path) -> Path:
 
 
 def _export(run: Run, folder: Path) -> Path:
-    snapshot = run.snapshot(run.best_step())
+    snapshot = run.snapshot(run.step_to_take())
     step = int(snapshot.name)
     about = without_ids(run.about)
     config = config_from_dict(about["config"])
@@ -128,7 +128,7 @@ def _export(run: Run, folder: Path) -> Path:
             add(archive, "all-heads/model.json", json.dumps(about, indent=1))
             add(archive, "all-heads/generator.safetensors", tensors_to_bytes(grown.generator))
         pack(run, step, archive)
-        if run.is_derived and run.best_step() != step:
+        if run.is_derived and run.step_to_take() != step:
             raise NoSuchSnapshot("the heads were edited while they were packed: try again")
     return path
 

@@ -12,11 +12,9 @@ from ganlab.config import ModelConfig
 from ganlab.events import Looked
 from ganlab.perform import pictures
 from ganlab.quality import FIRST_LOOK_SECONDS, BrokenOff, Gauge
-from ganlab.runs import Run
+from ganlab.runs import BROKEN_OFF, Run
 from ganlab.training import as_trained
 from ganlab.transfer_config import is_race
-
-BROKEN_OFF = ("stopped", "interrupted")
 
 
 def is_missing(run: Run) -> bool:

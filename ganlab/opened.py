@@ -169,7 +169,7 @@ def open_shipped(name: str) -> Opened:
 
 
 def open_run(run: Run) -> Opened:
-    """A run's best snapshot; of a *New head*, the source with that head beside its own.
+    """The snapshot of a run's `step_to_take`; of a *New head*, the source with that head, too.
 
     Raises:
         ValueError: a race, whose laps can be opened instead, or no snapshot yet.
@@ -178,10 +178,10 @@ def open_run(run: Run) -> Opened:
         raise ValueError("a race holds several generators: open one of its laps first")
     for _ in range(TRIES - 1):
         try:
-            return _open_snapshot(run.path, int(run.snapshot(run.best_step()).name))
+            return _open_snapshot(run.path, int(run.snapshot(run.step_to_take()).name))
         except (FileNotFoundError, MissingPart, NoSuchSnapshot):
             time.sleep(0.1)  # its training has just replaced that one
-    return _open_snapshot(run.path, int(run.snapshot(run.best_step()).name))
+    return _open_snapshot(run.path, int(run.snapshot(run.step_to_take()).name))
 
 
 @lru_cache(maxsize=KEPT)

@@ -52,6 +52,7 @@ from ganlab.transfer_config import config_from_dict
 log = logging.getLogger(__name__)
 
 UNDER_WAY = ("queued", "running", "stopping")
+BROKEN_OFF = ("stopped", "interrupted")
 # From each state to those it may become. "queued" from an ended state is a resume.
 MOVES: dict[str, tuple[str, ...]] = {
     "queued": ("running", "stopped", "failed", "interrupted"),
@@ -344,6 +345,16 @@ class Run:
         looks = self.each_line("quality")
         measured = {line["step"]: line["kid"] for line in looks if line["step"] in steps}
         return min(measured, key=measured.__getitem__) if measured else max(steps, default=None)
+
+    def step_to_take(self) -> int | None:
+        """The snapshot that whoever opens or downloads the run gets: the best one; or the newest,
+        while what was seen tells little of it: it has learnt as much again since, or broke off, to
+        be measured soon. None = there is none yet."""
+        newest, state = max(self.snapshot_steps(), default=None), self.status.state
+        seen = max((line["step"] for line in self.each_line("quality")), default=None)
+        if newest is None or seen is None or newest <= seen or state == "failed":
+            return self.best_step()
+        return newest if state in BROKEN_OFF or newest >= 2 * seen else self.best_step()
 
     def _snapshot(self, step: int) -> Path:
         return self.path / "snapshots" / f"{step:06d}"

@@ -61,7 +61,7 @@ def open_source(text: str, step: int | None = None) -> Source:
     """A shipped checkpoint by its name, a run by its id or folder, a checkpoint's folder or zip.
 
     Args:
-        step: which snapshot of a run; None = the best one measured.
+        step: which snapshot of a run; None = the one of `step_to_take`.
 
     Raises:
         ValueError: nothing there, or nothing to start from.
@@ -91,7 +91,7 @@ def source_of_run(run: Run, step: int | None = None) -> Source:
         ValueError: no snapshot, or a network without heads.
     """
     about = run.about
-    snapshot = run.snapshot(run.best_step() if step is None else step)
+    snapshot = run.snapshot(run.step_to_take() if step is None else step)
     config = run.model_at(int(snapshot.name))
     name = f"run {run.id[:6]}"
     refuse_unfit(name, config)

@@ -66,6 +66,33 @@ def test_the_best_snapshot_is_that_of_the_lowest_kid(run):
     assert run.best_step() == 50
 
 
+def test_the_best_one_is_taken_until_what_was_seen_tells_little_of_the_run(run):
+    assert run.step_to_take() is None
+    save(run, 5)
+    assert run.step_to_take() == 5
+    run.move("running")
+    measure(run, 10, 3.0)
+    measure(run, 20, 4.0)
+    save(run, 30)
+    assert run.step_to_take() == run.best_step() == 10
+    save(run, 40)  # twice as far as it was seen
+    assert (run.step_to_take(), run.best_step()) == (40, 10)
+    measure(run, 50, 5.0)
+    assert run.step_to_take() == 10
+    save(run, 60)
+    run.move("stopped")  # and is measured soon
+    assert (run.step_to_take(), run.best_step()) == (60, 10)
+    run.log_quality({"step": 60, "seconds": 6.0, "kid": 6.0})
+    assert run.step_to_take() == 10
+
+
+def test_of_a_run_that_failed_the_best_one_is_taken_however_early(run):
+    measure(run, 10, 3.0)
+    save(run, 500)
+    run.move("failed")
+    assert run.step_to_take() == 10
+
+
 def test_a_look_whose_snapshot_is_not_there_cannot_be_the_best(run):
     measure(run, 10, 3.0)
     run.log_quality({"step": 20, "kid": 1.0})  # it broke off before it saved

@@ -65,11 +65,13 @@ def run(made_once, picture_folder: Path, tmp_path: Path) -> Run:
     def make() -> Path:
         run, _ = Run.create(tiny(data=str(picture_folder), steps=OLD), runs=tmp_path / "runs")
         perform(run)
-        looked = dict.fromkeys(("kid", "kid_std", "diversity", "least_diversity", "copied"), 0.5)
-        run.log_quality({"step": OLD, "seconds": 1.0, "samples": 64, **looked})
+        names = ("kid", "kid_std", "diversity", "least_diversity", "copied", "usually_copied")
+        looked = {"seconds": 1.0, "samples": 64, **dict.fromkeys(names, 0.5)}
+        run.log_quality({"step": OLD, **looked})
         run.describe(config=replace(run.config, steps=NEW).to_dict())
         run.move("queued")
         perform(run)
+        run.log_quality({"step": NEW, **looked, "kid": 0.6})
         for between in {*run.snapshot_steps()} - {OLD, NEW}:  # on a machine that is busy
             shutil.rmtree(run.path / "snapshots" / f"{between:06d}")
         return run.path
