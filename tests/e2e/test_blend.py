@@ -121,6 +121,7 @@ def test_texture_follows_a_mix_of_its_own_and_a_mode_chosen_in_a_drag_does_not_u
     expect(picture).to_have_attribute("alt", f"A blend: {structure}")
     page.get_by_label("Texture apart from structure").uncheck()
     page.get_by_label("Texture apart from structure").check()
+    expect(page.locator("#texture-mixer output").nth(2)).to_have_text(re.compile("^100 "))
     assert shares(page, "#texture-mixer") == [0, 0, 100, 0, 0]
     page.get_by_label("Texture apart from structure").uncheck()
     expect(picture).to_have_attribute("alt", "A blend: avataaars 50 %, micah 50 %")
