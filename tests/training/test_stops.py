@@ -41,6 +41,7 @@ def test_a_run_that_is_told_to_stop_when_it_is_done_has_finished(new_run, datase
     assert train(new_run(steps=3), dataset, should_stop=after(3)) == "finished"
 
 
+@pytest.mark.alone
 def test_a_budget_in_time_ends_on_time(new_run, dataset):
     run = new_run(seconds=1)
     start = time.perf_counter()
