@@ -45,6 +45,11 @@ class Looked:
     seconds: float
     quality: dict[str, Any]
 
+    @property
+    def line(self) -> dict[str, Any]:
+        """As a run keeps it."""
+        return {"step": self.step, "seconds": self.seconds, **self.quality}
+
 
 @dataclass(frozen=True)
 class Agreed:

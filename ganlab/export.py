@@ -50,13 +50,17 @@ def open_model(source: str, step: int | None = None) -> tuple[nn.Module, ModelCo
     return checkpoints.restore_generator(config, snapshot), config
 
 
-def download_name(run: Run) -> str:
-    """Tells data, tasks and step, in letters and a length that every file system takes."""
-    config = run.config
+def download_name(run: Run, step: int | None = None) -> str:
+    """Tells data, tasks and step, in letters and a length that every file system takes.
+
+    Args:
+        step: None = that of `step_to_take`.
+    """
+    config, step = run.config, run.step_to_take() if step is None else step
     words = [Path(config.data).stem, *(config.tasks if len(config.tasks) <= 2 else ())]
     if run.is_derived:
         words = [Path(config.data).stem, "heads"]
-    return f"{slug('-'.join(['ganlab', *words]))}-step{run.step_to_take()}.zip"
+    return f"{slug('-'.join(['ganlab', *words]))}-step{step}.zip"
 
 
 def slug(text: str) -> str:
@@ -111,7 +115,7 @@ def _export(run: Run, folder: Path) -> Path:
     grids = [grid for grid in run.grid_steps() if grid <= step]
     if run.is_derived:
         lineage |= derived.story_of(run)
-    path = folder / download_name(run)
+    path = folder / download_name(run, step)
     with file_written_atomically(path) as file, zipfile.ZipFile(file, "w") as archive:
         add(archive, "model.json", json.dumps(model_json(model, story), indent=1))
         add(archive, "generator.safetensors", snapshot / "generator.safetensors")

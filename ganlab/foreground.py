@@ -90,7 +90,7 @@ def _look(run: Run) -> None:
     """Measures a run that was stopped, and saved before."""
     try:
         if looked := late_look.look(run):
-            late_look.note(run, looked)
+            run.log_quality(looked.line)
     except (OSError, ValueError, MemoryError) as error:
         tqdm.write(f"It could not be measured: {error!r}", sys.stderr)
 

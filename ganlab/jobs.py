@@ -337,7 +337,7 @@ class Jobs(OwnedRuns):
             with self._changed:
                 # It may have been resumed, or deleted.
                 if looked and late_look.is_missing(run) and not self._is_ours(self._job(run.id)):
-                    late_look.note(run, looked)
+                    run.log_quality(looked.line)
                     self._on_event(self._job(run.id), looked)
         except BrokenOff:
             with self._changed:
@@ -416,8 +416,7 @@ class Jobs(OwnedRuns):
                 earlier = (step for step in view.grid_steps if step < event.step)
                 self._publish(job, grid_steps=(*earlier, event.step))
             elif isinstance(event, Looked):
-                line = {"step": event.step, "seconds": event.seconds, **event.quality}
-                job.quality.append(line)
+                job.quality.append(event.line)
                 verdict = diagnose(view.config, job.curve, job.quality, view.progress)
                 self._publish(job, best_step=job.run.best_step(), verdict=verdict)
             elif isinstance(event, Agreed):

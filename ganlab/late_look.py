@@ -8,7 +8,6 @@ chosen: so the newest one is measured afterwards.
 from collections.abc import Callable
 
 from ganlab.checkpoints import restore_generator
-from ganlab.config import ModelConfig
 from ganlab.events import Looked
 from ganlab.perform import pictures
 from ganlab.quality import FIRST_LOOK_SECONDS, BrokenOff, Gauge
@@ -45,14 +44,10 @@ def look(run: Run, should_stop: Callable[[], bool] = lambda: False) -> Looked | 
             raise BrokenOff
 
     status, folder = run.status, run.snapshot(puts_aside=False)  # nobody is here to be told
-    generator = restore_generator(ModelConfig.from_dict(run.about["model"]), folder)
+    step = int(folder.name)
+    generator = restore_generator(run.model_at(step), folder)
     dataset, trained, held_out = as_trained(run.config, pictures(run, on_progress))
     gauge = Gauge(dataset, trained, held_out, run.config.seconds, should_stop)
     if not gauge.is_possible:
         return None
-    return Looked(int(folder.name), status.seconds, gauge.look(generator, status.seconds))
-
-
-def note(run: Run, looked: Looked) -> None:
-    """Writes a look down, as the training does."""
-    run.log_quality({"step": looked.step, "seconds": looked.seconds, **looked.quality})
+    return Looked(step, status.seconds, gauge.look(generator, status.seconds))

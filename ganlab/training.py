@@ -168,9 +168,10 @@ def train(
             quality = gauge.look(state.ema, state.seconds - before)
         except BrokenOff:
             return False
-        run.log_quality({"step": state.step, "seconds": state.seconds, **quality})
+        looked = Looked(state.step, state.seconds, quality)
+        run.log_quality(looked.line)
         save()
-        on_event(Looked(state.step, state.seconds, quality))
+        on_event(looked)
         return True
 
     def note_agreement() -> None:
