@@ -52,12 +52,11 @@ class Jobs(OwnedRuns):
         self._waiting: list[Job] = []  # as they came; these, too, are guarded by `_changed`
         self._active: list[Job] = []
         self._unseen: list[Run] = []  # that broke off, to be measured while nobody waits
+        self._has_found_unseen = False  # of before this server
         self._turns, self._pace = Turns(), Pace()
         self._closing = False
         self._threads = [
-            threading.Thread(
-                target=self._work, args=(i == 0,), name=f"ganlab-worker-{i}", daemon=True
-            )
+            threading.Thread(target=self._work, name=f"ganlab-worker-{i}", daemon=True)
             for i in range(workers)
         ]
         for thread in self._threads:
@@ -179,6 +178,14 @@ class Jobs(OwnedRuns):
             self._enqueue(self._add(new), visitor)
         return new.id, token
 
+    def tidy(self) -> None:
+        """The first time, when the server has long started, it also finds the runs that an earlier
+        one had no time to measure."""
+        super().tidy()
+        if self.is_alone and not self._has_found_unseen:
+            self._has_found_unseen = True
+            self._find_unseen()
+
     @property
     def is_training(self) -> bool:
         """Whether a run is under way in this process."""
@@ -266,10 +273,8 @@ class Jobs(OwnedRuns):
             log.exception("how long run %s will take cannot be told", view.run_id)
             return 0.0
 
-    def _work(self, finds_unseen: bool) -> None:
+    def _work(self) -> None:
         features.preload()  # while nobody waits
-        if finds_unseen and self.is_alone:
-            self._find_unseen()
         while True:
             with self._changed:
                 while not ((job := self._next()) or self._unseen or self._closing):
@@ -322,6 +327,7 @@ class Jobs(OwnedRuns):
                 if late_look.is_missing(run):
                     with self._changed:
                         self._unseen.append(run)
+                        self._changed.notify_all()
             except (OSError, ValueError, KeyError, TypeError) as error:
                 log.warning("%s is damaged: %r", run.path, error)
 

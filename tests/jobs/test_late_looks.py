@@ -130,6 +130,7 @@ def test_a_damaged_snapshot_is_left_to_whoever_asks_for_it_and_is_told(open_jobs
     weights = run.snapshot() / "training.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     after = open_jobs()
+    after.tidy()
     wait_for(lambda: f"run {run_id} is not measured: Damaged" in caplog.text)
     assert run.snapshot_steps() == [run.status.step]
     after.resume(run_id, token)
@@ -144,6 +145,7 @@ def test_what_a_server_had_no_time_for_the_next_one_does(open_jobs, endless):
     run = jobs.run(run_id)
     assert run.quality() == [] and late_look.is_missing(run)
     after = open_jobs()
+    after.tidy()
     wait_for(lambda: after.quality(run_id))
     assert after.view(run_id).best_step == run.status.step
 
